@@ -1,0 +1,32 @@
+import { type AnySchema, type Contract, type VersionOptions, contractBase } from "./contract.ts";
+import type { Schema, Validated } from "./schema.ts";
+
+/** One owner acts on it. Sent with `send`, received with `handle`; a queue of the contract's name holds it. */
+export interface Command<Name extends string = string, Input = any> extends Contract<"command", Name> {
+  readonly input: Schema<Input>;
+  /** Queue shared with other commands, to keep the order across them. Default: the contract's own name. */
+  readonly queue: string;
+}
+
+export interface CommandOptions<Input extends AnySchema> extends VersionOptions {
+  readonly input: Input;
+  /** Queue shared with other commands of the same owner, to keep the order across them. */
+  readonly queue?: string;
+}
+
+/**
+ * Declares a command: exactly one service owns it, and one of its instances acts on each message.
+ *
+ * @example
+ * export const PlaceOrder = command("ordering.place-order", { input: Order });
+ */
+export function command<const Name extends string, Input extends AnySchema>(
+  name: Name,
+  options: CommandOptions<Input>,
+): Command<Name, Validated<Input>> {
+  return Object.freeze({
+    ...contractBase("command", name, options),
+    input: options.input as Schema<Validated<Input>>,
+    queue: options.queue ?? name,
+  });
+}

@@ -1,0 +1,15 @@
+export { type Command, type CommandOptions, command } from "./command.ts";
+export type {
+  Attributes,
+  AttributeValue,
+  Contract,
+  ContractKind,
+  Upcaster,
+  VersionOptions,
+} from "./contract.ts";
+export { type Event, type EventOptions, event } from "./event.ts";
+export { type Feed, type FeedOptions, feed } from "./feed.ts";
+export { type Query, type QueryOptions, query } from "./query.ts";
+export type { Rule, RuleTest } from "./rule.ts";
+export { type Issue, type Schema, type Validated, type Validation, validate } from "./schema.ts";
+export { type Retention, type Stream, type StreamOptions, stream } from "./stream.ts";

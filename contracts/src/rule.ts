@@ -1,0 +1,43 @@
+import type { Attributes, AttributeValue } from "./contract.ts";
+
+/**
+ * A test of one attribute. A bare value means equality. Several operators in one test must all hold.
+ * An attribute that is absent fails every operator but `exists: false` and `not`.
+ */
+export type RuleTest<Value extends AttributeValue = AttributeValue> =
+  | Value
+  | {
+      readonly eq?: Value;
+      readonly gt?: Value & (string | number);
+      readonly gte?: Value & (string | number);
+      readonly lt?: Value & (string | number);
+      readonly lte?: Value & (string | number);
+      readonly in?: readonly Value[];
+      readonly prefix?: Value & string;
+      readonly exists?: boolean;
+      /** Holds when the inner test does not, an absent attribute included. */
+      readonly not?: RuleTest<Value>;
+    };
+
+/**
+ * Which events a subscription wants: a test per attribute (all must hold), joined by `and`, `or`, `not`.
+ *
+ * @example
+ * { region: "EU", total: { gt: 100 } }
+ * { or: [{ tier: "vip" }, { total: { gte: 1000 } }] }
+ */
+export type Rule<Shown extends Attributes = Attributes> = {
+  readonly [Name in keyof Shown]?: RuleTest<Widen<Shown[Name]>>;
+} & {
+  readonly and?: readonly Rule<Shown>[];
+  readonly or?: readonly Rule<Shown>[];
+  readonly not?: Rule<Shown>;
+};
+
+type Widen<Value> = Value extends string
+  ? Value
+  : Value extends number
+    ? number
+    : Value extends boolean
+      ? boolean
+      : AttributeValue;

@@ -1,0 +1,22 @@
+import { randomUUID } from "node:crypto";
+import type { Environment } from "../ports/environment.ts";
+
+/** The machine's own clock, timers and randomness: the one file that may name them. */
+export const systemEnvironment: Environment = {
+  clock: {
+    now: () => Date.now(),
+    monotonic: () => performance.now(),
+  },
+  timers: {
+    set: (callback, delayMs) => {
+      const timeout = setTimeout(callback, Math.min(delayMs, delayMsMax)).unref();
+      return { cancel: () => clearTimeout(timeout) };
+    },
+    soon: (callback) => void setImmediate(callback),
+  },
+  random: () => Math.random(),
+  id: () => randomUUID(),
+};
+
+/** setTimeout fires at once above 2^31 - 1; who waits longer sets the timer again. */
+const delayMsMax = 2 ** 31 - 1;

@@ -1,0 +1,271 @@
+import type { Rule } from "@waybill/contracts";
+import type { Envelope } from "../envelope.ts";
+import type { WaybillError } from "../errors.ts";
+import type { Environment } from "./environment.ts";
+import type { Logger } from "./logger.ts";
+
+/** What `connect({ transport })` takes: settings that can be opened, once per bus. */
+export interface TransportFactory {
+  readonly name: string;
+  open(host: TransportHost): Promise<Transport>;
+}
+
+/** What a transport gets from the bus that opens it. */
+export interface TransportHost {
+  readonly environment: Environment;
+  readonly logger: Logger;
+  /** Names this process among all that share the broker. */
+  readonly instance: string;
+}
+
+/** Stores and forwards. One connection of one bus to one broker. */
+export interface Transport extends AsyncDisposable {
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  /** Creates what is missing, keeps what is there; throws WaybillError OWNED_TWICE or WIRING_INVALID on a conflict. Repeatable. */
+  declare(topology: Topology): Promise<void>;
+  /** Resolves when every message is stored as durably as `capabilities.durability` says. All of the batch or none, where `atomicBatch`. */
+  send(batch: readonly Outgoing[]): Promise<Sent>;
+  /** Starts to deliver, at once and until `stop()`. Reconnects by itself and reports faults on the way. */
+  receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver;
+  readonly inspection: Inspection;
+}
+
+/** What a broker can do, as data: drives core, the contract suite and the published table. */
+export interface Capabilities {
+  /** What an acknowledged message survives. */
+  readonly durability: "memory" | "process-crash" | "power-loss" | "replicated";
+  /** Within what the order of sending is the order of delivery to one consumer, retries aside. */
+  readonly order: "none" | "queue";
+  /** Longest delay the broker holds by itself, in milliseconds; 0 when it cannot delay. */
+  readonly delayMsMax: number;
+  /** FIFO per session across competing consumers. */
+  readonly sessions: boolean;
+  /** Window of duplicate detection in milliseconds; 0 for none. */
+  readonly dedupWindowMs: number;
+  readonly bodyBytesMax: number;
+  /** Rule operators that the broker evaluates itself; core evaluates the others at the consumer. */
+  readonly filters: readonly FilterOperator[];
+  /** Who keeps dead letters. */
+  readonly deadLetters: "transport" | "core";
+  /** `settle({ kind: "complete", send })` is one transaction. */
+  readonly atomicSettle: boolean;
+  readonly atomicBatch: boolean;
+  /** The attempt is counted durably before the message is delivered. */
+  readonly attemptsPersisted: boolean;
+  readonly streams: boolean;
+}
+
+export type FilterOperator = "eq" | "compare" | "in" | "prefix" | "exists" | "logic";
+
+/** What must exist on the broker before messages flow. */
+export interface Topology {
+  readonly queues: readonly QueueSpec[];
+  readonly topics: readonly TopicSpec[];
+  readonly subscriptions: readonly SubscriptionSpec[];
+  readonly streams: readonly StreamSpec[];
+}
+
+export interface QueueSpec {
+  readonly name: string;
+  /** The service that handles what arrives; absent where this process only sends. A second live owner is OWNED_TWICE. */
+  readonly owner?: Owner;
+  /** Dies with the instance that declared it, with everything in it: for replies. */
+  readonly temporary?: boolean;
+}
+
+export interface Owner {
+  readonly service: string;
+  /** File and line of the handler, for the error that names both owners. */
+  readonly place: string;
+  /** Several services may take turns on it (a query), or just one (a command). */
+  readonly shared: boolean;
+}
+
+export interface TopicSpec {
+  readonly name: string;
+}
+
+export interface SubscriptionSpec {
+  readonly topic: string;
+  readonly name: string;
+  /** A message is taken when one entry names its type and that entry's rule holds. Redeclaring replaces the list. */
+  readonly accepts: readonly Acceptance[];
+  readonly temporary?: boolean;
+}
+
+export interface Acceptance {
+  readonly type: string;
+  readonly where?: Rule;
+}
+
+export interface StreamSpec {
+  readonly name: string;
+  readonly partitions: number;
+  readonly retention: { readonly ageMs?: number; readonly bytes?: number };
+}
+
+export interface Destination {
+  readonly kind: "queue" | "topic" | "stream";
+  readonly name: string;
+}
+
+/** One message on its way out. */
+export interface Outgoing {
+  readonly to: Destination;
+  readonly envelope: Envelope;
+  /** Not to be delivered before this moment (clock of the environment, milliseconds since 1970). Not for streams. */
+  readonly notBefore?: number;
+  /** Not to be delivered after this moment; it then becomes a dead letter with the reason EXPIRED. Not for streams. */
+  readonly notAfter?: number;
+}
+
+/** What became of a batch that was stored. */
+export interface Sent {
+  /** Positions in the batch of events whose type no subscription of the topic names; kept as dead letters of the topic, reason SUBSCRIBER_MISSING. */
+  readonly unrouted: readonly number[];
+}
+
+export type Source =
+  | { readonly kind: "queue"; readonly name: string }
+  | { readonly kind: "subscription"; readonly topic: string; readonly name: string }
+  | { readonly kind: "stream"; readonly name: string; readonly group: string };
+
+export interface ReceiveOptions {
+  /** Most messages delivered and not yet settled. */
+  readonly prefetch: number;
+  /** Most bytes of body delivered and not yet settled; one message is always let through. */
+  readonly prefetchBytes: number;
+  /** How long a message stays locked without renewal. The transport renews at a third of it while the process is alive. */
+  readonly lockMs: number;
+  /** Where a stream group that has no offset yet begins. Default "earliest". */
+  readonly start?: "earliest" | "latest";
+}
+
+export interface Listener {
+  /** Must return at once and not throw. Messages of one partition of a stream come in order. */
+  deliver(batch: readonly Delivery[]): void;
+  /** Something went wrong that the transport itself keeps trying to mend. */
+  fault(error: WaybillError): void;
+}
+
+export interface Receiver {
+  /** Ends intake. After it resolves nothing is delivered any more; what was delivered can still be settled and stays renewed. */
+  stop(): Promise<void>;
+  pause(): void;
+  resume(): void;
+}
+
+/** An envelope received, with its attempt and its lock. */
+export interface Delivery {
+  readonly envelope: Envelope;
+  /** 1 for the first. Counts deliveries whose handler may have run; stored before this delivery. */
+  readonly attempt: number;
+  /** When the broker took the message, milliseconds since 1970. */
+  readonly enqueuedAt: number;
+  /** What the last failed attempt left. */
+  readonly failure: Failure | undefined;
+  /** Where it stands in a stream. */
+  readonly position: Position | undefined;
+  /** Called once when the lock is lost before settling: somebody else may run this message now. */
+  onLockLost: (() => void) | undefined;
+  /** Ends this delivery. A second call answers `lockLost`. Never rejects. */
+  settle(settlement: Settlement): Promise<Settled>;
+}
+
+export interface Position {
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/**
+ * - complete: done; `send` leaves with it.
+ * - retry: failed; comes back after `delayMs`. Not for streams, whose reader waits in place.
+ * - release: untouched; comes back at once and the attempt is not counted.
+ * - deadLetter: set aside with its failure until somebody replays or discards it. In a stream a copy is set aside and the group moves on.
+ * - defer: set aside on purpose until somebody resumes it by `inspection.replay`. Not for streams.
+ */
+export type Settlement =
+  | { readonly kind: "complete"; readonly send?: readonly Outgoing[] }
+  | { readonly kind: "retry"; readonly delayMs: number; readonly failure: Failure }
+  | { readonly kind: "release" }
+  | { readonly kind: "deadLetter"; readonly failure: Failure }
+  | { readonly kind: "defer" };
+
+/** `lockLost`: the fencing token no longer fits, nothing was changed, sent included. `unknown`: the broker did not say. */
+export type Settled = "settled" | "lockLost" | "unknown";
+
+/** Why a message failed. Everything a person needs to decide what to do with it. */
+export interface Failure {
+  /** An ErrorCode. */
+  readonly reason: string;
+  readonly message: string;
+  readonly stack?: string;
+  readonly service: string;
+  readonly handler: string;
+  readonly attempts: number;
+  /** Milliseconds since 1970. */
+  readonly firstFailedAt: number;
+  readonly lastFailedAt: number;
+}
+
+/** Looking into the broker, and moving what was set aside. */
+export interface Inspection {
+  addresses(): Promise<readonly AddressState[]>;
+  /** Oldest first. */
+  list(query: ListQuery): Promise<readonly StoredMessage[]>;
+  /** Puts dead or deferred messages back where they came from, attempts at zero. A dead letter of a topic is published again; one of a stream goes to its group only. Answers how many. */
+  replay(handles: readonly string[]): Promise<number>;
+  /** Deletes dead or deferred messages for good. Answers how many. */
+  discard(handles: readonly string[]): Promise<number>;
+}
+
+export interface ListQuery {
+  readonly state: MessageState;
+  /** As `addressOf` writes it; all addresses when absent. */
+  readonly address?: string;
+  /** Handle of the last message of the page before. */
+  readonly after?: string;
+  /** 1 to 1,000. */
+  readonly limit: number;
+}
+
+export type MessageState = "ready" | "inFlight" | "scheduled" | "deferred" | "dead";
+
+export interface StoredMessage {
+  /** The broker's own name of it; good for `replay`, `discard` and `after`. */
+  readonly handle: string;
+  readonly address: string;
+  readonly state: MessageState;
+  readonly envelope: Envelope;
+  readonly attempt: number;
+  readonly enqueuedAt: number;
+  readonly failure: Failure | undefined;
+}
+
+export interface AddressState {
+  readonly address: string;
+  readonly kind: Source["kind"] | "topic";
+  /** For a stream: items the group has not completed. */
+  readonly ready: number;
+  readonly inFlight: number;
+  readonly scheduled: number;
+  readonly deferred: number;
+  readonly dead: number;
+  /** Age in milliseconds of the oldest ready message; 0 when none waits. */
+  readonly oldestReadyMs: number;
+  /** Receivers on it now, over all processes where the broker knows them. */
+  readonly receivers: number;
+}
+
+/** How an address is written: `queue`, `topic/subscription`, `stream@group`. A topic's own dead letters stand under `topic/`. */
+export function addressOf(source: Source): string {
+  switch (source.kind) {
+    case "queue":
+      return source.name;
+    case "subscription":
+      return `${source.topic}/${source.name}`;
+    case "stream":
+      return `${source.name}@${source.group}`;
+  }
+}
