@@ -1,0 +1,51 @@
+import type { Envelope } from "../envelope.ts";
+import type { Delivery, Failure, Position, Settled, Settlement } from "../ports/transport.ts";
+import type { Message } from "./message.ts";
+
+/** Who answers for a delivery until it is settled. */
+export interface DeliveryHolder {
+  settle(delivery: MemoryDelivery, settlement: Settlement): Promise<Settled>;
+}
+
+/**
+ * A message in the hands of a receiver. The object is its own fencing token: only the delivery that still
+ * stands in its holder's list can settle the message.
+ */
+export class MemoryDelivery implements Delivery {
+  readonly envelope: Envelope;
+  readonly attempt: number;
+  readonly enqueuedAt: number;
+  readonly failure: Failure | undefined;
+  readonly position: Position | undefined;
+  onLockLost: (() => void) | undefined = undefined;
+
+  readonly message: Message;
+  /** Monotonic milliseconds. Renewals of the receiver's lease come on top while it is held. */
+  lockedAt: number;
+  /** held: may settle. abandoned: answered `unknown`, comes back when the lock ends. over: settled or lost. */
+  stage: "held" | "abandoned" | "over" = "held";
+  previous: MemoryDelivery | undefined = undefined;
+  next: MemoryDelivery | undefined = undefined;
+  readonly #holder: DeliveryHolder;
+
+  constructor(message: Message, holder: DeliveryHolder, lockedAt: number) {
+    this.envelope = ownCopy(message.parcel.envelope);
+    this.attempt = message.attempt;
+    this.enqueuedAt = message.parcel.enqueuedAt;
+    this.failure = message.failure;
+    this.position = message.position;
+    this.message = message;
+    this.lockedAt = lockedAt;
+    this.#holder = holder;
+  }
+
+  settle(settlement: Settlement): Promise<Settled> {
+    return this.#holder.settle(this, settlement);
+  }
+}
+
+/** Bytes can be written to, so sender, broker and each receiver have their own, as if a network lay between. */
+export function ownCopy(envelope: Envelope): Envelope {
+  if (typeof envelope.body === "string") return envelope;
+  return { header: envelope.header, body: new Uint8Array(envelope.body) };
+}

@@ -1,0 +1,133 @@
+import { WaybillError } from "../errors.ts";
+import type { Destination, Outgoing, Sent, Source } from "../ports/transport.ts";
+import { ownCopy } from "./delivery.ts";
+import { Group } from "./group.ts";
+import type { Kernel } from "./kernel.ts";
+import type { Log } from "./log.ts";
+import type { Mailbox } from "./mailbox.ts";
+import type { Parcel } from "./message.ts";
+import { Owners } from "./owners.ts";
+import type { Supply } from "./receiver.ts";
+import type { Topic } from "./topic.ts";
+
+/** Where a parcel comes to lie. */
+interface Place {
+  put(parcel: Parcel): void;
+}
+
+/** The broker: what exists by name, and how a batch gets there. Every call is done when it returns. */
+export class Engine {
+  readonly kernel: Kernel;
+  readonly owners: Owners = new Owners();
+  readonly queues: Map<string, Mailbox> = new Map();
+  readonly topics: Map<string, Topic> = new Map();
+  readonly streams: Map<string, Log> = new Map();
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+  }
+
+  /** Stores the whole batch or throws and stores nothing. `credit` is a body that is freed at the same moment. */
+  send(batch: readonly Outgoing[], credit = 0): Sent {
+    const now = this.kernel.now();
+    const parcels: Parcel[] = [];
+    const places: (readonly Place[])[] = [];
+    const unrouted: number[] = [];
+    let bytes = -credit;
+    let copies = 0;
+    for (const [index, outgoing] of batch.entries()) {
+      const parcel = this.#parcel(outgoing, now);
+      const found = this.#placesOf(outgoing) ?? [];
+      if (outgoing.to.kind === "topic" && found[0] === this.topics.get(outgoing.to.name)) unrouted.push(index);
+      parcels.push(parcel);
+      places.push(found);
+      bytes += parcel.bytes * found.length;
+      copies += found.length;
+    }
+    this.#assertFits(bytes, copies);
+    for (const [index, parcel] of parcels.entries()) for (const place of places[index] ?? []) place.put(parcel);
+    return unrouted.length === 0 ? allRouted : { unrouted };
+  }
+
+  /** Throws NOT_FOUND for what was never declared. A group of a stream comes to be when it is first read. */
+  supply(source: Source, start: "earliest" | "latest"): Supply {
+    switch (source.kind) {
+      case "queue":
+        return this.queues.get(source.name) ?? notFound(`The queue "${source.name}"`);
+      case "subscription":
+        return (
+          this.topics.get(source.topic)?.subscriptions.get(source.name) ??
+          notFound(`The subscription "${source.name}" of the topic "${source.topic}"`)
+        );
+      case "stream": {
+        const log = this.streams.get(source.name) ?? notFound(`The stream "${source.name}"`);
+        const known = log.groups.get(source.group);
+        if (known !== undefined) return known;
+        const group = new Group(log, source.group, { kernel: this.kernel, start });
+        log.groups.set(source.group, group);
+        return group;
+      }
+    }
+  }
+
+  #placesOf({ to, envelope }: Outgoing): readonly Place[] {
+    switch (to.kind) {
+      case "queue":
+        return (this.queues.get(to.name) ?? unroutable(to)).alone;
+      case "topic": {
+        const topic = this.topics.get(to.name) ?? unroutable(to);
+        return topic.route(envelope.header) ?? [topic];
+      }
+      case "stream":
+        return [this.streams.get(to.name) ?? unroutable(to)];
+    }
+  }
+
+  #parcel(outgoing: Outgoing, now: number): Parcel {
+    const { envelope, notBefore = 0, notAfter = Infinity } = outgoing;
+    const bytes = Buffer.byteLength(envelope.body);
+    const { bodyBytesMax } = this.kernel.limits;
+    if (bytes > bodyBytesMax) {
+      throw new WaybillError(
+        "BODY_TOO_LARGE",
+        `The body of "${envelope.header.type}" (${envelope.header.id}) has ${bytes} bytes; the in-memory broker takes ${bodyBytesMax}. ` +
+          "Send a reference to the data instead, or raise bodyBytesMax in memory({ bodyBytesMax }).",
+        { details: { bytes, bodyBytesMax } },
+      );
+    }
+    if (outgoing.notBefore !== undefined || outgoing.notAfter !== undefined) assertTimes(outgoing);
+    return { envelope: ownCopy(envelope), bytes, enqueuedAt: now, notBefore, notAfter };
+  }
+
+  #assertFits(bytes: number, copies: number): void {
+    if (this.kernel.fits(bytes, copies)) return;
+    for (const log of this.streams.values()) log.trim();
+    if (!this.kernel.fits(bytes, copies)) throw this.kernel.fullError();
+  }
+}
+
+const allRouted: Sent = { unrouted: [] };
+
+function assertTimes({ to, notBefore = 0, notAfter = Infinity }: Outgoing): void {
+  if (to.kind === "stream") {
+    throw new WaybillError(
+      "NOT_SUPPORTED",
+      `A message for the stream "${to.name}" carries notBefore or notAfter, and a stream keeps the order of appending. Send it to a queue or a topic instead.`,
+    );
+  }
+  if (Number.isNaN(notBefore) || Number.isNaN(notAfter) || notBefore === Infinity) {
+    throw new WaybillError("OPTION_INVALID", "notBefore and notAfter are milliseconds since 1970. Give a number, or leave them out.");
+  }
+}
+
+function unroutable(to: Destination): never {
+  throw new WaybillError(
+    "UNROUTABLE",
+    `There is no ${to.kind} "${to.name}" on the in-memory broker, so the batch was not sent. Connect the service that handles it first, or declare it.`,
+    { details: { kind: to.kind, name: to.name } },
+  );
+}
+
+function notFound(what: string): never {
+  throw new WaybillError("NOT_FOUND", `${what} does not exist on the in-memory broker. Declare it before receiving from it.`);
+}

@@ -1,0 +1,161 @@
+import { WaybillError } from "../errors.ts";
+import { type AddressState, type MessageState, type Settlement, addressOf } from "../ports/transport.ts";
+import { Aside } from "./aside.ts";
+import { Cursor } from "./cursor.ts";
+import type { Kernel } from "./kernel.ts";
+import type { Log } from "./log.ts";
+import { Message, type MessageHome } from "./message.ts";
+import type { MemoryReceiver, Supply } from "./receiver.ts";
+import { Receivers } from "./receivers.ts";
+import { share } from "./sharing.ts";
+
+/** A group of receivers that read one stream together: each partition belongs to one of them at a time. */
+export class Group implements Supply, MessageHome {
+  readonly address: string;
+  readonly aside: Aside = new Aside();
+  readonly #kernel: Kernel;
+  readonly #log: Log;
+  readonly #cursors: readonly Cursor[];
+  readonly #receivers = new Receivers();
+  #members: MemoryReceiver[] = [];
+  #turn = 0;
+
+  constructor(log: Log, name: string, parts: { readonly kernel: Kernel; readonly start: "earliest" | "latest" }) {
+    this.address = addressOf({ kind: "stream", name: log.name, group: name });
+    this.#kernel = parts.kernel;
+    this.#log = log;
+    this.#cursors = log.partitions.map((partition) => new Cursor(partition, this, parts.start));
+  }
+
+  onAppend(partition: number): void {
+    this.#cursors[partition]?.owner?.wake();
+  }
+
+  attach(receiver: MemoryReceiver): void {
+    this.#receivers.attach(receiver);
+    if (!this.#members.includes(receiver)) this.#members = [...this.#members, receiver];
+    this.#assign();
+  }
+
+  detach(receiver: MemoryReceiver): void {
+    this.#receivers.detach(receiver);
+    this.#members = this.#members.filter((member) => member !== receiver);
+    this.#assign();
+  }
+
+  hasWorkFor(receiver: MemoryReceiver): boolean {
+    return this.#cursors.some((cursor) => mayRead(cursor, receiver) && cursor.hasNext());
+  }
+
+  serve(receiver: MemoryReceiver): void {
+    this.#log.trim();
+    const monotonic = this.#kernel.monotonic();
+    this.#turn += 1;
+    for (let index = 0; index < this.#cursors.length; index++) {
+      // Another partition first each time, so that a busy one does not starve the others.
+      const cursor = this.#cursors[(this.#turn + index) % this.#cursors.length] as Cursor;
+      if (mayRead(cursor, receiver)) cursor.serve(receiver, monotonic);
+    }
+  }
+
+  refuses(settlement: Settlement): WaybillError | undefined {
+    if (settlement.kind !== "retry" && settlement.kind !== "defer") return undefined;
+    return new WaybillError(
+      "NOT_SUPPORTED",
+      `An item of a stream cannot be settled with "${settlement.kind}", because the items behind it would overtake it. ` +
+        "Wait in the handler and try again there, or settle it as a dead letter.",
+      { details: { address: this.address } },
+    );
+  }
+
+  settle(message: Message, settlement: Settlement): void {
+    const cursor = this.#cursorOf(message);
+    if (settlement.kind === "release") {
+      message.attempt -= 1;
+      cursor.putBack(message);
+    } else {
+      const charged = cursor.isReplay(message);
+      cursor.finish(message);
+      if (settlement.kind === "deadLetter") {
+        message.failure = settlement.failure;
+        this.aside.add(message, "dead");
+        // A replayed one is booked already; the first time a copy leaves the log.
+        if (!charged) this.#kernel.charge(message.parcel.bytes);
+      } else if (charged) this.#kernel.free(message.parcel.bytes);
+    }
+    this.#pass(cursor);
+  }
+
+  giveBack(message: Message): void {
+    const cursor = this.#cursorOf(message);
+    cursor.putBack(message);
+    this.#pass(cursor);
+  }
+
+  replay(message: Message): void {
+    this.aside.remove(message);
+    const again = new Message(this.#kernel.nextSequence(), message.parcel, this, message.position);
+    again.failure = message.failure;
+    const cursor = this.#cursorOf(message);
+    cursor.replay(again);
+    cursor.owner?.wake();
+  }
+
+  discard(message: Message): void {
+    this.aside.remove(message);
+    this.#kernel.free(message.parcel.bytes);
+  }
+
+  onDue(): void {
+    // Items of a stream have no alarms: neither delay nor expiry.
+  }
+
+  *messages(state: MessageState): Generator<Message, void, void> {
+    if (state === "dead") yield* this.aside;
+    if (state === "inFlight") yield* this.#receivers.held();
+    if (state !== "ready") return;
+    this.#log.trim();
+    const held = [...this.#receivers.held()];
+    for (const cursor of this.#cursors) {
+      const offsets = held.filter((message) => message.position?.partition === cursor.partition.index);
+      yield* cursor.waiting(new Set(offsets.map((message) => message.position?.offset ?? -1)));
+    }
+  }
+
+  state(): AddressState {
+    this.#log.trim();
+    const total = (count: (cursor: Cursor) => number): number => this.#cursors.reduce((sum, cursor) => sum + count(cursor), 0);
+    let oldest = Infinity;
+    for (const cursor of this.#cursors) oldest = Math.min(oldest, cursor.oldestWaiting());
+    return {
+      address: this.address,
+      kind: "stream",
+      ready: total((cursor) => cursor.pending),
+      inFlight: total((cursor) => cursor.inFlight),
+      scheduled: 0,
+      deferred: 0,
+      dead: this.aside.dead,
+      oldestReadyMs: oldest === Infinity ? 0 : Math.max(0, this.#kernel.now() - oldest),
+      receivers: this.#receivers.count,
+    };
+  }
+
+  #assign(): void {
+    share(this.#cursors, this.#members);
+    for (const cursor of this.#cursors) this.#pass(cursor);
+  }
+
+  /** Lets the next owner begin as soon as the one before has nothing left in its hands. */
+  #pass(cursor: Cursor): void {
+    if (cursor.owner !== cursor.target && cursor.inFlight === 0) cursor.owner = cursor.target;
+    if (cursor.hasNext()) cursor.owner?.wake();
+  }
+
+  #cursorOf(message: Message): Cursor {
+    return this.#cursors[message.position?.partition ?? 0] as Cursor;
+  }
+}
+
+function mayRead(cursor: Cursor, receiver: MemoryReceiver): boolean {
+  return cursor.owner === receiver && cursor.target === receiver;
+}

@@ -1,0 +1,2 @@
+export { type MemoryBroker, memory } from "./memory.ts";
+export type { MemoryOptions } from "./options.ts";

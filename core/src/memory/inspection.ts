@@ -1,0 +1,98 @@
+import { WaybillError } from "../errors.ts";
+import type { AddressState, Inspection, ListQuery, MessageState, StoredMessage } from "../ports/transport.ts";
+import type { Aside } from "./aside.ts";
+import { ownCopy } from "./delivery.ts";
+import type { Engine } from "./engine.ts";
+import type { Message } from "./message.ts";
+
+interface Shelf {
+  readonly address: string;
+  readonly aside: Aside;
+  messages(state: MessageState): Iterable<Message>;
+  state(): AddressState;
+  /** False when it cannot go back yet; anything else when it did. */
+  replay(message: Message): boolean | void;
+  discard(message: Message): void;
+}
+
+const limitMax = 1_000;
+
+/** Looking costs time in proportion to what is looked at; delivering pays nothing for it. */
+export class MemoryInspection implements Inspection {
+  readonly #engine: Engine;
+  readonly #assertOpen: () => void;
+
+  constructor(engine: Engine, assertOpen: () => void) {
+    this.#engine = engine;
+    this.#assertOpen = assertOpen;
+  }
+
+  async addresses(): Promise<readonly AddressState[]> {
+    this.#assertOpen();
+    return [...this.#shelves()].map((shelf) => shelf.state());
+  }
+
+  async list({ state, address, after, limit }: ListQuery): Promise<readonly StoredMessage[]> {
+    this.#assertOpen();
+    if (!Number.isSafeInteger(limit) || limit < 1 || limit > limitMax) {
+      throw new WaybillError("OPTION_INVALID", `list({ limit }) takes a whole number from 1 to ${limitMax}, not ${limit}.`);
+    }
+    const behind = after === undefined ? 0 : (seqOf(after) ?? 0);
+    const found: { readonly shelf: Shelf; readonly message: Message }[] = [];
+    for (const shelf of this.#shelves()) {
+      if (address !== undefined && shelf.address !== address) continue;
+      for (const message of shelf.messages(state)) if (message.seq > behind) found.push({ shelf, message });
+    }
+    found.sort((left, right) => left.message.seq - right.message.seq);
+    return found.slice(0, limit).map(({ shelf, message }) => stored(shelf.address, state, message));
+  }
+
+  async replay(handles: readonly string[]): Promise<number> {
+    return this.#each(handles, (shelf, message) => shelf.replay(message) !== false);
+  }
+
+  async discard(handles: readonly string[]): Promise<number> {
+    return this.#each(handles, (shelf, message) => {
+      shelf.discard(message);
+      return true;
+    });
+  }
+
+  #each(handles: readonly string[], act: (shelf: Shelf, message: Message) => boolean): number {
+    this.#assertOpen();
+    const shelves = new Map([...this.#shelves()].map((shelf) => [shelf.address, shelf]));
+    let count = 0;
+    for (const handle of handles) {
+      const shelf = shelves.get(handle.slice(0, handle.lastIndexOf("#")));
+      const message = shelf?.aside.get(seqOf(handle) ?? -1);
+      if (shelf !== undefined && message !== undefined && act(shelf, message)) count += 1;
+    }
+    return count;
+  }
+
+  *#shelves(): Generator<Shelf, void, void> {
+    yield* this.#engine.queues.values();
+    for (const topic of this.#engine.topics.values()) {
+      yield topic;
+      yield* topic.subscriptions.values();
+    }
+    for (const log of this.#engine.streams.values()) yield* log.groups.values();
+  }
+}
+
+function stored(address: string, state: MessageState, message: Message): StoredMessage {
+  return {
+    handle: `${address}#${message.seq}`,
+    address,
+    state,
+    envelope: ownCopy(message.parcel.envelope),
+    attempt: message.attempt,
+    enqueuedAt: message.parcel.enqueuedAt,
+    failure: message.failure,
+  };
+}
+
+function seqOf(handle: string): number | undefined {
+  const seq = Number(handle.slice(handle.lastIndexOf("#") + 1));
+  return Number.isSafeInteger(seq) ? seq : undefined;
+}

@@ -1,0 +1,45 @@
+import type { Envelope } from "../envelope.ts";
+import type { Failure, MessageState, Position } from "../ports/transport.ts";
+import type { Alarm } from "./alarms.ts";
+
+/** What a sender handed over, checked. Copies for several subscriptions share one parcel. */
+export interface Parcel {
+  readonly envelope: Envelope;
+  /** Bytes of the body. */
+  readonly bytes: number;
+  /** Milliseconds since 1970. */
+  readonly enqueuedAt: number;
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
+/** Called when a message's alarm rings: it is due, or it has expired. */
+export interface MessageHome {
+  onDue(message: Message): void;
+}
+
+/** One message in one place. A replay makes a new one, so a stale reference never comes to life again. */
+export class Message implements Alarm {
+  readonly seq: number;
+  readonly parcel: Parcel;
+  readonly position: Position | undefined;
+  state: MessageState | "gone" = "ready";
+  attempt = 0;
+  failure: Failure | undefined = undefined;
+  /** Place in the order of its queue; kept when a delivery is given back. */
+  order = 0;
+  at = 0;
+  slot = -1;
+  readonly home: MessageHome;
+
+  constructor(seq: number, parcel: Parcel, home: MessageHome, position?: Position) {
+    this.seq = seq;
+    this.parcel = parcel;
+    this.home = home;
+    this.position = position;
+  }
+
+  ring(): void {
+    this.home.onDue(this);
+  }
+}

@@ -1,0 +1,202 @@
+import { WaybillError, messageOf } from "../errors.ts";
+import type { Environment } from "../ports/environment.ts";
+import type { Listener, Outgoing, ReceiveOptions, Receiver, Settled, Settlement } from "../ports/transport.ts";
+import { type DeliveryHolder, MemoryDelivery } from "./delivery.ts";
+import { Hand } from "./hand.ts";
+import type { Kernel } from "./kernel.ts";
+import { Lease } from "./lease.ts";
+import type { Message } from "./message.ts";
+
+/** Where a receiver's messages come from: a queue, a subscription, a group of a stream. */
+export interface Supply {
+  readonly address: string;
+  attach(receiver: MemoryReceiver): void;
+  detach(receiver: MemoryReceiver): void;
+  /** Hands the receiver what it may have now, through `receiver.take`, each with its attempt counted. */
+  serve(receiver: MemoryReceiver): void;
+  hasWorkFor(receiver: MemoryReceiver): boolean;
+  /** Why this kind of source cannot do what a settlement asks; undefined when it can. */
+  refuses(settlement: Settlement): WaybillError | undefined;
+  settle(message: Message, settlement: Settlement): void;
+  /** Takes a message back whose lock was lost: at its old place, its attempt counted. */
+  giveBack(message: Message): void;
+}
+
+export interface ReceiverParts {
+  readonly kernel: Kernel;
+  /** The receiving process's own: when it stalls, its locks run out. */
+  readonly environment: Environment;
+  readonly supply: Supply;
+  readonly options: ReceiveOptions;
+  readonly listener: Listener;
+  /** It is stopped and holds nothing any more. */
+  readonly onEnd: () => void;
+  /** Stores what leaves with a settlement, all or nothing; `credit` is the body that the settled message frees. */
+  readonly dispatch: (batch: readonly Outgoing[], credit: number) => void;
+}
+
+const settled: Promise<Settled> = Promise.resolve("settled");
+const lockLost: Promise<Settled> = Promise.resolve("lockLost");
+const unknown: Promise<Settled> = Promise.resolve("unknown");
+
+/** One consumer in one process: takes batches while it has room, and answers for what it holds. */
+export class MemoryReceiver implements Receiver, DeliveryHolder {
+  readonly #parts: ReceiverParts;
+  readonly #hand = new Hand();
+  readonly #lease: Lease;
+  #batch: MemoryDelivery[] = [];
+  #waking = false;
+  #paused = false;
+  #stopped = false;
+  #dead = false;
+
+  constructor(parts: ReceiverParts) {
+    this.#parts = parts;
+    this.#lease = new Lease({
+      kernel: parts.kernel,
+      environment: parts.environment,
+      lockMs: parts.options.lockMs,
+      onRunOut: (now) => this.#onRunOut(now),
+      onReturn: () => this.#stopped || parts.supply.attach(this),
+      needed: () => !this.#stopped || this.#hand.count > 0,
+      onEnd: parts.onEnd,
+    });
+    parts.supply.attach(this);
+  }
+
+  get start(): "earliest" | "latest" {
+    return this.#parts.options.start ?? "earliest";
+  }
+
+  get open(): boolean {
+    return !this.#paused && !this.#stopped && !this.#dead && this.#hand.count < this.#parts.options.prefetch;
+  }
+
+  /** Whether it would take one more message with a body of that size. One is always let through. */
+  fits(bytes: number): boolean {
+    const { prefetch, prefetchBytes } = this.#parts.options;
+    return this.#hand.count === 0 || (this.#hand.count < prefetch && this.#hand.bytes + bytes <= prefetchBytes);
+  }
+
+  /** Asks for a turn, soon. Many calls make one turn, so that messages travel in batches. */
+  wake(): void {
+    if (this.#waking || !this.open) return;
+    this.#waking = true;
+    this.#parts.kernel.activity.waking();
+    this.#parts.environment.timers.soon(this.#turn);
+  }
+
+  /** Locks a message for this receiver and puts it into the batch of this turn. */
+  take(message: Message, monotonic: number): void {
+    const delivery = new MemoryDelivery(message, this, monotonic);
+    this.#hand.add(delivery);
+    this.#parts.kernel.activity.delivered();
+    this.#batch.push(delivery);
+  }
+
+  held(): readonly Message[] {
+    return this.#hand.all().map((delivery) => delivery.message);
+  }
+
+  settle(delivery: MemoryDelivery, settlement: Settlement): Promise<Settled> {
+    if (delivery.stage !== "held" || this.#dead) return lockLost;
+    const { kernel, supply, dispatch } = this.#parts;
+    const refusal = supply.refuses(settlement);
+    if (refusal !== undefined) return this.#abandon(delivery, refusal);
+    if (settlement.kind === "complete" && settlement.send !== undefined && settlement.send.length > 0) {
+      try {
+        dispatch(settlement.send, delivery.message.parcel.bytes);
+      } catch (error) {
+        return this.#abandon(delivery, error);
+      }
+    }
+    this.#hand.drop(delivery);
+    supply.settle(delivery.message, settlement);
+    if (supply.hasWorkFor(this)) this.wake();
+    kernel.activity.settled();
+    return settled;
+  }
+
+  stop(): Promise<void> {
+    this.#stopped = true;
+    this.#parts.supply.detach(this);
+    return Promise.resolve();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (this.#parts.supply.hasWorkFor(this)) this.wake();
+  }
+
+  /** Stops, and gives back at once what is not settled. */
+  close(): void {
+    void this.stop();
+    for (const delivery of this.#hand.all()) this.#lose(delivery);
+    this.#lease.end();
+  }
+
+  /** As if its process had been killed: takes nothing, renews nothing, says nothing. */
+  kill(): void {
+    this.#dead = true;
+    this.#lease.silence();
+    for (const delivery of this.#hand.all()) {
+      if (delivery.stage === "held") this.#parts.kernel.activity.settled();
+      delivery.stage = "abandoned";
+    }
+  }
+
+  readonly #turn = (): void => {
+    const { kernel, supply, listener } = this.#parts;
+    this.#waking = false;
+    if (this.open && !this.#lease.lapsed) {
+      supply.serve(this);
+      const batch = this.#batch;
+      this.#batch = [];
+      if (batch.length > 0) listener.deliver(batch);
+      if (supply.hasWorkFor(this)) this.wake();
+    }
+    kernel.activity.awake();
+  };
+
+  #onRunOut(now: number): number {
+    let next = Infinity;
+    for (const delivery of this.#hand.all()) {
+      const until = this.#lockedUntil(delivery);
+      if (until <= now) this.#lose(delivery);
+      else next = Math.min(next, until);
+    }
+    // Others take its place until its renewal comes through again.
+    if (this.#lease.lapsed) this.#parts.supply.detach(this);
+    return next;
+  }
+
+  #lockedUntil(delivery: MemoryDelivery): number {
+    return delivery.stage === "held" ? this.#lease.lockedUntil(delivery.lockedAt) : delivery.lockedAt + this.#parts.options.lockMs;
+  }
+
+  /** The settlement was impossible and nothing was changed: the message comes back when its lock has run out. */
+  #abandon(delivery: MemoryDelivery, error: unknown): Promise<Settled> {
+    delivery.lockedAt = this.#parts.kernel.monotonic();
+    delivery.stage = "abandoned";
+    this.#lease.watch(this.#lockedUntil(delivery));
+    this.#parts.listener.fault(
+      error instanceof WaybillError ? error : new WaybillError("TRANSPORT_FAILED", messageOf(error), { cause: error }),
+    );
+    this.#parts.kernel.activity.settled();
+    return unknown;
+  }
+
+  #lose(delivery: MemoryDelivery): void {
+    const { stage } = delivery;
+    if (stage === "over") return;
+    this.#hand.drop(delivery);
+    this.#parts.supply.giveBack(delivery.message);
+    if (stage === "abandoned") return;
+    delivery.onLockLost?.();
+    this.#parts.kernel.activity.settled();
+  }
+}

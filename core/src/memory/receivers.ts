@@ -1,0 +1,47 @@
+import type { Message } from "./message.ts";
+import type { MemoryReceiver } from "./receiver.ts";
+
+/** The receivers of one queue. One that has stopped is remembered as long as it holds something. */
+export class Receivers {
+  #active: MemoryReceiver[] = [];
+  readonly #holding = new Set<MemoryReceiver>();
+  #turn = 0;
+
+  get count(): number {
+    return this.#active.length;
+  }
+
+  openCount(): number {
+    let open = 0;
+    for (const receiver of this.#active) if (receiver.open) open += 1;
+    return Math.max(open, 1);
+  }
+
+  attach(receiver: MemoryReceiver): void {
+    if (!this.#active.includes(receiver)) this.#active.push(receiver);
+    this.#holding.add(receiver);
+  }
+
+  detach(receiver: MemoryReceiver): void {
+    this.#active = this.#active.filter((other) => other !== receiver);
+    for (const other of this.#holding) {
+      if (!this.#active.includes(other) && other.held().length === 0) this.#holding.delete(other);
+    }
+  }
+
+  /** Asks each for a turn, another one first every time. */
+  wake(): void {
+    const { length } = this.#active;
+    if (length === 1) return this.#active[0]?.wake();
+    this.#turn += 1;
+    for (let index = 0; index < length; index++) this.#active[(this.#turn + index) % length]?.wake();
+  }
+
+  *held(): Generator<Message, void, void> {
+    for (const receiver of this.#holding) yield* receiver.held();
+  }
+
+  close(): void {
+    for (const receiver of [...this.#holding]) receiver.close();
+  }
+}

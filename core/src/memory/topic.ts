@@ -1,0 +1,126 @@
+import type { Header } from "../envelope.ts";
+import { type Predicate, compileRule } from "../rules.ts";
+import type { AddressState, MessageState, SubscriptionSpec } from "../ports/transport.ts";
+import { Aside, brokerFailure } from "./aside.ts";
+import type { Kernel } from "./kernel.ts";
+import { type Mailbox } from "./mailbox.ts";
+import { Message, type MessageHome, type Parcel } from "./message.ts";
+
+interface Route {
+  readonly mailbox: Mailbox;
+  readonly rules: readonly Predicate[];
+}
+
+/** An event's name and who wants it. Events that nobody wants stay here, as dead letters of the topic itself. */
+export class Topic implements MessageHome {
+  readonly kind = "topic";
+  readonly name: string;
+  readonly address: string;
+  readonly aside: Aside = new Aside();
+  readonly subscriptions: Map<string, Mailbox> = new Map();
+  readonly #kernel: Kernel;
+  readonly #accepts = new Map<string, SubscriptionSpec["accepts"]>();
+  #routes = new Map<string, readonly Route[]>();
+  #evicted = 0;
+
+  constructor(name: string, kernel: Kernel) {
+    this.name = name;
+    this.address = `${name}/`;
+    this.#kernel = kernel;
+  }
+
+  subscribe(name: string, mailbox: Mailbox, accepts: SubscriptionSpec["accepts"]): void {
+    this.subscriptions.set(name, mailbox);
+    this.#accepts.set(name, accepts);
+    this.#readRoutes();
+  }
+
+  unsubscribe(name: string): void {
+    this.subscriptions.delete(name);
+    this.#accepts.delete(name);
+    this.#readRoutes();
+  }
+
+  /** The subscriptions that take an event; undefined when none so much as names its type. */
+  route(header: Header): readonly Mailbox[] | undefined {
+    const routes = this.#routes.get(header.type);
+    if (routes === undefined) return undefined;
+    const attributes = header.attributes ?? {};
+    return routes.filter((route) => route.rules.some((holds) => holds(attributes))).map((route) => route.mailbox);
+  }
+
+  /** Keeps an event that nobody subscribes to, the newest `unroutedMax` of them. */
+  put(parcel: Parcel): void {
+    const message = new Message(this.#kernel.nextSequence(), parcel, this);
+    this.#kernel.charge(parcel.bytes);
+    const { type } = parcel.envelope.header;
+    message.failure = brokerFailure(
+      "SUBSCRIBER_MISSING",
+      `No subscription of the topic "${this.name}" names the type "${type}". Start the service that handles it and replay this event, or discard it.`,
+      { now: parcel.enqueuedAt, attempts: 0 },
+    );
+    this.aside.add(message, "dead");
+    if (this.aside.dead > this.#kernel.limits.unroutedMax) this.#evict();
+  }
+
+  /** Publishes a parked event again. False, and nothing changes, while still nobody subscribes to its type. */
+  replay(message: Message): boolean {
+    const { parcel } = message;
+    const mailboxes = this.route(parcel.envelope.header);
+    if (mailboxes === undefined) return false;
+    this.discard(message);
+    for (const mailbox of mailboxes) mailbox.put({ ...parcel, notBefore: 0 });
+    return true;
+  }
+
+  discard(message: Message): void {
+    this.aside.remove(message);
+    this.#kernel.free(message.parcel.bytes);
+  }
+
+  onDue(): void {
+    // A parked event has no alarm: it is dead already.
+  }
+
+  *messages(state: MessageState): Generator<Message, void, void> {
+    if (state === "dead") yield* this.aside;
+  }
+
+  state(): AddressState {
+    const nothing = { ready: 0, inFlight: 0, scheduled: 0, deferred: 0, oldestReadyMs: 0, receivers: 0 };
+    return { address: this.address, kind: "topic", ...nothing, dead: this.aside.dead };
+  }
+
+  #evict(): void {
+    const oldest = this.aside.first();
+    if (oldest === undefined) return;
+    this.discard(oldest);
+    this.#evicted += 1;
+    if (this.#evicted % evictionsPerLine !== 1) return;
+    this.#kernel.logger.warn(
+      `Events of the topic "${this.name}" that nobody subscribes to were deleted: ${this.#evicted} so far, the newest ${this.#kernel.limits.unroutedMax} are kept. ` +
+        "Start a service that subscribes, or stop publishing them.",
+      { topic: this.name, evicted: this.#evicted },
+    );
+  }
+
+  #readRoutes(): void {
+    const routes = new Map<string, Map<Mailbox, Predicate[]>>();
+    for (const [name, mailbox] of this.subscriptions) {
+      for (const { type, where } of this.#accepts.get(name) ?? []) {
+        const ofType = routes.get(type) ?? new Map<Mailbox, Predicate[]>();
+        routes.set(type, ofType);
+        ofType.set(mailbox, [...(ofType.get(mailbox) ?? []), where === undefined ? always : compileRule(where).matches]);
+      }
+    }
+    this.#routes = new Map(
+      [...routes].map(([type, ofType]) => [type, [...ofType].map(([mailbox, rules]) => ({ mailbox, rules }))]),
+    );
+  }
+}
+
+const evictionsPerLine = 10_000;
+
+function always(): boolean {
+  return true;
+}

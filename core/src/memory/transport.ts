@@ -1,0 +1,110 @@
+import { WaybillError } from "../errors.ts";
+import type {
+  Capabilities,
+  Listener,
+  Outgoing,
+  ReceiveOptions,
+  Receiver,
+  Sent,
+  Source,
+  Topology,
+  Transport,
+  TransportHost,
+} from "../ports/transport.ts";
+import { type Declarer, declare } from "./declare.ts";
+import type { Engine } from "./engine.ts";
+import { MemoryInspection } from "./inspection.ts";
+import { MemoryReceiver } from "./receiver.ts";
+
+/** One bus's connection to an in-memory broker: what a process is to a broker on the network. */
+export class MemoryTransport implements Transport, Declarer {
+  readonly name = "memory";
+  readonly capabilities: Capabilities;
+  readonly inspection: MemoryInspection;
+  readonly instance: string;
+  readonly temporaries: (() => void)[] = [];
+  readonly #engine: Engine;
+  readonly #host: TransportHost;
+  readonly #receivers = new Set<MemoryReceiver>();
+  readonly #onClosed: (transport: MemoryTransport) => void;
+  #closed = false;
+
+  constructor(engine: Engine, host: TransportHost, onClosed: (transport: MemoryTransport) => void) {
+    this.#engine = engine;
+    this.#host = host;
+    this.#onClosed = onClosed;
+    this.instance = host.instance;
+    this.capabilities = { ...capabilities, bodyBytesMax: engine.kernel.limits.bodyBytesMax };
+    this.inspection = new MemoryInspection(engine, () => this.#assertOpen());
+  }
+
+  async declare(topology: Topology): Promise<void> {
+    this.#assertOpen();
+    declare(this.#engine, topology, this);
+  }
+
+  async send(batch: readonly Outgoing[]): Promise<Sent> {
+    this.#assertOpen();
+    return this.#engine.send(batch);
+  }
+
+  receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver {
+    this.#assertOpen();
+    assertOptions(options);
+    const supply = this.#engine.supply(source, options.start ?? "earliest");
+    const { environment } = this.#host;
+    const dispatch = (batch: readonly Outgoing[], credit: number): void => void this.#engine.send(batch, credit);
+    const parts = { kernel: this.#engine.kernel, environment, supply, options, listener, dispatch };
+    const receiver: MemoryReceiver = new MemoryReceiver({ ...parts, onEnd: () => this.#receivers.delete(receiver) });
+    this.#receivers.add(receiver);
+    return receiver;
+  }
+
+  /** Stops all receivers and gives back what is not settled, its attempt counted. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#leave();
+    for (const receiver of this.#receivers) receiver.close();
+  }
+
+  /** Leaves without a word, as a killed process does: its locks run out by themselves. */
+  kill(): void {
+    if (this.#closed) return;
+    for (const receiver of this.#receivers) receiver.kill();
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#closed = true;
+    this.#engine.owners.release(this);
+    for (const drop of this.temporaries.splice(0)) drop();
+    this.#onClosed(this);
+  }
+
+  #assertOpen(): void {
+    if (!this.#closed) return;
+    throw new WaybillError("CLOSED", "This connection to the in-memory broker is closed. Open another bus to go on.");
+  }
+}
+
+const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
+  durability: "memory",
+  order: "queue",
+  delayMsMax: Number.MAX_SAFE_INTEGER,
+  sessions: false,
+  dedupWindowMs: 0,
+  filters: ["eq", "compare", "in", "prefix", "exists", "logic"],
+  deadLetters: "transport",
+  atomicSettle: true,
+  atomicBatch: true,
+  // As far as `durability` goes: the count outlives the receiver, as the message does.
+  attemptsPersisted: true,
+  streams: true,
+};
+
+function assertOptions(options: ReceiveOptions): void {
+  for (const name of ["prefetch", "prefetchBytes", "lockMs"] as const) {
+    if (options[name] >= 1) continue;
+    throw new WaybillError("OPTION_INVALID", `receive({ ${name} }) takes a number from 1, not ${options[name]}.`);
+  }
+}
