@@ -20,10 +20,10 @@ export class MemoryDelivery implements Delivery {
   onLockLost: (() => void) | undefined = undefined;
 
   readonly message: Message;
-  /** Monotonic milliseconds. Renewals of the receiver's lease come on top while it is held. */
-  lockedAt: number;
-  /** held: may settle. abandoned: answered `unknown`, comes back when the lock ends. over: settled or lost. */
-  stage: "held" | "abandoned" | "over" = "held";
+  /** Monotonic milliseconds. Renewals of the receiver's lease come on top. */
+  readonly lockedAt: number;
+  /** Settled, or the lock was lost. */
+  over = false;
   previous: MemoryDelivery | undefined = undefined;
   next: MemoryDelivery | undefined = undefined;
   readonly #holder: DeliveryHolder;

@@ -84,7 +84,7 @@ export class Engine {
   }
 
   #parcel(outgoing: Outgoing, now: number): Parcel {
-    const { envelope, notBefore = 0, notAfter = Infinity } = outgoing;
+    const { envelope, notBefore = 0, notAfter = Infinity, discardExpired = false } = outgoing;
     const bytes = Buffer.byteLength(envelope.body);
     const { bodyBytesMax } = this.kernel.limits;
     if (bytes > bodyBytesMax) {
@@ -96,7 +96,7 @@ export class Engine {
       );
     }
     if (outgoing.notBefore !== undefined || outgoing.notAfter !== undefined) assertTimes(outgoing);
-    return { envelope: ownCopy(envelope), bytes, enqueuedAt: now, notBefore, notAfter };
+    return { envelope: ownCopy(envelope), bytes, enqueuedAt: now, notBefore, notAfter, discardExpired };
   }
 
   #assertFits(bytes: number, copies: number): void {

@@ -58,9 +58,9 @@ export class Group implements Supply, MessageHome {
     }
   }
 
-  refuses(settlement: Settlement): WaybillError | undefined {
-    if (settlement.kind !== "retry" && settlement.kind !== "defer") return undefined;
-    return new WaybillError(
+  check(settlement: Settlement): void {
+    if (settlement.kind !== "retry" && settlement.kind !== "defer") return;
+    throw new WaybillError(
       "NOT_SUPPORTED",
       `An item of a stream cannot be settled with "${settlement.kind}", because the items behind it would overtake it. ` +
         "Wait in the handler and try again there, or settle it as a dead letter.",

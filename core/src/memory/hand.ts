@@ -26,7 +26,7 @@ export class Hand {
   }
 
   drop(delivery: MemoryDelivery): void {
-    delivery.stage = "over";
+    delivery.over = true;
     if (delivery.previous === undefined) this.#first = delivery.next;
     else delivery.previous.next = delivery.next;
     if (delivery.next === undefined) this.#last = delivery.previous;

@@ -1,4 +1,3 @@
-import type { WaybillError } from "../errors.ts";
 import type { AddressState, Failure, MessageState, Settlement } from "../ports/transport.ts";
 import { Aside, brokerFailure } from "./aside.ts";
 import type { Kernel } from "./kernel.ts";
@@ -69,8 +68,8 @@ export class Mailbox implements Supply, MessageHome {
     }
   }
 
-  refuses(_settlement: Settlement): WaybillError | undefined {
-    return undefined;
+  check(): void {
+    // A queue can do all of them.
   }
 
   settle(message: Message, settlement: Settlement): void {
@@ -185,8 +184,9 @@ export class Mailbox implements Supply, MessageHome {
     if (message.state === "ready") this.#line.remove(message);
     else if (message.state === "scheduled") this.#scheduled -= 1;
     else this.aside.remove(message);
-    const now = this.#kernel.now();
     const { attempt, parcel, failure } = message;
+    if (parcel.discardExpired) return this.#forget(message);
+    const now = this.#kernel.now();
     const words = `It was of use until ${new Date(parcel.notAfter).toISOString()} and was not handled by then.`;
     this.#bury(message, brokerFailure("EXPIRED", words, { now, attempts: attempt, firstFailedAt: failure?.firstFailedAt }));
   }

@@ -11,6 +11,8 @@ export interface Parcel {
   readonly enqueuedAt: number;
   readonly notBefore: number;
   readonly notAfter: number;
+  /** Deleted when it expires, instead of set aside. */
+  readonly discardExpired: boolean;
 }
 
 /** Called when a message's alarm rings: it is due, or it has expired. */

@@ -1,4 +1,3 @@
-import { WaybillError, messageOf } from "../errors.ts";
 import type { Environment } from "../ports/environment.ts";
 import type { Listener, Outgoing, ReceiveOptions, Receiver, Settled, Settlement } from "../ports/transport.ts";
 import { type DeliveryHolder, MemoryDelivery } from "./delivery.ts";
@@ -15,8 +14,8 @@ export interface Supply {
   /** Hands the receiver what it may have now, through `receiver.take`, each with its attempt counted. */
   serve(receiver: MemoryReceiver): void;
   hasWorkFor(receiver: MemoryReceiver): boolean;
-  /** Why this kind of source cannot do what a settlement asks; undefined when it can. */
-  refuses(settlement: Settlement): WaybillError | undefined;
+  /** Throws when this kind of source cannot do what the settlement asks. */
+  check(settlement: Settlement): void;
   settle(message: Message, settlement: Settlement): void;
   /** Takes a message back whose lock was lost: at its old place, its attempt counted. */
   giveBack(message: Message): void;
@@ -37,7 +36,6 @@ export interface ReceiverParts {
 
 const settled: Promise<Settled> = Promise.resolve("settled");
 const lockLost: Promise<Settled> = Promise.resolve("lockLost");
-const unknown: Promise<Settled> = Promise.resolve("unknown");
 
 /** One consumer in one process: takes batches while it has room, and answers for what it holds. */
 export class MemoryReceiver implements Receiver, DeliveryHolder {
@@ -99,16 +97,15 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
   }
 
   settle(delivery: MemoryDelivery, settlement: Settlement): Promise<Settled> {
-    if (delivery.stage !== "held" || this.#dead) return lockLost;
+    if (delivery.over || this.#dead) return lockLost;
     const { kernel, supply, dispatch } = this.#parts;
-    const refusal = supply.refuses(settlement);
-    if (refusal !== undefined) return this.#abandon(delivery, refusal);
-    if (settlement.kind === "complete" && settlement.send !== undefined && settlement.send.length > 0) {
-      try {
+    try {
+      supply.check(settlement);
+      if (settlement.kind === "complete" && settlement.send !== undefined && settlement.send.length > 0) {
         dispatch(settlement.send, delivery.message.parcel.bytes);
-      } catch (error) {
-        return this.#abandon(delivery, error);
       }
+    } catch (error) {
+      return Promise.reject(error);
     }
     this.#hand.drop(delivery);
     supply.settle(delivery.message, settlement);
@@ -143,10 +140,8 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
   kill(): void {
     this.#dead = true;
     this.#lease.silence();
-    for (const delivery of this.#hand.all()) {
-      if (delivery.stage === "held") this.#parts.kernel.activity.settled();
-      delivery.stage = "abandoned";
-    }
+    // What a dead process holds is not on its way any more.
+    for (let left = this.#hand.count; left > 0; left--) this.#parts.kernel.activity.settled();
   }
 
   readonly #turn = (): void => {
@@ -165,7 +160,7 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
   #onRunOut(now: number): number {
     let next = Infinity;
     for (const delivery of this.#hand.all()) {
-      const until = this.#lockedUntil(delivery);
+      const until = this.#lease.lockedUntil(delivery.lockedAt);
       if (until <= now) this.#lose(delivery);
       else next = Math.min(next, until);
     }
@@ -174,28 +169,11 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
     return next;
   }
 
-  #lockedUntil(delivery: MemoryDelivery): number {
-    return delivery.stage === "held" ? this.#lease.lockedUntil(delivery.lockedAt) : delivery.lockedAt + this.#parts.options.lockMs;
-  }
-
-  /** The settlement was impossible and nothing was changed: the message comes back when its lock has run out. */
-  #abandon(delivery: MemoryDelivery, error: unknown): Promise<Settled> {
-    delivery.lockedAt = this.#parts.kernel.monotonic();
-    delivery.stage = "abandoned";
-    this.#lease.watch(this.#lockedUntil(delivery));
-    this.#parts.listener.fault(
-      error instanceof WaybillError ? error : new WaybillError("TRANSPORT_FAILED", messageOf(error), { cause: error }),
-    );
-    this.#parts.kernel.activity.settled();
-    return unknown;
-  }
-
   #lose(delivery: MemoryDelivery): void {
-    const { stage } = delivery;
-    if (stage === "over") return;
+    if (delivery.over) return;
     this.#hand.drop(delivery);
     this.#parts.supply.giveBack(delivery.message);
-    if (stage === "abandoned") return;
+    if (this.#dead) return;
     delivery.onLockLost?.();
     this.#parts.kernel.activity.settled();
   }

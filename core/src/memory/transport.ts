@@ -45,7 +45,7 @@ export class MemoryTransport implements Transport, Declarer {
 
   async send(batch: readonly Outgoing[]): Promise<Sent> {
     this.#assertOpen();
-    return this.#engine.send(batch);
+    return this.#store(batch, 0);
   }
 
   receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver {
@@ -53,7 +53,7 @@ export class MemoryTransport implements Transport, Declarer {
     assertOptions(options);
     const supply = this.#engine.supply(source, options.start ?? "earliest");
     const { environment } = this.#host;
-    const dispatch = (batch: readonly Outgoing[], credit: number): void => void this.#engine.send(batch, credit);
+    const dispatch = (batch: readonly Outgoing[], credit: number): void => void this.#store(batch, credit);
     const parts = { kernel: this.#engine.kernel, environment, supply, options, listener, dispatch };
     const receiver: MemoryReceiver = new MemoryReceiver({ ...parts, onEnd: () => this.#receivers.delete(receiver) });
     this.#receivers.add(receiver);
@@ -72,6 +72,15 @@ export class MemoryTransport implements Transport, Declarer {
     if (this.#closed) return;
     for (const receiver of this.#receivers) receiver.kill();
     this.#leave();
+  }
+
+  #store(batch: readonly Outgoing[], credit: number): Sent {
+    const sent = this.#engine.send(batch, credit);
+    for (const index of sent.unrouted) {
+      const outgoing = batch[index];
+      if (outgoing !== undefined) this.#host.unrouted?.(outgoing.envelope, outgoing.to.name);
+    }
+    return sent;
   }
 
   #leave(): void {
