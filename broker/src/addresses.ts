@@ -1,0 +1,155 @@
+import type { Attributes } from "@waybill/contracts";
+import { type Acceptance, addressOf, compileRule, type Predicate, type Source } from "@waybill/core";
+import type { Statements } from "./statements.ts";
+
+export type AddressKind = "queue" | "topic" | "subscription" | "stream";
+
+/** A place where messages wait: a queue, a subscription, what a stream's group has set aside, or the dead letters of a topic itself. */
+export interface Address {
+  readonly id: number;
+  readonly kind: AddressKind;
+  /** As `addressOf` writes it; a topic's own is `topic/`. */
+  readonly name: string;
+}
+
+/** A subscription that names an event's type, and whether it wants this one. */
+export interface Taker {
+  readonly address: number;
+  readonly wants: Predicate;
+}
+
+interface Topic {
+  readonly address: number;
+  readonly takers: Map<string, Taker[]>;
+}
+
+export interface StreamEntry {
+  readonly id: number;
+  readonly name: string;
+  /** Ids of its partitions in their order. */
+  readonly partitions: readonly number[];
+}
+
+interface AddressRow {
+  readonly id: number;
+  readonly kind: AddressKind;
+  readonly name: string;
+  readonly topic: string | null;
+  readonly accepts: string | null;
+}
+
+const nobody: readonly Taker[] = [];
+
+/** The declared topology in memory, rules compiled; read again when any process has changed it. */
+export class AddressBook {
+  readonly #sql: Statements;
+  #version = -1;
+  #byName = new Map<string, Address>();
+  #byId = new Map<number, Address>();
+  #topics = new Map<string, Topic>();
+  #streams = new Map<string, StreamEntry>();
+
+  constructor(sql: Statements) {
+    this.#sql = sql;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  /** `version` is the one that the database holds now. */
+  refresh(version: number): void {
+    if (version === this.#version) return;
+    this.#byName = new Map();
+    this.#byId = new Map();
+    this.#topics = new Map();
+    const rows = this.#sql.allAddresses.all() as unknown as AddressRow[];
+    for (const { id, kind, name } of rows) {
+      const address = { id, kind, name };
+      this.#byName.set(keyOf(kind, name), address);
+      this.#byId.set(id, address);
+      if (kind === "topic") this.#topics.set(name.slice(0, -1), { address: id, takers: new Map() });
+    }
+    for (const row of rows) this.#subscribe(row);
+    this.#readStreams();
+    this.#version = version;
+  }
+
+  find(kind: AddressKind, name: string): Address | undefined {
+    return this.#byName.get(keyOf(kind, name));
+  }
+
+  findSource(source: Source): Address | undefined {
+    return this.find(source.kind, addressOf(source));
+  }
+
+  get(id: number): Address | undefined {
+    return this.#byId.get(id);
+  }
+
+  all(): Iterable<Address> {
+    return this.#byId.values();
+  }
+
+  topic(name: string): number | undefined {
+    return this.#topics.get(name)?.address;
+  }
+
+  /** Subscriptions of the topic that name the type; empty when there is none. */
+  takers(topic: string, type: string): readonly Taker[] {
+    return this.#topics.get(topic)?.takers.get(type) ?? nobody;
+  }
+
+  stream(name: string): StreamEntry | undefined {
+    return this.#streams.get(name);
+  }
+
+  streams(): Iterable<StreamEntry> {
+    return this.#streams.values();
+  }
+
+  #subscribe(row: AddressRow): void {
+    const topic = row.topic === null ? undefined : this.#topics.get(row.topic);
+    if (row.kind !== "subscription" || topic === undefined) return;
+    for (const [type, wants] of compileAcceptances(JSON.parse(row.accepts ?? "[]") as Acceptance[])) {
+      const takers = topic.takers.get(type);
+      if (takers === undefined) topic.takers.set(type, [{ address: row.id, wants }]);
+      else takers.push({ address: row.id, wants });
+    }
+  }
+
+  #readStreams(): void {
+    const streams = new Map<string, { id: number; name: string; partitions: number[] }>();
+    for (const row of this.#sql.allPartitions.all() as unknown as { id: number; name: string; partition: number }[]) {
+      const entry = streams.get(row.name) ?? { id: row.id, name: row.name, partitions: [] };
+      entry.partitions.push(row.partition);
+      streams.set(row.name, entry);
+    }
+    this.#streams = streams;
+  }
+}
+
+/** One predicate per type: several entries of one type are alternatives. Throws RangeError when a rule is no rule. */
+export function compileAcceptances(accepts: readonly Acceptance[]): Map<string, Predicate> {
+  const byType = new Map<string, Predicate[]>();
+  for (const { type, where } of accepts) {
+    const wants = where === undefined ? always : compileRule(where).matches;
+    byType.set(type, [...(byType.get(type) ?? []), wants]);
+  }
+  return new Map([...byType].map(([type, alternatives]) => [type, anyOf(alternatives)]));
+}
+
+function anyOf(alternatives: readonly Predicate[]): Predicate {
+  const [only] = alternatives;
+  if (alternatives.length === 1 && only !== undefined) return only;
+  if (alternatives.includes(always)) return always;
+  return (attributes: Attributes) => alternatives.some((wants) => wants(attributes));
+}
+
+function always(): boolean {
+  return true;
+}
+
+function keyOf(kind: AddressKind, name: string): string {
+  return `${kind} ${name}`;
+}

@@ -1,0 +1,82 @@
+import type { DatabaseSync } from "node:sqlite";
+import { type Environment, type Logger, sleep, type TransportHost, WaybillError } from "@waybill/core";
+import { AddressBook } from "./addresses.ts";
+import type { Connection } from "./connection.ts";
+import type { Database } from "./database.ts";
+import { simpleOperation } from "./lease.ts";
+import { Presence, removeInstance } from "./instances.ts";
+import type { Settings } from "./options.ts";
+import { prepareStatements, type Statements } from "./statements.ts";
+import { Sweeper } from "./sweep.ts";
+import type { Transaction } from "./transaction.ts";
+import { Wake } from "./wake.ts";
+import { Writer } from "./writer.ts";
+
+/** How long closing waits for what was handed to it to be stored. */
+const closeMsMax = 5_000;
+
+export interface BrokerEvents {
+  revived(): void;
+  fault(error: WaybillError): void;
+}
+
+/** One open connection to the broker's file, its parts put together. */
+export class Broker implements Connection {
+  readonly file: string;
+  readonly settings: Settings;
+  readonly db: DatabaseSync;
+  readonly sql: Statements;
+  readonly environment: Environment;
+  readonly logger: Logger;
+  readonly addresses: AddressBook;
+  readonly writer: Writer;
+  readonly wake: Wake;
+  readonly #sweeper: Sweeper;
+  readonly #presence: Presence;
+  readonly #events: BrokerEvents;
+
+  constructor({ file, db }: Database, settings: Settings, host: TransportHost, events: BrokerEvents) {
+    this.file = file;
+    this.db = db;
+    this.settings = settings;
+    this.environment = host.environment;
+    this.logger = host.logger;
+    this.#events = events;
+    this.sql = prepareStatements(db);
+    this.addresses = new AddressBook(this.sql);
+    this.wake = new Wake(this);
+    this.writer = new Writer(this, (transaction) => this.#committed(transaction));
+    this.#sweeper = new Sweeper(this);
+    this.#presence = new Presence(this, { name: host.instance, ...events });
+  }
+
+  get instance(): number {
+    return this.#presence.id;
+  }
+
+  async start(): Promise<void> {
+    await this.#presence.enter();
+    this.#sweeper.start();
+  }
+
+  /** Stores what waits, takes this process off the books and closes the file; gives up on the former after 5 seconds. */
+  async close(): Promise<void> {
+    this.#sweeper.close();
+    this.#presence.leave();
+    this.writer.submit(simpleOperation((transaction) => void removeInstance(transaction, this.instance, true), this.#events));
+    const patience = new AbortController();
+    await Promise.race([this.writer.drained(), sleep(this.environment.timers, closeMsMax, patience.signal).catch(() => {})]);
+    patience.abort(new Error("closed"));
+    this.writer.close(new WaybillError("CLOSED", "The embedded broker was closed before this was stored. Send it again with a new connection.", { retryable: true }));
+    this.wake.close();
+    this.db.close();
+  }
+
+  #committed(transaction: Transaction): void {
+    this.wake.committed(transaction);
+    this.#sweeper.dueAt(transaction.nextDue);
+    for (const [topic, count] of transaction.evicted) {
+      this.logger.warn("Events that nobody subscribes to were dropped to make room for newer ones.", { address: this.addresses.get(topic)?.name, count });
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import type { Body, WaybillError } from "@waybill/core";
+import { decode, decodeFailure } from "./codec.ts";
+import type { Connection } from "./connection.ts";
+import { bury, expiredFailure } from "./dead-letters.ts";
+import type { Grant } from "./lease.ts";
+import { QueueDelivery } from "./queue-delivery.ts";
+import type { QueueReceiver } from "./queue-receiver.ts";
+import type { Transaction } from "./transaction.ts";
+import type { Operation } from "./writer.ts";
+
+type HeadRow = readonly [seq: number, bytes: number, expires: number | null];
+type ContentRow = readonly [
+  seq: number,
+  attempt: number,
+  bytes: number,
+  expires: number | null,
+  enqueuedAt: number,
+  header: string,
+  body: Body,
+  failure: string | null,
+];
+
+/** Locks the oldest ready messages of one address for one receiver, as many as it has room for. */
+export class ClaimOperation implements Operation {
+  readonly weight = 1;
+  readonly bytes = 0;
+  readonly #receiver: QueueReceiver;
+  readonly #connection: Connection;
+  #grant: Grant | undefined;
+  #batch: QueueDelivery[] = [];
+  #drained = true;
+
+  constructor(receiver: QueueReceiver, connection: Connection) {
+    this.#receiver = receiver;
+    this.#connection = connection;
+  }
+
+  run(transaction: Transaction): void {
+    this.#grant = undefined;
+    this.#batch = [];
+    const address = transaction.addresses.findSource(this.#receiver.source)?.id;
+    const room = this.#receiver.room();
+    this.#drained = room > 0;
+    if (address === undefined || room <= 0) return;
+    const head = transaction.sql.headReady.all(address, room) as unknown as HeadRow[];
+    const last = this.#fit(transaction, address, head);
+    this.#drained = head.length < room;
+    if (last !== undefined) this.#lock(transaction, address, last);
+  }
+
+  done(): void {
+    this.#receiver.claimed(this.#grant, this.#batch, this.#drained);
+  }
+
+  failed(error: WaybillError): void {
+    this.#receiver.claimFailed(error);
+  }
+
+  /** The last of the head that there is room for in bytes. What has expired leaves on the way. */
+  #fit(transaction: Transaction, address: number, head: readonly HeadRow[]): number | undefined {
+    const { now, sql } = transaction;
+    let bytesLeft = this.#receiver.roomBytes();
+    let last: number | undefined;
+    const mayExceed = this.#receiver.hasNothing();
+    for (const [seq, bytes, expires] of head) {
+      if (expires !== null && expires <= now) {
+        sql.deleteReady.run(address, seq);
+        bury(transaction, { seq, address, attempt: 0 }, expiredFailure(now, 0));
+        continue;
+      }
+      bytesLeft -= bytes;
+      if (bytesLeft < 0 && !(last === undefined && mayExceed)) break;
+      last = seq;
+    }
+    return last;
+  }
+
+  #lock(transaction: Transaction, address: number, last: number): void {
+    const { sql } = transaction;
+    const grant = this.#receiver.lease.take(transaction, address);
+    const rows = sql.lockedContents.all(address, last) as unknown as ContentRow[];
+    sql.lockUpTo.run(grant.id, address, last);
+    sql.deleteReadyUpTo.run(address, last);
+    this.#grant = grant;
+    for (const [seq, attempt, bytes, expires, enqueuedAt, header, body, failure] of rows) {
+      const claimed = { seq, lease: grant.id, address, bytes, expires };
+      const content = { envelope: decode(header, body), attempt, enqueuedAt, failure: decodeFailure(failure) };
+      this.#batch.push(new QueueDelivery(this.#receiver, claimed, content));
+    }
+  }
+}

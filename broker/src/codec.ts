@@ -1,0 +1,56 @@
+import { type Body, type Envelope, type Failure, type Header, type Outgoing, WaybillError } from "@waybill/core";
+import { messageOf } from "./errors.ts";
+
+/** Bytes of a header as JSON text. */
+const headerBytesMax = 64 * 1024;
+/** Characters kept of a failure's message and of its stack: enough to read, too few to fill the disk. */
+const failureTextMax = 16 * 1024;
+
+/** A message as it is stored. */
+export interface Encoded {
+  readonly outgoing: Outgoing;
+  readonly header: string;
+  readonly body: Body;
+  readonly bytes: number;
+}
+
+/** Throws BODY_TOO_LARGE or MESSAGE_INVALID. */
+export function encode(outgoing: Outgoing, bodyBytesMax: number): Encoded {
+  const { header, body } = outgoing.envelope;
+  const bytes = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
+  if (bytes > bodyBytesMax) {
+    throw new WaybillError(
+      "BODY_TOO_LARGE",
+      `The body of ${header.type} ${header.id} has ${bytes} bytes; the broker takes ${bodyBytesMax}. Send a reference to it, or raise embedded({ bodyBytesMax }).`,
+      { details: { bytes, bodyBytesMax } },
+    );
+  }
+  return { outgoing, header: encodeHeader(header), body, bytes };
+}
+
+function encodeHeader(header: Header): string {
+  let text: string;
+  try {
+    text = JSON.stringify(header);
+  } catch (error) {
+    throw new WaybillError("MESSAGE_INVALID", `The header of ${header.type} ${header.id} cannot be written as JSON: ${messageOf(error)}.`, { cause: error });
+  }
+  if (text.length * 3 > headerBytesMax && Buffer.byteLength(text) > headerBytesMax) {
+    throw new WaybillError("MESSAGE_INVALID", `The header of ${header.type} ${header.id} is longer than ${headerBytesMax} bytes. Move data from its attributes into the body.`);
+  }
+  return text;
+}
+
+export function decode(header: string, body: Body): Envelope {
+  return { header: JSON.parse(header) as Header, body };
+}
+
+export function encodeFailure(failure: Failure): string {
+  const { message, stack, ...rest } = failure;
+  const short = { ...rest, message: message.slice(0, failureTextMax) };
+  return JSON.stringify(stack === undefined ? short : { ...short, stack: stack.slice(0, failureTextMax) });
+}
+
+export function decodeFailure(text: string | null | undefined): Failure | undefined {
+  return text == null ? undefined : (JSON.parse(text) as Failure);
+}

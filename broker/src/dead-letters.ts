@@ -1,0 +1,27 @@
+import type { Failure } from "@waybill/core";
+import { encodeFailure } from "./codec.ts";
+import type { Transaction } from "./transaction.ts";
+
+export interface Place {
+  readonly seq: number;
+  readonly address: number;
+  readonly attempt: number;
+}
+
+/** Sets a message aside with its failure. The caller has taken it out of where it stood. */
+export function bury({ sql }: Transaction, { seq, address, attempt }: Place, failure: Failure): void {
+  sql.insertDead.run(seq, address, attempt);
+  sql.putFailure.run(seq, encodeFailure(failure));
+}
+
+export function expiredFailure(now: number, attempts: number): Failure {
+  return {
+    reason: "EXPIRED",
+    message: "The message was not delivered before the moment until which it was of use. Add consumers, or give it more time.",
+    service: "",
+    handler: "",
+    attempts,
+    firstFailedAt: now,
+    lastFailedAt: now,
+  };
+}

@@ -1,0 +1,173 @@
+import { addressOf, type QueueSpec, type StreamSpec, type SubscriptionSpec, type Topology, WaybillError } from "@waybill/core";
+import { compileAcceptances } from "./addresses.ts";
+import { messageOf } from "./errors.ts";
+import { partitionIdMax } from "./stream-log.ts";
+import { Refusal, type Transaction } from "./transaction.ts";
+import type { Operation } from "./writer.ts";
+
+export interface DeclareAnswer {
+  resolve(): void;
+  reject(error: WaybillError): void;
+}
+
+/** Creates what is missing of a topology; all of it or nothing. */
+export class DeclareOperation implements Operation {
+  readonly weight = 1;
+  readonly bytes = 0;
+  readonly #topology: Topology;
+  readonly #instance: number;
+  readonly #answer: DeclareAnswer;
+
+  constructor(topology: Topology, instance: number, answer: DeclareAnswer) {
+    this.#topology = topology;
+    this.#instance = instance;
+    this.#answer = answer;
+  }
+
+  run(transaction: Transaction): void {
+    const { queues, topics, subscriptions, streams } = this.#topology;
+    for (const queue of queues) refuseSecondOwner(transaction, queue, this.#instance);
+    for (const subscription of subscriptions) refuseBadRules(subscription);
+    for (const stream of streams) refuseRepartition(transaction, stream);
+    const draft = new Draft(transaction, this.#instance);
+    for (const queue of queues) draft.queue(queue);
+    for (const topic of topics) draft.topic(topic.name);
+    for (const subscription of subscriptions) draft.subscription(subscription);
+    for (const stream of streams) draft.stream(stream);
+    draft.finish();
+  }
+
+  done(): void {
+    this.#answer.resolve();
+  }
+
+  failed(error: WaybillError): void {
+    this.#answer.reject(error);
+  }
+}
+
+interface AddressRow {
+  readonly id: number;
+  readonly accepts: string | null;
+  readonly instance: number | null;
+}
+
+class Draft {
+  readonly #transaction: Transaction;
+  readonly #instance: number;
+  #changed = false;
+
+  constructor(transaction: Transaction, instance: number) {
+    this.#transaction = transaction;
+    this.#instance = instance;
+  }
+
+  queue({ name, owner, temporary }: QueueSpec): void {
+    const { sql } = this.#transaction;
+    const id = this.#address("queue", name, { temporary });
+    if (owner !== undefined) sql.putOwner.run(id, this.#instance, owner.service, owner.place, owner.shared ? 1 : 0);
+  }
+
+  topic(name: string): void {
+    this.#address("topic", `${name}/`, {});
+  }
+
+  subscription({ topic, name, accepts, temporary }: SubscriptionSpec): void {
+    this.topic(topic);
+    const text = JSON.stringify(accepts);
+    this.#address("subscription", addressOf({ kind: "subscription", topic, name }), { topic, accepts: text, temporary });
+  }
+
+  stream({ name, partitions, retention }: StreamSpec): void {
+    const { sql } = this.#transaction;
+    const { ageMs = null, bytes = null } = retention;
+    const known = sql.streamByName.get(name) as StreamRow | undefined;
+    if (known === undefined) {
+      const { id } = sql.insertStream.get(name, partitions, ageMs, bytes) as { id: number };
+      for (let number = 0; number < partitions; number++) {
+        const { lastInsertRowid } = sql.insertPartition.run(id, number);
+        if (Number(lastInsertRowid) > partitionIdMax) throw tooManyPartitions(name);
+      }
+      this.#changed = true;
+    } else if (known.age_ms !== ageMs || known.bytes_max !== bytes) sql.updateRetention.run(ageMs, bytes, known.id);
+  }
+
+  finish(): void {
+    if (this.#changed) this.#transaction.sql.bumpTopology.run();
+  }
+
+  #address(kind: "queue" | "topic" | "subscription", name: string, more: { topic?: string; accepts?: string; temporary?: boolean | undefined }): number {
+    const { sql } = this.#transaction;
+    const { topic = null, accepts = null } = more;
+    const known = sql.addressByName.get(kind, name) as AddressRow | undefined;
+    if (known === undefined) {
+      this.#changed = true;
+      const created = sql.insertAddress.get(kind, name, topic, accepts, more.temporary === true ? this.#instance : null);
+      return (created as { id: number }).id;
+    }
+    if (known.accepts !== accepts) {
+      this.#changed = true;
+      sql.updateAccepts.run(accepts, known.id);
+    }
+    // A temporary address follows whoever declared it last; one that is declared for good stays.
+    if (known.instance !== null) sql.takeAddress.run(more.temporary === true ? this.#instance : null, known.id);
+    return known.id;
+  }
+}
+
+interface OwnerRow {
+  readonly instance: number;
+  readonly service: string;
+  readonly place: string;
+  readonly shared: number;
+  readonly until: number | null;
+}
+
+function refuseSecondOwner({ sql, addresses, now }: Transaction, { name, owner }: QueueSpec, instance: number): void {
+  const address = addresses.find("queue", name);
+  if (owner === undefined || address === undefined) return;
+  for (const other of sql.ownersOf.all(address.id) as unknown as OwnerRow[]) {
+    const isAlive = other.instance === instance || (other.until !== null && other.until > now);
+    if (!isAlive || other.service === owner.service || (owner.shared && other.shared === 1)) continue;
+    throw new Refusal(
+      new WaybillError(
+        "OWNED_TWICE",
+        `"${name}" is handled by the service "${other.service}" (${other.place}), which is running, and by "${owner.service}" (${owner.place}). A command has one owner: remove one of the handlers, or publish an event.`,
+        { details: { queue: name, owners: [{ service: other.service, place: other.place }, { service: owner.service, place: owner.place }] } },
+      ),
+    );
+  }
+}
+
+function refuseBadRules({ topic, name, accepts }: SubscriptionSpec): void {
+  try {
+    compileAcceptances(accepts);
+  } catch (error) {
+    throw new Refusal(
+      new WaybillError("WIRING_INVALID", `A rule of the subscription "${name}" of "${topic}" cannot be read: ${messageOf(error)}.`, { cause: error, details: { topic, subscription: name } }),
+    );
+  }
+}
+
+interface StreamRow {
+  readonly id: number;
+  readonly partitions: number;
+  readonly age_ms: number | null;
+  readonly bytes_max: number | null;
+}
+
+function refuseRepartition({ sql }: Transaction, { name, partitions }: StreamSpec): void {
+  const known = sql.streamByName.get(name) as StreamRow | undefined;
+  if (known === undefined || known.partitions === partitions) return;
+  throw new Refusal(
+    new WaybillError(
+      "WIRING_INVALID",
+      `The stream "${name}" has ${known.partitions} partitions; ${partitions} are declared. Items of a key would change their partition: declare ${known.partitions}, or a stream with a new name.`,
+      { details: { stream: name, partitions: known.partitions } },
+    ),
+  );
+}
+
+function tooManyPartitions(name: string): WaybillError {
+  return new WaybillError("WIRING_INVALID", `There is no room for the partitions of "${name}": one broker holds ${partitionIdMax}.`);
+}

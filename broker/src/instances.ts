@@ -1,0 +1,115 @@
+import type { Timer, WaybillError } from "@waybill/core";
+import type { Connection } from "./connection.ts";
+import { simpleOperation } from "./lease.ts";
+import type { Transaction } from "./transaction.ts";
+
+/** How often a process says that it is alive. */
+const heartbeatMs = 2_000;
+/** After so long without a heartbeat it counts as dead: its temporary queues go, its commands can get another owner. */
+const deadAfterMs = 10_000;
+
+export interface PresenceOptions {
+  readonly name: string;
+  /** Others took this process for dead, for instance because it was suspended; what it had declared is gone. */
+  revived(): void;
+  fault(error: WaybillError): void;
+}
+
+/** This process in the table of live instances. */
+export class Presence {
+  readonly #connection: Connection;
+  readonly #options: PresenceOptions;
+  #id = 0;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(connection: Connection, options: PresenceOptions) {
+    this.#connection = connection;
+    this.#options = options;
+  }
+
+  get id(): number {
+    return this.#id;
+  }
+
+  /** Resolves when it is registered. */
+  enter(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#register({ done: resolve, failed: reject });
+    });
+  }
+
+  #register(answer: { done(): void; failed(error: WaybillError): void }): void {
+    const { name } = this.#options;
+    let id = 0;
+    this.#connection.writer.submit({
+      weight: 1,
+      bytes: 0,
+      run: ({ sql, now }) => {
+        id = (sql.insertInstance.get(name, now + deadAfterMs) as { id: number }).id;
+      },
+      done: () => {
+        this.#id = id;
+        this.#beatLater();
+        answer.done();
+      },
+      failed: (error) => answer.failed(error),
+    });
+  }
+
+  leave(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #beatLater(): void {
+    if (this.#closed) return;
+    this.#timer = this.#connection.environment.timers.set(() => this.#beat(), heartbeatMs);
+  }
+
+  #beat(): void {
+    if (this.#closed) return;
+    let gone = false;
+    const operation = simpleOperation(({ sql, now }) => {
+      gone = sql.beat.run(now + deadAfterMs, this.#id).changes === 0;
+    }, this.#options);
+    this.#connection.writer.submit({
+      ...operation,
+      done: () => {
+        if (gone && !this.#closed) this.#register({ done: () => this.#options.revived(), failed: (error) => this.#options.fault(error) });
+        else this.#beatLater();
+      },
+      failed: (error) => {
+        this.#options.fault(error);
+        this.#beatLater();
+      },
+    });
+  }
+}
+
+/** Takes an instance off the books with what lives no longer than it. Answers false while a lock of it still runs. */
+export function removeInstance(transaction: Transaction, instance: number, force: boolean): boolean {
+  const { sql, now } = transaction;
+  const leases = sql.leasesOfInstance.all(instance) as unknown as { id: number; address: number; until: number | null }[];
+  if (!force && leases.some(({ until }) => until !== null && until > now)) return false;
+  for (const lease of leases) reopenLease(transaction, lease);
+  const temporary = sql.addressesOfInstance.all(instance) as unknown as { id: number }[];
+  for (const { id } of temporary) sql.removeAddress.run(id);
+  if (temporary.length > 0) sql.bumpTopology.run();
+  sql.deleteOwnersOfInstance.run(instance);
+  sql.deleteInstance.run(instance);
+  return true;
+}
+
+/** Makes everything under a lease ready for others, the attempts counted, and ends the lease. */
+export function reopenLease(transaction: Transaction, { id, address }: { readonly id: number; readonly address: number }): void {
+  const { sql } = transaction;
+  if (transaction.addresses.get(address) === undefined) {
+    for (const { seq } of sql.heldBy.all(id) as unknown as { seq: number }[]) {
+      sql.deleteMessage.run(seq);
+      sql.deleteFailure.run(seq);
+    }
+  } else if (sql.reopenLease.run(id).changes !== 0) transaction.madeReady.add(address);
+  sql.unlockLease.run(id);
+  sql.deleteLease.run(id);
+}

@@ -1,0 +1,62 @@
+import type { Delivery, Envelope, Failure, Settled, Settlement } from "@waybill/core";
+
+/** Who settles deliveries. */
+export interface Settler {
+  settle(delivery: QueueDelivery, settlement: Settlement): Promise<Settled>;
+}
+
+/** What the broker knows of a claimed message beside its content. */
+export interface Claimed {
+  readonly seq: number;
+  readonly lease: number;
+  readonly address: number;
+  readonly bytes: number;
+  readonly expires: number | null;
+}
+
+export interface Content {
+  readonly envelope: Envelope;
+  readonly attempt: number;
+  readonly enqueuedAt: number;
+  readonly failure: Failure | undefined;
+}
+
+export class QueueDelivery implements Delivery, Claimed {
+  readonly envelope: Envelope;
+  readonly attempt: number;
+  readonly enqueuedAt: number;
+  readonly failure: Failure | undefined;
+  readonly position: undefined;
+  onLockLost: (() => void) | undefined;
+  readonly seq: number;
+  readonly lease: number;
+  readonly address: number;
+  readonly bytes: number;
+  readonly expires: number | null;
+  readonly #settler: Settler;
+
+  constructor(settler: Settler, claimed: Claimed, content: Content) {
+    this.envelope = content.envelope;
+    this.attempt = content.attempt;
+    this.enqueuedAt = content.enqueuedAt;
+    this.failure = content.failure;
+    this.position = undefined;
+    this.onLockLost = undefined;
+    this.seq = claimed.seq;
+    this.lease = claimed.lease;
+    this.address = claimed.address;
+    this.bytes = claimed.bytes;
+    this.expires = claimed.expires;
+    this.#settler = settler;
+  }
+
+  settle(settlement: Settlement): Promise<Settled> {
+    return this.#settler.settle(this, settlement);
+  }
+
+  lose(): void {
+    const notify = this.onLockLost;
+    this.onLockLost = undefined;
+    notify?.();
+  }
+}

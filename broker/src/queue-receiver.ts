@@ -1,0 +1,238 @@
+import { type Listener, type ReceiveOptions, type Receiver, type Settled, type Settlement, type Source, WaybillError } from "@waybill/core";
+import { ClaimOperation } from "./claim.ts";
+import { type Encoded, encode } from "./codec.ts";
+import type { Connection } from "./connection.ts";
+import { type Grant, Lease } from "./lease.ts";
+import type { QueueDelivery } from "./queue-delivery.ts";
+import { type Ending, SettleOperation } from "./settle.ts";
+import type { Waiter } from "./wake.ts";
+
+/** Most messages of one claim: bounds the transaction, and what one receiver takes from the others at once. */
+const claimMax = 256;
+/** How long a message rests whose settling was refused, for instance because what it sent has no destination. */
+const refusedRetryMs = 1_000;
+
+/** One receiver of a queue or a subscription: claims when it has room, renews what it holds, settles. */
+export class QueueReceiver implements Receiver, Waiter {
+  readonly source: Source;
+  readonly #connection: Connection;
+  readonly #options: ReceiveOptions;
+  readonly #listener: Listener;
+  readonly #lease: Lease;
+  readonly #held = new Map<number, QueueDelivery>();
+  /** Settled by the handler, not yet by the database. */
+  #settling = 0;
+  #outstanding = 0;
+  #outstandingBytes = 0;
+  /** The last claim found less than it had room for, and nothing was signalled since. */
+  #drained = false;
+  #claiming = false;
+  #paused = false;
+  #stopped = false;
+  /** Locks whose settling failed: to be opened again as soon as the storage works. */
+  readonly #abandoned = new Set<QueueDelivery>();
+
+  constructor(connection: Connection, source: Source, options: ReceiveOptions, listener: Listener) {
+    this.#connection = connection;
+    this.source = source;
+    this.#options = options;
+    this.#listener = listener;
+    this.#lease = new Lease(connection, options.lockMs, {
+      holds: () => this.#holds(),
+      lost: () => this.#lost(),
+      fault: (error) => listener.fault(error),
+    });
+  }
+
+  get address(): number | undefined {
+    return this.#connection.addresses.findSource(this.source)?.id;
+  }
+
+  get lease(): Lease {
+    return this.#lease;
+  }
+
+  /** Something may be ready. */
+  signal(): void {
+    this.#drained = false;
+    this.#claim();
+  }
+
+  isIdle(): boolean {
+    return this.#drained && !this.#claiming && !this.#paused && !this.#stopped;
+  }
+
+  hasWork(): boolean {
+    const address = this.address;
+    return address !== undefined && this.#connection.sql.anyReady.get(address) !== undefined;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#closeWhenEmpty();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.signal();
+  }
+
+  /** Messages that may be claimed now. */
+  room(): number {
+    if (this.#paused || this.#stopped) return 0;
+    if (this.#outstanding > 0 && this.#outstandingBytes >= this.#options.prefetchBytes) return 0;
+    return Math.min(claimMax, this.#options.prefetch - this.#outstanding);
+  }
+
+  roomBytes(): number {
+    return this.#options.prefetchBytes - this.#outstandingBytes;
+  }
+
+  hasNothing(): boolean {
+    return this.#outstanding === 0;
+  }
+
+  /** A claim was committed. */
+  claimed(grant: Grant | undefined, batch: readonly QueueDelivery[], drained: boolean): void {
+    this.#claiming = false;
+    if (grant !== undefined) this.#lease.adopt(grant);
+    if (drained) this.#drained = true;
+    for (const delivery of batch) {
+      this.#held.set(delivery.seq, delivery);
+      this.#outstanding += 1;
+      this.#outstandingBytes += delivery.bytes;
+    }
+    if (batch.length > 0) this.#listener.deliver(batch);
+    this.#claim();
+  }
+
+  claimFailed(error: WaybillError): void {
+    this.#claiming = false;
+    // The next signal or poll tries again; at once would be a loop without a pause.
+    this.#drained = true;
+    this.#listener.fault(error);
+  }
+
+  settle(delivery: QueueDelivery, settlement: Settlement): Promise<Settled> {
+    if (this.#held.get(delivery.seq) !== delivery) return Promise.resolve("lockLost");
+    this.#forget(delivery);
+    return new Promise((resolve) => {
+      this.#settling += 1;
+      const answer = (settled: Settled): void => {
+        this.#settling -= 1;
+        resolve(settled);
+        this.#closeWhenEmpty();
+      };
+      try {
+        this.#submit(delivery, { ...settlement, send: this.#encode(settlement) }, answer);
+      } catch (error) {
+        this.#refused(delivery, error as WaybillError, answer);
+      }
+      this.#claim();
+    });
+  }
+
+  fault(error: WaybillError): void {
+    this.#listener.fault(error);
+  }
+
+  /** Opens what was delivered and never settled, for others; its attempts count, for its handler may have run. */
+  abandonAll(): void {
+    const open = [...this.#held.values()];
+    this.#held.clear();
+    for (const delivery of open) {
+      this.#abandoned.add(delivery);
+      delivery.lose();
+    }
+    this.#reopenAbandoned();
+  }
+
+  #claim(): void {
+    if (this.#claiming || this.#drained || this.room() <= 0) return;
+    this.#claiming = true;
+    this.#connection.writer.submit(new ClaimOperation(this, this.#connection), "last");
+  }
+
+  #encode(settlement: Settlement): readonly Encoded[] {
+    if (settlement.kind !== "complete" || settlement.send === undefined) return [];
+    return settlement.send.map((outgoing) => encode(outgoing, this.#connection.settings.bodyBytesMax));
+  }
+
+  #submit(delivery: QueueDelivery, ending: Ending, answer: (settled: Settled) => void): void {
+    this.#connection.writer.submit(
+      new SettleOperation(delivery, ending, {
+        settled: answer,
+        failed: (error) => this.#refused(delivery, error, answer),
+      }),
+    );
+  }
+
+  /** The settlement could not be stored. A fault of the storage leaves the message locked until it works again; what was asked for in vain comes back later as a failed attempt. */
+  #refused(delivery: QueueDelivery, error: WaybillError, answer: (settled: Settled) => void): void {
+    this.#listener.fault(error);
+    if (error.code.startsWith("STORAGE_") || error.code === "CLOSED") {
+      this.#abandoned.add(delivery);
+      return answer("unknown");
+    }
+    const now = this.#connection.environment.clock.now();
+    const failure = {
+      reason: error.code,
+      message: error.message,
+      service: "",
+      handler: "",
+      attempts: delivery.attempt,
+      firstFailedAt: delivery.failure?.firstFailedAt ?? now,
+      lastFailedAt: now,
+    };
+    this.#submit(delivery, { kind: "retry", delayMs: refusedRetryMs, failure, send: [] }, () => answer("unknown"));
+  }
+
+  #reopenAbandoned(): void {
+    for (const delivery of this.#abandoned) {
+      this.#connection.writer.submit(
+        new SettleOperation(
+          delivery,
+          { kind: "reopen", send: [] },
+          {
+            settled: () => {
+              this.#abandoned.delete(delivery);
+              this.#closeWhenEmpty();
+            },
+            failed: () => {},
+          },
+        ),
+      );
+    }
+  }
+
+  #forget(delivery: QueueDelivery): void {
+    this.#held.delete(delivery.seq);
+    this.#outstanding -= 1;
+    this.#outstandingBytes -= delivery.bytes;
+  }
+
+  /** Asked at every renewal. */
+  #holds(): boolean {
+    if (this.#abandoned.size > 0) this.#reopenAbandoned();
+    return this.#held.size + this.#settling + this.#abandoned.size > 0;
+  }
+
+  #lost(): void {
+    this.#abandoned.clear();
+    const lost = [...this.#held.values()];
+    for (const delivery of lost) this.#forget(delivery);
+    for (const delivery of lost) delivery.lose();
+    this.#closeWhenEmpty();
+    this.#claim();
+  }
+
+  #closeWhenEmpty(): void {
+    if (!this.#stopped || this.#held.size + this.#settling + this.#abandoned.size > 0) return;
+    this.#lease.close();
+    this.#connection.wake.remove(this);
+  }
+}

@@ -1,0 +1,140 @@
+import { type Failure, type Sent, WaybillError } from "@waybill/core";
+import { type Encoded, encodeFailure } from "./codec.ts";
+import { appendItem } from "./stream-log.ts";
+import { Refusal, type Transaction } from "./transaction.ts";
+import type { Operation } from "./writer.ts";
+
+/** An operation of `send`: all of the batch or nothing. */
+export class SendOperation implements Operation {
+  readonly weight: number;
+  readonly bytes: number;
+  readonly #batch: readonly Encoded[];
+  readonly #limits: SendLimits;
+  readonly #resolve: (sent: Sent) => void;
+  readonly #reject: (error: WaybillError) => void;
+  #unrouted: readonly number[] = [];
+
+  constructor(batch: readonly Encoded[], limits: SendLimits, answer: { resolve(sent: Sent): void; reject(error: WaybillError): void }) {
+    this.#batch = batch;
+    this.#limits = limits;
+    this.#resolve = answer.resolve;
+    this.#reject = answer.reject;
+    this.weight = Math.max(1, batch.length);
+    let bytes = 0;
+    for (const message of batch) bytes += message.bytes + message.header.length;
+    this.bytes = bytes;
+  }
+
+  run(transaction: Transaction): void {
+    refuseUnroutable(transaction, this.#batch);
+    this.#limits.refuseWhenFull();
+    this.#unrouted = store(transaction, this.#batch);
+  }
+
+  done(): void {
+    this.#resolve({ unrouted: this.#unrouted });
+  }
+
+  failed(error: WaybillError): void {
+    this.#reject(error);
+  }
+}
+
+export interface SendLimits {
+  /** Throws Refusal with STORAGE_FULL when the quota is used up. */
+  refuseWhenFull(): void;
+}
+
+/** Newest dead letters kept of a topic that nobody subscribes to by type. */
+export const unroutedMax = 10_000;
+
+/** Throws Refusal with UNROUTABLE naming the first destination that does not exist. Changes nothing. */
+export function refuseUnroutable({ addresses }: Transaction, batch: readonly Encoded[]): void {
+  for (const { outgoing } of batch) {
+    const { kind, name } = outgoing.to;
+    const known = kind === "queue" ? addresses.find(kind, name) : kind === "topic" ? addresses.topic(name) : addresses.stream(name);
+    if (known !== undefined) continue;
+    throw new Refusal(
+      new WaybillError(
+        "UNROUTABLE",
+        `There is no ${kind} "${name}" on the broker, so nothing of the batch was sent. Start the service that owns it once, or declare it.`,
+        { retryable: true, details: { kind, name } },
+      ),
+    );
+  }
+}
+
+/** Stores what `refuseUnroutable` has let through; answers the positions that no subscription names by type. */
+export function store(transaction: Transaction, batch: readonly Encoded[]): number[] {
+  const unrouted: number[] = [];
+  const parkedIn = new Set<number>();
+  for (const [position, message] of batch.entries()) {
+    const { kind, name } = message.outgoing.to;
+    if (kind === "queue") enqueue(transaction, transaction.addresses.find(kind, name)?.id ?? 0, message);
+    else if (kind === "stream") appendItem(transaction, name, message);
+    else if (!publish(transaction, message)) {
+      const topic = transaction.addresses.topic(name) ?? 0;
+      park(transaction, topic, message);
+      parkedIn.add(topic);
+      unrouted.push(position);
+    }
+  }
+  for (const topic of parkedIn) evictUnrouted(transaction, topic);
+  return unrouted;
+}
+
+/** False when no subscription names the type. */
+function publish(transaction: Transaction, message: Encoded): boolean {
+  const { header } = message.outgoing.envelope;
+  const takers = transaction.addresses.takers(message.outgoing.to.name, header.type);
+  for (const taker of takers) {
+    if (taker.wants(header.attributes ?? {})) enqueue(transaction, taker.address, message);
+  }
+  return takers.length > 0;
+}
+
+function enqueue(transaction: Transaction, address: number, message: Encoded): void {
+  const { sql, now } = transaction;
+  const { notBefore, notAfter } = message.outgoing;
+  const seq = transaction.takeSeq();
+  sql.insertMessage.run(seq, address, now, message.header, message.body);
+  if (notBefore !== undefined && notBefore > now) {
+    sql.insertScheduled.run(notBefore, seq, address, 0, message.bytes, notAfter ?? null);
+    transaction.willBeDue(notBefore);
+  } else {
+    sql.insertReady.run(address, seq, 0, message.bytes, notAfter ?? null);
+    transaction.madeReady.add(address);
+  }
+  if (notAfter !== undefined) transaction.willBeDue(notAfter);
+}
+
+function park(transaction: Transaction, topic: number, message: Encoded): void {
+  const { sql, now } = transaction;
+  const { type, id } = message.outgoing.envelope.header;
+  const seq = transaction.takeSeq();
+  sql.insertMessage.run(seq, topic, now, message.header, message.body);
+  sql.insertDead.run(seq, topic, 0);
+  const failure: Failure = {
+    reason: "SUBSCRIBER_MISSING",
+    message: `No subscription of "${message.outgoing.to.name}" names the type ${type} (${id}). Start a service that subscribes to it once, then replay this message.`,
+    service: "",
+    handler: "",
+    attempts: 0,
+    firstFailedAt: now,
+    lastFailedAt: now,
+  };
+  sql.putFailure.run(seq, encodeFailure(failure));
+}
+
+function evictUnrouted(transaction: Transaction, topic: number): void {
+  const { sql } = transaction;
+  const beyond = sql.deadBeyond.get(topic, unroutedMax) as { seq: number } | undefined;
+  if (beyond === undefined) return;
+  const evicted = sql.deadUpTo.all(topic, beyond.seq, unroutedMax) as unknown as { seq: number }[];
+  for (const { seq } of evicted) {
+    sql.deleteDead.run(seq);
+    sql.deleteFailure.run(seq);
+    sql.deleteMessage.run(seq);
+  }
+  transaction.evicted.set(topic, (transaction.evicted.get(topic) ?? 0) + evicted.length);
+}

@@ -1,0 +1,105 @@
+import type { Failure, Settled, WaybillError } from "@waybill/core";
+import { type Encoded, encodeFailure } from "./codec.ts";
+import { bury } from "./dead-letters.ts";
+import type { QueueDelivery } from "./queue-delivery.ts";
+import { refuseUnroutable, store } from "./send.ts";
+import type { Transaction } from "./transaction.ts";
+import type { Operation } from "./writer.ts";
+
+/** A settlement as it is stored; `reopen` is what happens to a delivery whose end nobody knows. */
+export type Ending = { readonly send: readonly Encoded[] } & (
+  | { readonly kind: "complete" | "release" | "defer" | "reopen" }
+  | { readonly kind: "retry"; readonly delayMs: number; readonly failure: Failure }
+  | { readonly kind: "deadLetter"; readonly failure: Failure }
+);
+
+export interface SettleAnswer {
+  settled(settled: Settled): void;
+  failed(error: WaybillError): void;
+}
+
+/** Ends one delivery, if its lock still stands. */
+export class SettleOperation implements Operation {
+  readonly weight: number;
+  readonly bytes: number;
+  readonly #delivery: QueueDelivery;
+  readonly #ending: Ending;
+  readonly #answer: SettleAnswer;
+  #settled: Settled = "unknown";
+
+  constructor(delivery: QueueDelivery, ending: Ending, answer: SettleAnswer) {
+    this.#delivery = delivery;
+    this.#ending = ending;
+    this.#answer = answer;
+    this.weight = 1 + ending.send.length;
+    let bytes = 0;
+    for (const message of ending.send) bytes += message.bytes + message.header.length;
+    this.bytes = bytes;
+  }
+
+  run(transaction: Transaction): void {
+    const { seq, lease } = this.#delivery;
+    const { send } = this.#ending;
+    if (send.length > 0) {
+      if (transaction.sql.isLocked.get(lease, seq) === undefined) return this.#lost();
+      refuseUnroutable(transaction, send);
+    }
+    if (transaction.sql.unlock.run(lease, seq).changes === 0) return this.#lost();
+    this.#settled = "settled";
+    this.#end(transaction);
+    if (send.length > 0) store(transaction, send);
+  }
+
+  done(): void {
+    this.#answer.settled(this.#settled);
+  }
+
+  failed(error: WaybillError): void {
+    this.#answer.failed(error);
+  }
+
+  #lost(): void {
+    this.#settled = "lockLost";
+  }
+
+  #end(transaction: Transaction): void {
+    const { sql } = transaction;
+    const { seq, address, attempt, failure } = this.#delivery;
+    const ending = this.#ending;
+    switch (ending.kind) {
+      case "complete":
+        sql.deleteMessage.run(seq);
+        if (failure !== undefined) sql.deleteFailure.run(seq);
+        return;
+      case "release":
+        return this.#comeBack(transaction, attempt - 1, 0);
+      case "reopen":
+        return this.#comeBack(transaction, attempt, 0);
+      case "retry":
+        sql.putFailure.run(seq, encodeFailure(ending.failure));
+        return this.#comeBack(transaction, attempt, ending.delayMs);
+      case "deadLetter":
+        return bury(transaction, { seq, address, attempt }, ending.failure);
+      case "defer":
+        sql.insertDeferred.run(seq, address, attempt);
+        return;
+    }
+  }
+
+  #comeBack(transaction: Transaction, attempt: number, delayMs: number): void {
+    const { sql, now } = transaction;
+    const { seq, address, bytes, expires } = this.#delivery;
+    if (transaction.addresses.get(address) === undefined) {
+      // Its queue died with the instance that it belonged to.
+      sql.deleteMessage.run(seq);
+      sql.deleteFailure.run(seq);
+    } else if (delayMs > 0) {
+      const due = now + Math.ceil(delayMs);
+      sql.insertScheduled.run(due, seq, address, attempt, bytes, expires);
+      transaction.willBeDue(due);
+    } else {
+      sql.insertReady.run(address, seq, attempt, bytes, expires);
+      transaction.madeReady.add(address);
+    }
+  }
+}

@@ -1,0 +1,113 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+
+/** Every statement that runs more than once, by what it does. Prepared once per connection. */
+const texts = {
+  begin: "begin immediate",
+  commit: "commit",
+  rollback: "rollback",
+  dataVersion: "pragma data_version",
+
+  readState: "select next_seq, topology from state where id = 1",
+  writeSeq: "update state set next_seq = ? where id = 1",
+  bumpTopology: "update state set topology = topology + 1 where id = 1",
+
+  insertMessage: "insert into message(seq, address, enqueued_at, header, body) values (?, ?, ?, ?, ?)",
+  deleteMessage: "delete from message where seq = ?",
+  messageOf: "select address, octet_length(body) as bytes from message where seq = ?",
+  contentOf: "select enqueued_at, header, body from message where seq = ?",
+
+  insertReady: "insert into ready(address, seq, attempt, bytes, expires) values (?, ?, ?, ?, ?)",
+  headReady: "select seq, bytes, expires from ready where address = ? order by seq limit ?",
+  anyReady: "select 1 from ready where address = ? limit 1",
+  deleteReady: "delete from ready where address = ? and seq = ?",
+  deleteReadyUpTo: "delete from ready where address = ? and seq <= ?",
+  expiredReady: "select address, seq, attempt from ready where expires <= ? order by expires limit ?",
+
+  lockUpTo: `insert into locked(lease, seq, address, attempt, bytes, expires)
+    select ?, seq, address, attempt + 1, bytes, expires from ready where address = ? and seq <= ?`,
+  lockedContents: `select r.seq, r.attempt + 1, r.bytes, r.expires, m.enqueued_at, m.header, m.body, f.failure
+    from ready r join message m on m.seq = r.seq left join failure f on f.seq = r.seq
+    where r.address = ? and r.seq <= ? order by r.seq`,
+  unlock: "delete from locked where lease = ? and seq = ?",
+  isLocked: "select 1 from locked where lease = ? and seq = ?",
+  heldBy: "select seq from locked where lease = ?",
+  reopenLease: `insert into ready(address, seq, attempt, bytes, expires)
+    select address, seq, attempt, bytes, expires from locked where lease = ?`,
+  unlockLease: "delete from locked where lease = ?",
+  insertLease: "insert into lease(address, instance, until) values (?, ?, ?) returning id",
+  leaseUntil: "select until from lease where id = ?",
+  renewLease: "update lease set until = ? where id = ?",
+  deleteLease: "delete from lease where id = ?",
+  expiredLeases: "select id, address from lease where until <= ? order by until limit ?",
+  leasesOfInstance: "select id, address, until from lease where instance = ?",
+
+  insertScheduled: "insert into scheduled(due, seq, address, attempt, bytes, expires) values (?, ?, ?, ?, ?, ?)",
+  dueScheduled: "select due, seq, address, attempt, bytes, expires from scheduled where due <= ? order by due, seq limit ?",
+  deleteScheduled: "delete from scheduled where due = ? and seq = ?",
+  expiredScheduled: "select due, seq, address, attempt from scheduled where expires <= ? order by expires limit ?",
+
+  insertDead: "insert into dead(seq, address, attempt) values (?, ?, ?)",
+  deadOf: "select address from dead where seq = ?",
+  deleteDead: "delete from dead where seq = ?",
+  deadBeyond: "select seq from dead where address = ? order by seq desc limit 1 offset ?",
+  deadUpTo: "select seq from dead where address = ? and seq <= ? order by seq limit ?",
+  insertDeferred: "insert into deferred(seq, address, attempt) values (?, ?, ?)",
+  deferredOf: "select address from deferred where seq = ?",
+  deleteDeferred: "delete from deferred where seq = ?",
+  putFailure: "insert into failure(seq, failure) values (?, ?) on conflict(seq) do update set failure = excluded.failure",
+  deleteFailure: "delete from failure where seq = ?",
+
+  allAddresses: "select id, kind, name, topic, accepts from address where removed = 0",
+  insertAddress: "insert into address(kind, name, topic, accepts, instance) values (?, ?, ?, ?, ?) returning id",
+  addressByName: "select id, accepts, instance, removed from address where kind = ? and name = ?",
+  updateAccepts: "update address set accepts = ? where id = ?",
+  removeAddress: "update address set removed = 1, instance = null, name = name || '#' || id where id = ?",
+  removedAddress: "select id from address where removed = 1 limit 1",
+  deleteAddress: "delete from address where id = ?",
+  addressesOfInstance: "select id from address where instance = ?",
+  waitingOf: "select seq from ready where address = ? limit ?",
+  scheduledOf: "select due, seq from scheduled where address = ? limit ?",
+  deferredIn: "select seq from deferred where address = ? limit ?",
+  deadIn: "select seq from dead where address = ? limit ?",
+
+  allPartitions: "select s.id, s.name, p.id as partition from stream s join stream_partition p on p.stream = s.id order by s.id, p.number",
+  insertStream: "insert into stream(name, partitions, age_ms, bytes_max) values (?, ?, ?, ?) returning id",
+  streamByName: "select id, partitions, age_ms, bytes_max from stream where name = ?",
+  updateRetention: "update stream set age_ms = ?, bytes_max = ? where id = ?",
+  insertPartition: "insert into stream_partition(stream, number) values (?, ?)",
+  growPartition: "update stream_partition set next_offset = next_offset + 1, bytes = bytes + ? where id = ? returning next_offset - 1 as offset",
+  insertItem: "insert into stream_item(place, enqueued_at, bytes, header, body) values (?, ?, ?, ?, ?)",
+
+  insertInstance: "insert into instance(name, until) values (?, ?) returning id",
+  beat: "update instance set until = ? where id = ?",
+  instanceUntil: "select until from instance where id = ?",
+  deadInstances: "select id from instance where until <= ?",
+  takeAddress: "update address set instance = ? where id = ?",
+  deleteInstance: "delete from instance where id = ?",
+  ownersOf: "select o.instance, o.service, o.place, o.shared, i.until from owner o left join instance i on i.id = o.instance where o.address = ?",
+  putOwner: `insert into owner(address, instance, service, place, shared) values (?, ?, ?, ?, ?)
+    on conflict(address, instance, service) do update set place = excluded.place, shared = excluded.shared`,
+  deleteOwnersOfInstance: "delete from owner where instance = ?",
+
+  nextDue: `select (select min(due) from scheduled), (select min(until) from lease where until is not null),
+    (select min(expires) from ready where expires is not null), (select min(expires) from scheduled where expires is not null), (select min(until) from instance),
+    (select 0 from address where removed = 1 limit 1)`,
+} as const;
+
+export type StatementName = keyof typeof texts;
+export type Statements = { readonly [Name in StatementName]: StatementSync };
+
+/** Rows that are read by the thousand come as arrays; naming their columns costs more than reading them. */
+const asArrays: readonly StatementName[] = ["readState", "headReady", "lockedContents", "nextDue", "dataVersion"];
+
+export function prepareStatements(db: DatabaseSync): Statements {
+  const statements: Partial<Record<StatementName, StatementSync>> = {};
+  for (const name of Object.keys(texts) as StatementName[]) statements[name] = db.prepare(texts[name]);
+  for (const name of asArrays) statements[name]?.setReturnArrays(true);
+  return statements as Statements;
+}
+
+/** For the test that holds every query plan against the promise that nothing scans what waits. */
+export function statementTexts(): Readonly<Record<string, string>> {
+  return texts;
+}

@@ -1,0 +1,178 @@
+import type { Timer, WaybillError } from "@waybill/core";
+import type { Connection } from "./connection.ts";
+import { bury, expiredFailure } from "./dead-letters.ts";
+import { removeInstance, reopenLease } from "./instances.ts";
+import type { Transaction } from "./transaction.ts";
+import type { Operation } from "./writer.ts";
+
+/** Rows of each kind that one step moves. */
+const stepMax = 500;
+/** How often a process looks for what others scheduled. */
+const lookMs = 1_000;
+
+/** Moves what time moves: due messages, ended locks, expired messages, the leavings of dead processes. Any process does it for all. */
+export class Sweeper {
+  readonly #connection: Connection;
+  #timer: Timer | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
+  #sweeping = false;
+  #closed = false;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  start(): void {
+    this.#arm(this.#connection.environment.clock.now());
+  }
+
+  /** Something has to be moved at this moment. */
+  dueAt(moment: number): void {
+    if (moment < this.#timerAt) this.#arm(moment);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #arm(moment: number): void {
+    if (this.#closed || this.#sweeping) return;
+    this.#timer?.cancel();
+    const { clock, timers, random } = pick(this.#connection);
+    const delay = Math.max(0, Math.min(moment - clock.now(), lookMs * (0.75 + random / 2)));
+    this.#timerAt = clock.now() + delay;
+    this.#timer = timers.set(() => this.#look(), delay);
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    if (this.#closed) return;
+    const next = this.#nextDue();
+    if (next > this.#connection.environment.clock.now()) return this.#arm(next);
+    this.#sweeping = true;
+    this.#connection.writer.submit(new SweepOperation((error) => this.#swept(error)));
+  }
+
+  #swept(error: WaybillError | undefined): void {
+    this.#sweeping = false;
+    if (error === undefined) return this.#arm(this.#nextDue());
+    this.#connection.logger.warn("Due messages and ended locks could not be moved; it is tried again.", { code: error.code, error: error.message });
+    this.#arm(Number.POSITIVE_INFINITY);
+  }
+
+  /** Infinity when nothing waits for its time. */
+  #nextDue(): number {
+    try {
+      const moments = this.#connection.sql.nextDue.get() as unknown as (number | null)[];
+      return Math.min(...moments.map((moment) => moment ?? Number.POSITIVE_INFINITY));
+    } catch {
+      return Number.POSITIVE_INFINITY;
+    }
+  }
+}
+
+function pick({ environment }: Connection): { clock: Connection["environment"]["clock"]; timers: Connection["environment"]["timers"]; random: number } {
+  return { clock: environment.clock, timers: environment.timers, random: environment.random() };
+}
+
+class SweepOperation implements Operation {
+  readonly weight = stepMax;
+  readonly bytes = 0;
+  readonly #answer: (error: WaybillError | undefined) => void;
+
+  constructor(answer: (error: WaybillError | undefined) => void) {
+    this.#answer = answer;
+  }
+
+  run(transaction: Transaction): void {
+    moveDue(transaction);
+    endLeases(transaction);
+    buryExpired(transaction);
+    buryDeadInstances(transaction);
+    emptyRemoved(transaction);
+  }
+
+  done(): void {
+    this.#answer(undefined);
+  }
+
+  failed(error: WaybillError): void {
+    this.#answer(error);
+  }
+}
+
+interface ScheduledRow {
+  readonly due: number;
+  readonly seq: number;
+  readonly address: number;
+  readonly attempt: number;
+  readonly bytes: number;
+  readonly expires: number | null;
+}
+
+function moveDue(transaction: Transaction): void {
+  const { sql, now, addresses } = transaction;
+  for (const row of sql.dueScheduled.all(now, stepMax) as unknown as ScheduledRow[]) {
+    sql.deleteScheduled.run(row.due, row.seq);
+    if (addresses.get(row.address) === undefined) forget(transaction, row.seq);
+    else {
+      sql.insertReady.run(row.address, row.seq, row.attempt, row.bytes, row.expires);
+      transaction.madeReady.add(row.address);
+    }
+  }
+}
+
+function endLeases(transaction: Transaction): void {
+  const { sql, now } = transaction;
+  for (const lease of sql.expiredLeases.all(now, stepMax) as unknown as { id: number; address: number }[]) reopenLease(transaction, lease);
+}
+
+interface ExpiredRow {
+  readonly due: number;
+  readonly seq: number;
+  readonly address: number;
+  readonly attempt: number;
+}
+
+function buryExpired(transaction: Transaction): void {
+  const { sql, now } = transaction;
+  for (const row of sql.expiredReady.all(now, stepMax) as unknown as ExpiredRow[]) {
+    sql.deleteReady.run(row.address, row.seq);
+    bury(transaction, row, expiredFailure(now, row.attempt));
+  }
+  for (const row of sql.expiredScheduled.all(now, stepMax) as unknown as ExpiredRow[]) {
+    sql.deleteScheduled.run(row.due, row.seq);
+    bury(transaction, row, expiredFailure(now, row.attempt));
+  }
+}
+
+function buryDeadInstances(transaction: Transaction): void {
+  const { sql, now } = transaction;
+  for (const { id } of sql.deadInstances.all(now) as unknown as { id: number }[]) removeInstance(transaction, id, false);
+}
+
+/** A removed address is emptied step by step; it has had no receivers since it was removed. */
+function emptyRemoved(transaction: Transaction): void {
+  const { sql } = transaction;
+  const removed = sql.removedAddress.get() as { id: number } | undefined;
+  if (removed === undefined) return;
+  const { id } = removed;
+  const waiting = sql.waitingOf.all(id, stepMax) as unknown as { seq: number }[];
+  for (const { seq } of waiting) sql.deleteReady.run(id, seq);
+  const scheduled = sql.scheduledOf.all(id, stepMax) as unknown as { due: number; seq: number }[];
+  for (const { due, seq } of scheduled) sql.deleteScheduled.run(due, seq);
+  const deferred = sql.deferredIn.all(id, stepMax) as unknown as { seq: number }[];
+  for (const { seq } of deferred) sql.deleteDeferred.run(seq);
+  const dead = sql.deadIn.all(id, stepMax) as unknown as { seq: number }[];
+  for (const { seq } of dead) sql.deleteDead.run(seq);
+  const all = [...waiting, ...scheduled, ...deferred, ...dead];
+  for (const { seq } of all) forget(transaction, seq);
+  if (all.length === 0) sql.deleteAddress.run(id);
+}
+
+function forget({ sql }: Transaction, seq: number): void {
+  sql.deleteMessage.run(seq);
+  sql.deleteFailure.run(seq);
+}

@@ -1,0 +1,52 @@
+import type { AddressBook } from "./addresses.ts";
+import type { Statements } from "./statements.ts";
+
+/** What one `BEGIN … COMMIT` knows and leaves behind. After a rollback it is thrown away with everything it knows. */
+export class Transaction {
+  readonly sql: Statements;
+  /** One reading of the clock, so that everything in the transaction happens at one moment. */
+  readonly now: number;
+  readonly addresses: AddressBook;
+  /** Addresses in which something can be claimed now that could not before. */
+  readonly madeReady: Set<number> = new Set();
+  /** Streams that grew. */
+  readonly appended: Set<number> = new Set();
+  /** Dead letters that went to make room for newer ones, by topic. */
+  readonly evicted: Map<number, number> = new Map();
+  /** The earliest moment at which something that was stored here has to be moved. */
+  nextDue: number = Number.POSITIVE_INFINITY;
+  #seq: number;
+  readonly #seqBefore: number;
+
+  constructor(sql: Statements, addresses: AddressBook, now: number) {
+    this.sql = sql;
+    this.now = now;
+    const [seq, topology] = sql.readState.get() as unknown as [number, number];
+    this.#seq = seq;
+    this.#seqBefore = seq;
+    addresses.refresh(topology);
+    this.addresses = addresses;
+  }
+
+  /** Rises with the order of commits, over all processes, and never comes again. */
+  takeSeq(): number {
+    return this.#seq++;
+  }
+
+  willBeDue(moment: number): void {
+    if (moment < this.nextDue) this.nextDue = moment;
+  }
+
+  /** To be called before COMMIT. */
+  finish(): void {
+    if (this.#seq !== this.#seqBefore) this.sql.writeSeq.run(this.#seq);
+  }
+}
+
+/** The operation cannot be done and has changed nothing; the others of its transaction can. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+  constructor(cause: Error) {
+    super(cause.message, { cause });
+  }
+}
