@@ -1,2 +1,49 @@
-export * from "./errors.ts"; export * from "./envelope.ts"; export * from "./ports/environment.ts"; export * from "./ports/logger.ts"; export * from "./ports/transport.ts"; export * from "./rules.ts"; export * from "./environment/system.ts";
+export type { Bus, CloseOptions } from "./bus.ts";
+export { type Codec, jsonCodec } from "./codec.ts";
+export { type ConnectOptions, type DeclaredBy, connect } from "./connect.ts";
+export { consoleLogger } from "./console-logger.ts";
+export type {
+  AppendOptions,
+  CallOptions,
+  Context,
+  FeedContext,
+  InputOf,
+  ItemOf,
+  OpenOptions,
+  OutputOf,
+  PayloadOf,
+  Receipt,
+  SendOptions,
+  UpstreamOf,
+  Verbs,
+} from "./context.ts";
+export type { ContractCounters, ReplyCounters } from "./counters.ts";
+export type { AsideMessages, AsideQuery } from "./dead-letters.ts";
+export * from "./envelope.ts";
+export { systemEnvironment } from "./environment/system.ts";
+export { type ErrorCode, type ErrorOptions, WaybillError } from "./errors.ts";
+export type { Health } from "./health.ts";
 export * from "./memory/index.ts";
+export type { Incoming, Sending } from "./message.ts";
+export { type Outcome, complete, deadLetter, defer, retry } from "./outcome.ts";
+export type { Incomer, IncomingStep, OutgoingStep, Sender, UserStep } from "./pipeline.ts";
+export * from "./ports/channel.ts";
+export * from "./ports/environment.ts";
+export * from "./ports/logger.ts";
+export * from "./ports/transport.ts";
+export type { RetryPolicy } from "./retry.ts";
+export { type CompiledRule, type Predicate, compileRule } from "./rules.ts";
+export type { CallDepthPolicy } from "./runtime.ts";
+export {
+  type AnswerHandler,
+  type ConsumeOptions,
+  type HandlerOptions,
+  type MessageHandler,
+  type ServeHandler,
+  type Service,
+  type SubscriptionOptions,
+  service,
+} from "./service.ts";
+export { type FailureKind, type Judgement, judge } from "./taxonomy.ts";
+export { terminated } from "./termination.ts";
+export type { AnyContract, DeclaredIn, Uses } from "./uses.ts";

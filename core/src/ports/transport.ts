@@ -16,6 +16,8 @@ export interface TransportHost {
   readonly logger: Logger;
   /** Names this process among all that share the broker. */
   readonly instance: string;
+  /** An event was stored that no subscription of its topic names by type; it is kept among the dead letters of the topic. Called for `send` and for what leaves with `settle`. */
+  unrouted?(envelope: Envelope, topic: string): void;
 }
 
 /** Stores and forwards. One connection of one bus to one broker. */
@@ -118,6 +120,8 @@ export interface Outgoing {
   readonly notBefore?: number;
   /** Not to be delivered after this moment; it then becomes a dead letter with the reason EXPIRED. Not for streams. */
   readonly notAfter?: number;
+  /** Who sent it knows by other means that it expired (a call with a deadline): then it is deleted instead of set aside. */
+  readonly discardExpired?: boolean;
 }
 
 /** What became of a batch that was stored. */
@@ -169,7 +173,10 @@ export interface Delivery {
   readonly position: Position | undefined;
   /** Called once when the lock is lost before settling: somebody else may run this message now. */
   onLockLost: (() => void) | undefined;
-  /** Ends this delivery. A second call answers `lockLost`. Never rejects. */
+  /**
+   * Ends this delivery. A second call answers `lockLost`. Rejects only when `send` was refused (UNROUTABLE,
+   * BODY_TOO_LARGE, STORAGE_FULL): then nothing was changed, and the delivery is still held and can be settled otherwise.
+   */
   settle(settlement: Settlement): Promise<Settled>;
 }
 

@@ -1,0 +1,131 @@
+import type { Command, Event, Feed, Query, Stream } from "@waybill/contracts";
+import type { CallOptions, OpenOptions, Receipt, SendOptions, Verbs } from "./context.ts";
+import { AsideMessages } from "./dead-letters.ts";
+import type { Running } from "./connect.ts";
+import { WaybillError } from "./errors.ts";
+import { type Health, readHealth } from "./health.ts";
+import type { Capabilities } from "./ports/transport.ts";
+import type { AnyContract } from "./uses.ts";
+
+export interface CloseOptions {
+  /** How long running handlers may take to end, in milliseconds. Default 10,000. */
+  readonly deadlineMs?: number;
+}
+
+/** A connected system: the five verbs for everything its services declare or bind, and a look inside. */
+export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
+  /** What the broker underneath can do. */
+  readonly capabilities: Capabilities;
+  readonly deadLetters: AsideMessages;
+  readonly deferred: AsideMessages;
+  health(): Promise<Health>;
+  /** Stops and resumes intake of one address, as `addressOf` writes it, in this process. Error: NOT_FOUND. */
+  pause(address: string): void;
+  resume(address: string): void;
+  /**
+   * In order: intake ends, what has not begun goes back, running handlers end, what they sent leaves, the transport
+   * closes. Error: SHUTDOWN_INCOMPLETE when handlers ran past the deadline; their messages come again. Repeatable.
+   */
+  close(options?: CloseOptions): Promise<void>;
+}
+
+const deadlineMsDefault = 10_000;
+
+export class ConnectedBus implements Bus {
+  readonly capabilities: Capabilities;
+  readonly deadLetters: AsideMessages;
+  readonly deferred: AsideMessages;
+  readonly #running: Running;
+  #closing: Promise<void> | undefined;
+
+  constructor(running: Running) {
+    this.#running = running;
+    this.capabilities = running.runtime.transport.capabilities;
+    this.deadLetters = new AsideMessages(running.runtime.transport.inspection, "dead");
+    this.deferred = new AsideMessages(running.runtime.transport.inspection, "deferred");
+  }
+
+  send(command: Command, input: unknown, options: SendOptions = {}): Promise<Receipt> {
+    return this.#say(command, input, options);
+  }
+
+  publish(event: Event, payload: unknown, options: SendOptions = {}): Promise<Receipt> {
+    return this.#say(event, payload, options);
+  }
+
+  append(stream: Stream, item: unknown, options: SendOptions = {}): Promise<Receipt> {
+    return this.#say(stream, item, options);
+  }
+
+  async ask(query: Query, input: unknown, options: CallOptions = {}): Promise<any> {
+    return this.#running.speech.ask(query, input, { service: this.#speaker(query), parent: undefined, options, signal: undefined });
+  }
+
+  async *open(feed: Feed, input: unknown, options: OpenOptions<any> = {}): AsyncIterable<any> {
+    yield* this.#running.speech.open(feed, input, { service: this.#speaker(feed), parent: undefined, options, signal: undefined });
+  }
+
+  health(): Promise<Health> {
+    const { runtime, listeners } = this.#running;
+    return readHealth(runtime.transport, runtime.counters, new Map(listeners.map((each) => [each.address, each.inFlight])));
+  }
+
+  pause(address: string): void {
+    this.#listener(address).pause();
+  }
+
+  resume(address: string): void {
+    this.#listener(address).resume();
+  }
+
+  close(options: CloseOptions = {}): Promise<void> {
+    return (this.#closing ??= this.#close(options.deadlineMs ?? deadlineMsDefault));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #say(contract: AnyContract, value: unknown, options: SendOptions): Promise<Receipt> {
+    const { speech } = this.#running;
+    const prepared = speech.prepare(contract, value, { service: this.#speaker(contract), parent: undefined, options });
+    const outgoing = prepared instanceof Promise ? await prepared : prepared;
+    await speech.deliver([outgoing]);
+    return { id: outgoing.envelope.header.id };
+  }
+
+  #speaker(contract: AnyContract): string {
+    if (this.#closing !== undefined) throw new WaybillError("CLOSED", `"${contract.name}" was not sent: the bus is closed.`);
+    const speaker = this.#running.wiring.speakers.get(contract.name);
+    if (speaker !== undefined) return speaker;
+    throw new WaybillError(
+      "CONTRACT_NOT_DECLARED",
+      `No connected service declares or handles the ${contract.kind} "${contract.name}". Add it to a service's uses; a script that only sends declares a service without handlers.`,
+    );
+  }
+
+  #listener(address: string): Running["listeners"][number] {
+    const listener = this.#running.listeners.find((each) => each.address === address);
+    if (listener !== undefined) return listener;
+    const known = this.#running.listeners.map((each) => each.address).join(", ");
+    throw new WaybillError("NOT_FOUND", `This process does not receive from "${address}"; it receives from: ${known || "nothing"}.`);
+  }
+
+  async #close(deadlineMs: number): Promise<void> {
+    const { listeners, servings, calls, channels, runtime } = this.#running;
+    const left = await Promise.all([
+      ...listeners.map((listener) => listener.stop(deadlineMs)),
+      ...servings.map((serving) => serving.stop(deadlineMs)),
+    ]);
+    calls.close();
+    for (const channel of channels) await channel[Symbol.asyncDispose]();
+    await runtime.transport[Symbol.asyncDispose]();
+    const unfinished = left.reduce((sum, count) => sum + count, 0);
+    if (unfinished === 0) return;
+    throw new WaybillError(
+      "SHUTDOWN_INCOMPLETE",
+      `${unfinished} handlers were still running after ${deadlineMs} ms. Their messages stay with the broker and come again; let handlers heed context.signal or raise deadlineMs.`,
+      { details: { unfinished } },
+    );
+  }
+}

@@ -1,0 +1,51 @@
+import type { Body, Envelope, Header } from "../envelope.ts";
+import { type WireError, WaybillError, messageOf } from "../errors.ts";
+import type { FrameType } from "../ports/channel.ts";
+import type { Runtime } from "../runtime.ts";
+
+/** Makes an envelope of the call's own traffic, in answer to or on account of `call`. */
+export function frame(
+  runtime: Pick<Runtime, "environment" | "codec">,
+  call: Header,
+  content: { readonly type: FrameType; readonly body?: Body; readonly sequence?: number; readonly replyto?: string },
+): Envelope {
+  const { type, body = "", sequence, replyto } = content;
+  return {
+    header: {
+      specversion: "1.0",
+      id: runtime.environment.id(),
+      source: call.source,
+      type,
+      subject: call.type,
+      time: new Date(runtime.environment.clock.now()).toISOString(),
+      datacontenttype: runtime.codec.contentType,
+      conversationid: call.conversationid,
+      ...(call.correlationid !== undefined && { correlationid: call.correlationid }),
+      ...(call.traceparent !== undefined && { traceparent: call.traceparent }),
+      ...(sequence !== undefined && { sequence: String(sequence) }),
+      ...(replyto !== undefined && { replyto }),
+    },
+    body,
+  };
+}
+
+export function errorFrame(runtime: Pick<Runtime, "environment" | "codec">, call: Header, error: WireError): Envelope {
+  return frame(runtime, call, { type: "waybill.error", body: runtime.codec.encode(error) });
+}
+
+/** The caller's side of an error that came over the wire. What the other side wrote is data, so every field is checked. */
+export function readError(runtime: Pick<Runtime, "codec">, answer: Envelope, code: "ANSWER_FAILED" | "FEED_FAILED"): WaybillError {
+  const name = answer.header.subject ?? "the call";
+  let wire: Partial<Record<keyof WireError, unknown>>;
+  try {
+    wire = Object(runtime.codec.decode(answer.body)) as Partial<Record<keyof WireError, unknown>>;
+  } catch (cause) {
+    return new WaybillError(code, `"${name}" failed and its error could not be read: ${messageOf(cause)}.`, { cause });
+  }
+  const text = typeof wire.message === "string" ? wire.message : "no reason given";
+  if (wire.code === "DEADLINE_EXCEEDED") return new WaybillError("DEADLINE_EXCEEDED", text, { retryable: true });
+  return new WaybillError(code, `"${name}" failed on the other side: ${text}`, {
+    retryable: wire.retryable === true,
+    details: { code: String(wire.code), ...(typeof wire.details === "object" && { details: wire.details }) },
+  });
+}

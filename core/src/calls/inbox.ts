@@ -1,0 +1,116 @@
+import type { Envelope } from "../envelope.ts";
+import { messageOf } from "../errors.ts";
+import { Listener } from "../listener.ts";
+import type { FrameType } from "../ports/channel.ts";
+import type { Outgoing } from "../ports/transport.ts";
+import type { Runtime } from "../runtime.ts";
+
+const prefetch = 1_000;
+const lockMs = 30_000;
+const endedMax = 10_000;
+const addressForm = /^replies\.[A-Za-z0-9-]{1,80}$/;
+
+/** Whether an address that came in a header is a reply queue. Anything else would let a stranger aim our answers at a queue of his choice. */
+export function isReplyAddress(address: unknown): address is string {
+  return typeof address === "string" && addressForm.test(address);
+}
+
+/**
+ * The one reply queue of this process, made when it is first needed and gone with the process. Frames reach
+ * whoever registered their correlation id; all others are refused and counted.
+ */
+export class Inbox {
+  readonly address: string;
+  readonly #runtime: Runtime;
+  readonly #open = new Map<string, (frame: Envelope) => void>();
+  /** Ids of ended calls, oldest first, to tell a late answer from a forged one. Bounded. */
+  readonly #ended = new Map<string, ((frame: Envelope) => void) | undefined>();
+  #listener: Listener | undefined;
+  #ready: Promise<void> | undefined;
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+    this.address = `replies.${runtime.instance}`;
+  }
+
+  /** Resolves when frames can arrive. */
+  ready(): Promise<void> {
+    return (this.#ready ??= this.#declare());
+  }
+
+  register(correlationId: string, onFrame: (frame: Envelope) => void): void {
+    this.#open.set(correlationId, onFrame);
+  }
+
+  /** `onLate` gets what still comes for the call, so that a late acceptance can be cancelled. */
+  unregister(correlationId: string, onLate?: (frame: Envelope) => void): void {
+    this.#open.delete(correlationId);
+    this.#ended.set(correlationId, onLate);
+    if (this.#ended.size <= endedMax) return;
+    for (const oldest of this.#ended.keys()) {
+      this.#ended.delete(oldest);
+      break;
+    }
+  }
+
+  /** Sends frames to another process's inbox. A process that is gone needs none, so that is counted and not thrown. */
+  async send(to: string, frames: readonly Envelope[]): Promise<boolean> {
+    const batch: Outgoing[] = frames.map((envelope) => ({ to: { kind: "queue", name: to }, envelope }));
+    try {
+      await this.#runtime.transport.send(batch);
+      return true;
+    } catch (error) {
+      this.#runtime.counters.replies.undeliverable += frames.length;
+      this.#runtime.logger.debug(`An answer could not be delivered to ${to}: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    await this.#ready?.catch(() => undefined);
+    await this.#listener?.stop(deadlineMs);
+  }
+
+  async #declare(): Promise<void> {
+    await this.#runtime.transport.declare({
+      queues: [{ name: this.address, temporary: true }],
+      topics: [],
+      subscriptions: [],
+      streams: [],
+    });
+    this.#listener = new Listener(
+      {
+        source: { kind: "queue", name: this.address },
+        // One at a time, so that frames of a feed are taken in the order in which they came.
+        concurrency: 1,
+        prefetch,
+        lockMs,
+        run: async ({ delivery }) => {
+          this.#take(delivery.envelope);
+          await delivery.settle({ kind: "complete" });
+          return undefined;
+        },
+      },
+      this.#runtime,
+    );
+    this.#listener.start();
+  }
+
+  #take(frame: Envelope): void {
+    const { correlationid = "", type, source } = frame.header;
+    const onFrame = this.#open.get(correlationid);
+    if (onFrame !== undefined) return onFrame(frame);
+    const { replies } = this.#runtime.counters;
+    if (!this.#ended.has(correlationid)) {
+      replies.forged += 1;
+      this.#runtime.logger.warn("An answer was refused: no call of this process has its correlation id.", { type, source });
+      return;
+    }
+    if (isAnswer(type as FrameType)) replies.late += 1;
+    this.#ended.get(correlationid)?.(frame);
+  }
+}
+
+function isAnswer(type: FrameType): boolean {
+  return type === "waybill.answer" || type === "waybill.error" || type === "waybill.item";
+}

@@ -1,0 +1,153 @@
+import type { Envelope } from "../envelope.ts";
+import { WaybillError } from "../errors.ts";
+import { Listener, type Entry } from "../listener.ts";
+import type { CallSettings, Channel, OpenSettings, Responder, ServeSettings, Serving } from "../ports/channel.ts";
+import type { Runtime } from "../runtime.ts";
+import { FeedClient } from "./feed-client.ts";
+import { FeedServer } from "./feed-server.ts";
+import { frame } from "./frames.ts";
+import { Inbox, isReplyAddress } from "./inbox.ts";
+
+/**
+ * Calls over any transport: the request waits in the owner's queue, the answer comes to a reply queue of the
+ * calling process, matched by a correlation id that cannot be guessed.
+ */
+export class TransportChannel implements Channel {
+  readonly name: string;
+  readonly #runtime: Runtime;
+  readonly #inbox: Inbox;
+  readonly #feeds: FeedServer;
+
+  constructor(runtime: Runtime) {
+    this.name = runtime.transport.name;
+    this.#runtime = runtime;
+    this.#inbox = new Inbox(runtime);
+    this.#feeds = new FeedServer(runtime, this.#inbox);
+  }
+
+  async call(request: Envelope, { signal }: CallSettings): Promise<Envelope> {
+    await this.#inbox.ready();
+    signal.throwIfAborted();
+    const { correlationid = "", deadline } = request.header;
+    const envelope: Envelope = { header: { ...request.header, replyto: this.#inbox.address }, body: request.body };
+    return new Promise<Envelope>((resolve, reject) => {
+      let control: string | undefined;
+      const cancel = (to: string): void =>
+        void this.#inbox.send(to, [frame(this.#runtime, request.header, { type: "waybill.cancel" })]);
+      const end = (onLate?: (late: Envelope) => void): void => {
+        signal.removeEventListener("abort", onAbort);
+        this.#inbox.unregister(correlationid, onLate);
+      };
+      const onAbort = (): void => {
+        end(({ header }) => {
+          if (header.type === "waybill.accepted" && isReplyAddress(header.replyto)) cancel(header.replyto);
+        });
+        if (control !== undefined) cancel(control);
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      this.#inbox.register(correlationid, (answer) => {
+        const { type, replyto } = answer.header;
+        if (type === "waybill.accepted") {
+          if (isReplyAddress(replyto)) control = replyto;
+          return;
+        }
+        end();
+        resolve(answer);
+      });
+      const notAfter = deadline === undefined ? {} : { notAfter: Date.parse(deadline), discardExpired: true };
+      this.#runtime.transport.send([{ to: { kind: "queue", name: request.header.type }, envelope, ...notAfter }]).catch((error: Error) => {
+        end();
+        reject(error);
+      });
+    });
+  }
+
+  open(request: Envelope, settings: OpenSettings): AsyncIterable<Envelope> {
+    return new FeedClient(this.#runtime, this.#inbox, { request, settings }).items();
+  }
+
+  async serve(address: string, responder: Responder, settings: ServeSettings): Promise<Serving> {
+    const listener = new Listener(
+      {
+        source: { kind: "queue", name: address },
+        ...settings,
+        run: (entry) => this.#handle(entry, address, responder),
+      },
+      this.#runtime,
+    );
+    listener.start();
+    return Promise.resolve({
+      stop: async (deadlineMs) => {
+        const [calls, feeds] = await Promise.all([listener.stop(deadlineMs), this.#feeds.stop(address)]);
+        return calls + feeds;
+      },
+      get inFlight() {
+        return listener.inFlight;
+      },
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#inbox.stop(closeMs);
+  }
+
+  async #handle(entry: Entry, address: string, responder: Responder): Promise<undefined> {
+    const { envelope } = entry.delivery;
+    const { header } = envelope;
+    if (header.type !== address || !isReplyAddress(header.replyto) || header.correlationid === undefined) {
+      await this.#refuse(entry, address);
+      return undefined;
+    }
+    if (header.deadline === undefined) {
+      await this.#feeds.start(entry, { address, responder });
+      return undefined;
+    }
+    const { replyto, correlationid } = header;
+    let registered = false;
+    const answer = await responder.answer(envelope, {
+      onCancel: (callback) => {
+        registered = true;
+        void this.#accept(envelope, { replyto, correlationid, callback });
+      },
+      upstream: nothing(),
+    });
+    if (registered) this.#inbox.unregister(correlationid);
+    try {
+      await entry.delivery.settle({ kind: "complete", send: [{ to: { kind: "queue", name: replyto }, envelope: answer }] });
+    } catch {
+      this.#runtime.counters.replies.undeliverable += 1;
+      await entry.delivery.settle({ kind: "complete" });
+    }
+    return undefined;
+  }
+
+  /** Tells the caller where it can cancel. Only done when the handler looks at its signal, so it costs nobody else. */
+  async #accept(request: Envelope, call: { replyto: string; correlationid: string; callback: (reason: unknown) => void }): Promise<void> {
+    await this.#inbox.ready();
+    this.#inbox.register(call.correlationid, ({ header }) => {
+      if (header.type === "waybill.cancel") call.callback(new WaybillError("CALL_CANCELLED", `The caller of "${request.header.type}" gave up.`));
+    });
+    await this.#inbox.send(call.replyto, [frame(this.#runtime, request.header, { type: "waybill.accepted", replyto: this.#inbox.address })]);
+  }
+
+  /** What is no proper call is set aside where it can be looked at. */
+  async #refuse({ delivery }: Entry, address: string): Promise<void> {
+    const { type, source } = delivery.envelope.header;
+    const known = this.#runtime.counters.unknownTypes;
+    known.set(address, (known.get(address) ?? 0) + 1);
+    const message = `A message on "${address}" is no call of it: its type is "${type}", and a call has a correlationid and a replyto of the form "replies.<id>".`;
+    this.#runtime.logger.error(message, { type, source });
+    const now = this.#runtime.environment.clock.now();
+    await delivery.settle({
+      kind: "deadLetter",
+      failure: { reason: "TYPE_UNKNOWN", message, service: "", handler: "", attempts: delivery.attempt, firstFailedAt: now, lastFailedAt: now },
+    });
+  }
+}
+
+const closeMs = 1_000;
+
+async function* nothing(): AsyncIterable<never> {
+  // A query has no upstream.
+}

@@ -1,0 +1,118 @@
+import type { Command, Event, Feed, Query, Stream } from "@waybill/contracts";
+import type { Header } from "./envelope.ts";
+import type { Logger } from "./ports/logger.ts";
+import type { Position } from "./ports/transport.ts";
+
+/** What every verb that sends takes. */
+export interface SendOptions {
+  /** The message's id. Give one to make a repeated send recognisable. Default: a new random id. */
+  readonly id?: string;
+  /** Deliver no earlier than this many milliseconds from now. */
+  readonly delayMs?: number;
+  /** Deliver no earlier than this moment. */
+  readonly at?: Date;
+  /** After this many milliseconds the message is of no use; undelivered, it becomes a dead letter with reason EXPIRED. */
+  readonly ttlMs?: number;
+}
+
+export type AppendOptions = Pick<SendOptions, "id">;
+
+export interface CallOptions {
+  /** How long the caller waits, in milliseconds. Inside a handler never longer than what is left of its own deadline. Default 10,000. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface OpenOptions<Upstream = never> {
+  readonly signal?: AbortSignal;
+  /** Items for the server while the feed runs. Ends with the feed. */
+  readonly upstream?: AsyncIterable<Upstream>;
+  /** Most items on their way or waiting to be read, 1 to 10,000. Default 64. */
+  readonly bufferMax?: number;
+}
+
+export interface Receipt {
+  readonly id: string;
+}
+
+/**
+ * The five verbs, for the contracts in `Declared` only.
+ *
+ * Inside a handler `send`, `publish` and `append` are held and leave together when the handler succeeds;
+ * outside they resolve when the message is stored as durably as the transport says.
+ */
+export interface Verbs<Declared> {
+  send<C extends Extract<Declared, Command>>(
+    command: C,
+    input: InputOf<C>,
+    options?: SendOptions,
+  ): Promise<Receipt>;
+  publish<C extends Extract<Declared, Event>>(
+    event: C,
+    payload: PayloadOf<C>,
+    options?: SendOptions,
+  ): Promise<Receipt>;
+  append<C extends Extract<Declared, Stream>>(
+    stream: C,
+    item: ItemOf<C>,
+    options?: AppendOptions,
+  ): Promise<Receipt>;
+  /**
+   * Errors: DEADLINE_EXCEEDED when no answer came in time, ANSWER_FAILED when the owner failed,
+   * CALL_CANCELLED when the signal was aborted, CALL_DEPTH_EXCEEDED where the policy refuses long chains.
+   */
+  ask<C extends Extract<Declared, Query>>(
+    query: C,
+    input: InputOf<C>,
+    options?: CallOptions,
+  ): Promise<OutputOf<C>>;
+  /** Ends when the server ends; leaving the loop cancels the feed. Errors: FEED_FAILED when the server failed or fell silent. */
+  open<C extends Extract<Declared, Feed>>(
+    feed: C,
+    input: InputOf<C>,
+    options?: OpenOptions<UpstreamOf<C>>,
+  ): AsyncIterable<ItemOf<C>>;
+}
+
+/** What a handler gets beside its input. */
+export interface Context<Declared = never> extends Verbs<Declared> {
+  /** The header of the message in hand. */
+  readonly header: Header;
+  /** 1 for the first delivery. */
+  readonly attempt: number;
+  /** Where the item stands, in a `consume` handler. */
+  readonly position: Position | undefined;
+  /** The service this handler belongs to. */
+  readonly service: string;
+  /** Aborted when the result can no longer count: lock lost, deadline passed, call cancelled, shutdown out of time. */
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  /** The moment by the bus's clock: use it instead of Date.now() and tests can move time. */
+  now(): Date;
+  /** Waits by the bus's clock. Rejects when `signal` is aborted. */
+  sleep(delayMs: number): Promise<void>;
+}
+
+/** What a `serve` handler gets. */
+export interface FeedContext<Declared = never, Upstream = never> extends Context<Declared> {
+  /** Items from the caller, for feeds that declare `upstream`; ends when the caller ends it. */
+  readonly upstream: AsyncIterable<Upstream>;
+}
+
+export type InputOf<C> =
+  C extends Command<any, infer Input>
+    ? Input
+    : C extends Query<any, infer Input, any>
+      ? Input
+      : C extends Feed<any, infer Input, any, any>
+        ? Input
+        : never;
+export type OutputOf<C> = C extends Query<any, any, infer Output> ? Output : never;
+export type PayloadOf<C> = C extends Event<any, infer Payload, any> ? Payload : never;
+export type ItemOf<C> =
+  C extends Stream<any, infer Item>
+    ? Item
+    : C extends Feed<any, any, infer Item, any>
+      ? Item
+      : never;
+export type UpstreamOf<C> = C extends Feed<any, any, any, infer Upstream> ? Upstream : never;

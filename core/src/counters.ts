@@ -1,0 +1,63 @@
+/** What happened to the messages of one contract in this process since it connected. */
+export interface ContractCounters {
+  sent: number;
+  /** Handled to success. */
+  handled: number;
+  /** Runs of a handler that failed, each retry included. */
+  failed: number;
+  retried: number;
+  deadLettered: number;
+  deferred: number;
+  /** Given back unhandled at shutdown. */
+  released: number;
+  /** Settled too late: somebody else had the message by then. */
+  lockLost: number;
+  /** The broker did not say whether settling worked; the message may come again. */
+  settleUnknown: number;
+  /** Published while no subscription took this type. */
+  unrouted: number;
+  /** Calls whose caller had stopped waiting before the handler began. */
+  abandoned: number;
+}
+
+/** Answers that were refused. */
+export interface ReplyCounters {
+  /** For a call that had ended already: too late, or a second time. */
+  late: number;
+  /** For a call that was never made here. */
+  forged: number;
+  /** An answer that found no reply queue, because the caller's process is gone. */
+  undeliverable: number;
+}
+
+export class Counters {
+  readonly replies: ReplyCounters = { late: 0, forged: 0, undeliverable: 0 };
+  /** Messages of a type that nothing here handles, by address. */
+  readonly unknownTypes: Map<string, number> = new Map();
+  readonly #contracts = new Map<string, ContractCounters>();
+
+  of(contract: string): ContractCounters {
+    const known = this.#contracts.get(contract);
+    if (known !== undefined) return known;
+    const fresh: ContractCounters = {
+      sent: 0,
+      handled: 0,
+      failed: 0,
+      retried: 0,
+      deadLettered: 0,
+      deferred: 0,
+      released: 0,
+      lockLost: 0,
+      settleUnknown: 0,
+      unrouted: 0,
+      abandoned: 0,
+    };
+    this.#contracts.set(contract, fresh);
+    return fresh;
+  }
+
+  /** A copy of everything counted so far. */
+  snapshot(): Readonly<Record<string, Readonly<ContractCounters>>> {
+    return Object.fromEntries([...this.#contracts].map(([name, counters]) => [name, { ...counters }]));
+  }
+}

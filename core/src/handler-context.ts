@@ -1,0 +1,131 @@
+import type { Command, Event, Feed, Query, Schema, Stream } from "@waybill/contracts";
+import type { Codec } from "./codec.ts";
+import type { AppendOptions, CallOptions, Context, OpenOptions, Receipt, SendOptions } from "./context.ts";
+import type { Envelope, Header } from "./envelope.ts";
+import { WaybillError } from "./errors.ts";
+import type { Incoming } from "./message.ts";
+import { sleep } from "./ports/environment.ts";
+import type { Logger } from "./ports/logger.ts";
+import type { Outgoing, Position } from "./ports/transport.ts";
+import type { Runtime } from "./runtime.ts";
+import type { Speech } from "./speech.ts";
+import { validated } from "./steps/validate.ts";
+import type { AnyContract } from "./uses.ts";
+
+/** One per message. What costs (a signal, a child logger) is made when it is first asked for. */
+export class HandlerContext implements Context<any> {
+  readonly header: Header;
+  readonly attempt: number;
+  readonly service: string;
+  readonly #message: Incoming;
+  readonly #speech: Speech;
+  readonly #runtime: Runtime;
+  #controller: AbortController | undefined;
+  #pending: Promise<unknown>[] | undefined;
+  #closed = false;
+
+  constructor(message: Incoming, speech: Speech, runtime: Runtime) {
+    this.header = message.envelope.header;
+    this.attempt = message.attempt;
+    this.service = message.route.service;
+    this.#message = message;
+    this.#speech = speech;
+    this.#runtime = runtime;
+  }
+
+  get position(): Position | undefined {
+    return this.#message.delivery?.position;
+  }
+
+  get logger(): Logger {
+    return this.#runtime.logger;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      const controller = new AbortController();
+      this.#controller = controller;
+      this.#message.lifetime.onSignal((reason) => controller.abort(reason));
+    }
+    return this.#controller.signal;
+  }
+
+  /** For `serve` handlers: the caller's items, decoded and validated one by one as they are read. */
+  get upstream(): AsyncIterable<unknown> {
+    const { route, upstream } = this.#message;
+    const schema = route.contract.kind === "feed" ? route.contract.upstream : undefined;
+    return readUpstream(upstream, { schema, contract: route.contract.name, codec: this.#runtime.codec });
+  }
+
+  now(): Date {
+    return new Date(this.#runtime.environment.clock.now());
+  }
+
+  sleep(delayMs: number): Promise<void> {
+    return sleep(this.#runtime.environment.timers, delayMs, this.signal);
+  }
+
+  send(command: Command, input: unknown, options: SendOptions = {}): Promise<Receipt> {
+    return this.#say(command, input, options);
+  }
+
+  publish(event: Event, payload: unknown, options: SendOptions = {}): Promise<Receipt> {
+    return this.#say(event, payload, options);
+  }
+
+  append(stream: Stream, item: unknown, options: AppendOptions = {}): Promise<Receipt> {
+    return this.#say(stream, item, options);
+  }
+
+  ask(query: Query, input: unknown, options: CallOptions = {}): Promise<any> {
+    return this.#speech.ask(query, input, { service: this.service, parent: this.#message.envelope, options, signal: this.signal });
+  }
+
+  open(feed: Feed, input: unknown, options: OpenOptions<any> = {}): AsyncIterable<any> {
+    return this.#speech.open(feed, input, { service: this.service, parent: this.#message.envelope, options, signal: this.signal });
+  }
+
+  /** Resolves when everything the handler sent without waiting has been checked and held. */
+  async held(): Promise<void> {
+    if (this.#pending !== undefined) await Promise.all(this.#pending);
+  }
+
+  /** From here on a send would vanish, so it is refused. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #say(contract: AnyContract, value: unknown, options: SendOptions): Promise<Receipt> {
+    if (this.#closed) {
+      return Promise.reject(
+        new WaybillError("CLOSED", `"${contract.name}" was sent after the handler had ended. Await every send inside the handler, or use the bus.`),
+      );
+    }
+    let prepared: Outgoing | Promise<Outgoing>;
+    try {
+      prepared = this.#speech.prepare(contract, value, { service: this.service, parent: this.#message.envelope, options });
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    if (!(prepared instanceof Promise)) return Promise.resolve(this.#keep(prepared));
+    const kept = prepared.then((outgoing) => this.#keep(outgoing));
+    (this.#pending ??= []).push(kept);
+    return kept;
+  }
+
+  #keep(outgoing: Outgoing): Receipt {
+    this.#message.held.push(outgoing);
+    return { id: outgoing.envelope.header.id };
+  }
+}
+
+async function* readUpstream(
+  items: AsyncIterable<Envelope> | undefined,
+  reading: { schema: Schema | undefined; contract: string; codec: Codec },
+): AsyncIterable<unknown> {
+  const { schema, contract, codec } = reading;
+  if (items === undefined || schema === undefined) return;
+  for await (const { body } of items) {
+    yield validated(schema, codec.decode(body), { contract, what: "sent upstream" });
+  }
+}

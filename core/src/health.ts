@@ -1,0 +1,54 @@
+import type { Counters, ContractCounters, ReplyCounters } from "./counters.ts";
+import { messageOf } from "./errors.ts";
+import type { AddressState, Capabilities, Transport } from "./ports/transport.ts";
+
+export interface Health {
+  /** up: all is well. degraded: messages wait where nobody receives, or stand among the dead letters. down: the broker does not answer. */
+  readonly status: "up" | "degraded" | "down";
+  /** Why it is not up, each a sentence. */
+  readonly reasons: readonly string[];
+  readonly transport: { readonly name: string; readonly durability: Capabilities["durability"] };
+  readonly addresses: readonly AddressState[];
+  /** Handlers running in this process now, by address. */
+  readonly running: Readonly<Record<string, number>>;
+  /** What this process has counted since it connected, by contract. */
+  readonly contracts: Readonly<Record<string, Readonly<ContractCounters>>>;
+  readonly replies: Readonly<ReplyCounters>;
+  /** Messages of a type that no handler here takes, by address. */
+  readonly unknownTypes: Readonly<Record<string, number>>;
+}
+
+export async function readHealth(
+  transport: Transport,
+  counters: Counters,
+  running: ReadonlyMap<string, number>,
+): Promise<Health> {
+  const reasons: string[] = [];
+  let addresses: readonly AddressState[] = [];
+  let status: Health["status"] = "up";
+  try {
+    addresses = await transport.inspection.addresses();
+    reasons.push(...addresses.flatMap(complaints));
+    if (reasons.length > 0) status = "degraded";
+  } catch (error) {
+    status = "down";
+    reasons.push(`${transport.name} does not answer: ${messageOf(error)}`);
+  }
+  return {
+    status,
+    reasons,
+    transport: { name: transport.name, durability: transport.capabilities.durability },
+    addresses,
+    running: Object.fromEntries(running),
+    contracts: counters.snapshot(),
+    replies: { ...counters.replies },
+    unknownTypes: Object.fromEntries(counters.unknownTypes),
+  };
+}
+
+function complaints({ address, ready, dead, receivers }: AddressState): readonly string[] {
+  const list: string[] = [];
+  if (dead > 0) list.push(`${address}: ${dead} dead letters`);
+  if (ready > 0 && receivers === 0) list.push(`${address}: ${ready} messages wait and nobody receives`);
+  return list;
+}

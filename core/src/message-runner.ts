@@ -1,0 +1,94 @@
+import type { Entry } from "./listener.ts";
+import type { Incoming } from "./message.ts";
+import { type IncomingStep, type Incomer, compileIncoming } from "./pipeline.ts";
+import type { Delivery } from "./ports/transport.ts";
+import { addressOf } from "./ports/transport.ts";
+import type { Intake, Route } from "./route.ts";
+import type { Runtime } from "./runtime.ts";
+
+interface Compiled {
+  readonly route: Route;
+  readonly run: Incomer;
+}
+
+/** Brings each delivery of one source to the pipeline of its contract. */
+export class MessageRunner {
+  /** Whether messages of one key must not overtake each other. */
+  readonly ordered: boolean;
+  readonly #address: string;
+  readonly #runtime: Runtime;
+  readonly #compiled: ReadonlyMap<string, Compiled>;
+  /** A source of one contract also takes what a foreign producer sent without a type. */
+  readonly #only: Compiled | undefined;
+
+  constructor(intake: Intake, runtime: Runtime, steps: readonly IncomingStep[]) {
+    this.#address = addressOf(intake.source);
+    this.#runtime = runtime;
+    this.ordered = intake.routes.some(({ inPlace }) => inPlace);
+    const compiled = intake.routes.map((route) => ({ route, run: compileIncoming(steps, route, runtime) }));
+    this.#compiled = new Map(compiled.map((each) => [each.route.contract.name, each]));
+    this.#only = compiled.length === 1 ? compiled[0] : undefined;
+  }
+
+  async run(entry: Entry): Promise<number | undefined> {
+    const { envelope } = entry.delivery;
+    const compiled = this.#find(envelope.header.type);
+    if (compiled === undefined) {
+      await this.#setAside(entry);
+      return undefined;
+    }
+    const message: Incoming = {
+      route: compiled.route,
+      envelope,
+      delivery: entry.delivery,
+      lifetime: entry,
+      attempt: entry.attempt,
+      failure: entry.failure,
+      value: undefined,
+      context: undefined,
+      held: [],
+      output: undefined,
+      upstream: undefined,
+    };
+    const outcome = await compiled.run(message);
+    if (outcome.outcome !== "retry") return undefined;
+    entry.attempt += 1;
+    entry.failure = message.failure;
+    return outcome.afterMs ?? 0;
+  }
+
+  /** The key in whose order this delivery stands. What cannot be read has a lane of its own: the pipeline says what is wrong with it. */
+  lane({ envelope, position }: Delivery): string | undefined {
+    if (position !== undefined) return `partition ${position.partition}`;
+    const route = this.#find(envelope.header.type)?.route;
+    const orderedBy = route?.binding.options.orderedBy;
+    if (orderedBy === undefined) return undefined;
+    try {
+      return `key ${orderedBy(this.#runtime.codec.decode(envelope.body))}`;
+    } catch {
+      return undefined;
+    }
+  }
+
+  released({ delivery }: Entry): void {
+    const type = this.#find(delivery.envelope.header.type)?.route.contract.name;
+    if (type !== undefined) this.#runtime.counters.of(type).released += 1;
+  }
+
+  #find(type: string): Compiled | undefined {
+    return type === "" ? this.#only : this.#compiled.get(type);
+  }
+
+  async #setAside({ delivery }: Entry): Promise<void> {
+    const { counters, logger, environment } = this.#runtime;
+    const { type, source, id } = delivery.envelope.header;
+    counters.unknownTypes.set(this.#address, (counters.unknownTypes.get(this.#address) ?? 0) + 1);
+    const message = `No handler on "${this.#address}" takes the type "${type}"; it takes ${[...this.#compiled.keys()].join(", ")}. Deploy the service that does, then replay the message.`;
+    logger.error(message, { id, source });
+    const now = environment.clock.now();
+    await delivery.settle({
+      kind: "deadLetter",
+      failure: { reason: "TYPE_UNKNOWN", message, service: "", handler: "", attempts: delivery.attempt, firstFailedAt: now, lastFailedAt: now },
+    });
+  }
+}

@@ -1,0 +1,63 @@
+import type { HandlerContext } from "./handler-context.ts";
+import type { SendOptions } from "./context.ts";
+import type { Body, Envelope, Header } from "./envelope.ts";
+import type { Delivery, Destination, Failure, Outgoing } from "./ports/transport.ts";
+import type { Route } from "./route.ts";
+import type { AnyContract } from "./uses.ts";
+
+/** A message on its way in, as the steps see it. Steps fill it from left to right. */
+export interface Incoming {
+  readonly route: Route;
+  readonly envelope: Envelope;
+  /** Absent for a call that came over a channel: nothing is locked and nothing is settled. */
+  readonly delivery: Delivery | undefined;
+  readonly lifetime: Lifetime;
+  /** Counts runs in place too, so it can stand above `delivery.attempt`. */
+  readonly attempt: number;
+  failure: Failure | undefined;
+  /** Filled by `decode`, replaced by `validate`. */
+  value: unknown;
+  /** Filled by `dispatch`. */
+  context: HandlerContext | undefined;
+  /** What the handler sent so far. Leaves when it succeeds. */
+  held: Outgoing[];
+  /** What an `answer` or `serve` handler returned. */
+  output: unknown;
+  /** Items from the caller of a feed, still encoded. */
+  readonly upstream: AsyncIterable<Envelope> | undefined;
+}
+
+/** Where a message's end can come from outside: a lost lock, a caller that gave up, a shutdown out of time. */
+export interface Lifetime {
+  /** Called when a handler first asks for its signal; `abort` may then be called, once. */
+  onSignal(abort: (reason: unknown) => void): void;
+}
+
+/** A header under construction. */
+export type WritableHeader = { -readonly [Field in keyof Header]: Header[Field] };
+
+/** A message on its way out, as the steps see it. */
+export interface Sending {
+  readonly contract: AnyContract;
+  readonly service: string;
+  readonly value: unknown;
+  readonly options: SendOptions;
+  /** The message whose handler sends this one. */
+  readonly parent: Envelope | undefined;
+  readonly header: WritableHeader;
+  body: Body;
+}
+
+export function destinationOf(contract: AnyContract): Destination {
+  switch (contract.kind) {
+    case "command":
+      return { kind: "queue", name: contract.queue };
+    case "event":
+      return { kind: "topic", name: contract.topic };
+    case "stream":
+      return { kind: "stream", name: contract.name };
+    case "query":
+    case "feed":
+      return { kind: "queue", name: contract.name };
+  }
+}

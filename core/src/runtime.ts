@@ -1,0 +1,28 @@
+import type { Codec } from "./codec.ts";
+import type { Counters } from "./counters.ts";
+import type { Environment } from "./ports/environment.ts";
+import type { Logger } from "./ports/logger.ts";
+import type { Transport } from "./ports/transport.ts";
+import type { Telemetry } from "./telemetry.ts";
+
+/** What every step and listener of one bus shares. */
+export interface Runtime {
+  readonly environment: Environment;
+  readonly logger: Logger;
+  readonly counters: Counters;
+  readonly codec: Codec;
+  readonly transport: Transport;
+  /** Undefined when no OpenTelemetry API is installed. */
+  readonly telemetry: Telemetry | undefined;
+  /** This process among all that share the broker. */
+  readonly instance: string;
+  readonly callDepth: CallDepthPolicy;
+}
+
+/** What to do when calls stand on calls: the synchronous chain that makes every owner's outage everybody's. */
+export interface CallDepthPolicy {
+  /** Calls with somebody waiting above which the policy acts. Default 3. */
+  readonly max: number;
+  /** Default "warn". */
+  readonly policy: "warn" | "refuse";
+}

@@ -1,0 +1,144 @@
+import type { Command, Event, Feed, Query, Rule, Stream } from "@waybill/contracts";
+import type { Context, FeedContext } from "./context.ts";
+import type { Outcome } from "./outcome.ts";
+import type { RetryPolicy } from "./retry.ts";
+import type { AnyContract, DeclaredIn, Uses } from "./uses.ts";
+
+type Result<Value> = Value | Promise<Value>;
+
+export type MessageHandler<Value, Declared> = (
+  value: Value,
+  context: Context<Declared>,
+) => Result<Outcome | void>;
+export type AnswerHandler<Input, Output, Declared> = (
+  input: Input,
+  context: Context<Declared>,
+) => Result<Output>;
+export type ServeHandler<Input, Item, Upstream, Declared> = (
+  input: Input,
+  context: FeedContext<Declared, Upstream>,
+) => AsyncIterable<Item>;
+
+export interface HandlerOptions<Value = any> {
+  /** Messages handled at the same time in this process, 1 to 1,000. Default 32. */
+  readonly concurrency?: number;
+  /** Messages of one key run one after another, in order; a failing one holds back its key while it is retried. */
+  readonly orderedBy?: (value: Value) => string;
+  readonly retry?: RetryPolicy;
+  /** How long a message stays locked without renewal, 1,000 to 300,000 ms. Default 30,000. The lock is renewed while the process lives. */
+  readonly lockMs?: number;
+  /** Messages fetched ahead, 1 to 10,000. Default four times the concurrency. */
+  readonly prefetch?: number;
+}
+
+export interface SubscriptionOptions<Value, Shown extends Record<string, any>> extends HandlerOptions<Value> {
+  /** Which events to take; all when absent. */
+  readonly where?: Rule<Shown>;
+  /** Names one of several subscriptions of this service to the same event. */
+  readonly name?: string;
+}
+
+export interface ConsumeOptions extends Omit<HandlerOptions, "orderedBy" | "concurrency"> {
+  /** Readers that share the partitions and their offsets. Default: the service's name. */
+  readonly group?: string;
+  /** Where a group that has never read begins. Default "earliest". */
+  readonly start?: "earliest" | "latest";
+}
+
+/** One handler bound to one contract. */
+export interface Binding {
+  readonly verb: "handle" | "on" | "answer" | "serve" | "consume";
+  readonly contract: AnyContract;
+  readonly handler: (value: any, context: any) => unknown;
+  readonly options: HandlerOptions & SubscriptionOptions<any, any> & ConsumeOptions;
+  /** File and line of the binding, for errors that name two places. */
+  readonly place: string;
+}
+
+/**
+ * A service is a value: a name, what it uses, and its handlers. Each binder returns a new service.
+ * `Bound` is the union of the contracts that have a handler here.
+ */
+export interface Service<U extends Uses = any, Bound = any> {
+  readonly name: string;
+  readonly uses: U;
+  readonly bindings: readonly Binding[];
+  readonly place: string;
+
+  /** Binds the one owner of a command. The message is complete when the handler returns and retried when it throws. */
+  handle<Name extends string, Input>(
+    command: Command<Name, Input>,
+    handler: NoInfer<MessageHandler<Input, DeclaredIn<U>>>,
+    options?: NoInfer<HandlerOptions<Input>>,
+  ): Service<U, Bound | Command<Name, Input>>;
+
+  /** Binds a durable subscription: this service gets its own copy of every event that fits `where`. */
+  on<Name extends string, Payload, Shown extends Record<string, any>>(
+    event: Event<Name, Payload, Shown>,
+    handler: NoInfer<MessageHandler<Payload, DeclaredIn<U>>>,
+    options?: NoInfer<SubscriptionOptions<Payload, Shown>>,
+  ): Service<U, Bound | Event<Name, Payload, Shown>>;
+
+  /** Binds the one owner of a query. A handler that throws answers with an error; nothing is retried behind the caller's back. */
+  answer<Name extends string, Input, Output>(
+    query: Query<Name, Input, Output>,
+    handler: NoInfer<AnswerHandler<Input, Output, DeclaredIn<U>>>,
+    options?: NoInfer<HandlerOptions<Input>>,
+  ): Service<U, Bound | Query<Name, Input, Output>>;
+
+  /** Binds the one owner of a feed: an async generator whose items reach the caller, at the caller's pace. */
+  serve<Name extends string, Input, Item, Upstream>(
+    feed: Feed<Name, Input, Item, Upstream>,
+    handler: NoInfer<ServeHandler<Input, Item, Upstream, DeclaredIn<U>>>,
+    options?: NoInfer<HandlerOptions<Input>>,
+  ): Service<U, Bound | Feed<Name, Input, Item, Upstream>>;
+
+  /** Binds a reader of a stream. Items of one partition come one after another; a failing one is retried in place, then set aside. */
+  consume<Name extends string, Item>(
+    stream: Stream<Name, Item>,
+    handler: NoInfer<MessageHandler<Item, DeclaredIn<U>>>,
+    options?: ConsumeOptions,
+  ): Service<U, Bound | Stream<Name, Item>>;
+}
+
+/**
+ * Declares a service.
+ *
+ * @example
+ * export const ordering = service("ordering", { asks: [GetPrice], publishes: [OrderPlaced] })
+ *   .handle(PlaceOrder, async (order, context) => { … });
+ */
+export function service<const U extends Uses = Record<never, never>>(name: string, uses?: U): Service<U, never> {
+  return build({ name, uses: uses ?? ({} as U), bindings: [], place: placeOutside(2) });
+}
+
+interface Parts<U> {
+  readonly name: string;
+  readonly uses: U;
+  readonly bindings: readonly Binding[];
+  readonly place: string;
+}
+
+function build<U extends Uses>(parts: Parts<U>): Service<U, any> {
+  const bind =
+    (verb: Binding["verb"]) =>
+    (contract: AnyContract, handler: Binding["handler"], options: Binding["options"] = {}): Service<U, any> =>
+      build({
+        ...parts,
+        bindings: [...parts.bindings, { verb, contract, handler, options, place: placeOutside(2) }],
+      });
+  return Object.freeze({
+    ...parts,
+    handle: bind("handle"),
+    on: bind("on"),
+    answer: bind("answer"),
+    serve: bind("serve"),
+    consume: bind("consume"),
+  }) as Service<U, any>;
+}
+
+/** The stack's frame `depth` calls up. */
+function placeOutside(depth: number): string {
+  const frame = new Error("place").stack?.split("\n")[depth + 1] ?? "";
+  return /\(?((?:file:|\/|[A-Za-z]:)[^()]*:\d+:\d+)\)?$/.exec(frame.trim())?.[1] ?? "";
+}

@@ -1,0 +1,158 @@
+import type { Feed, Query } from "@waybill/contracts";
+import type { CallOptions, OpenOptions, SendOptions } from "./context.ts";
+import { type Envelope, schemaUri } from "./envelope.ts";
+import { WaybillError } from "./errors.ts";
+import { type Sending, type WritableHeader, destinationOf } from "./message.ts";
+import type { Sender } from "./pipeline.ts";
+import type { Outgoing } from "./ports/transport.ts";
+import type { Runtime } from "./runtime.ts";
+import type { AnyContract } from "./uses.ts";
+
+/** Who speaks, on account of what, and how. */
+export interface Origin {
+  readonly service: string;
+  /** The message whose handler speaks; undefined outside a handler. */
+  readonly parent: Envelope | undefined;
+  readonly options: SendOptions;
+  /** Only for calls. */
+  readonly call?: CallHeader;
+}
+
+export interface CallHeader {
+  readonly correlationid: string;
+  readonly deadline?: string;
+  readonly calldepth: number;
+}
+
+export interface CallOrigin<Options> {
+  readonly service: string;
+  readonly parent: Envelope | undefined;
+  readonly options: Options;
+  /** Ends the call when the handler that makes it is ended. */
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface Calling {
+  ask(query: Query, input: unknown, origin: CallOrigin<CallOptions>): Promise<unknown>;
+  open(feed: Feed, input: unknown, origin: CallOrigin<OpenOptions<unknown>>): AsyncIterable<unknown>;
+}
+
+/** Everything that leaves this bus is made here: one compiled list of steps per contract. */
+export class Speech {
+  readonly #runtime: Runtime;
+  readonly #senders: ReadonlyMap<AnyContract, Sender>;
+  readonly #uses: ReadonlyMap<string, ReadonlySet<AnyContract>>;
+  #calling: Calling | undefined;
+  #time = "";
+  #timeAt = Number.NaN;
+
+  constructor(
+    runtime: Runtime,
+    senders: ReadonlyMap<AnyContract, Sender>,
+    uses: ReadonlyMap<string, ReadonlySet<AnyContract>>,
+  ) {
+    this.#runtime = runtime;
+    this.#senders = senders;
+    this.#uses = uses;
+  }
+
+  /** Calls stand on speech and speech offers calls to handlers, so they are introduced to each other afterwards. */
+  useCalls(calling: Calling): void {
+    this.#calling = calling;
+  }
+
+  ask(query: Query, input: unknown, origin: CallOrigin<CallOptions>): Promise<unknown> {
+    return (this.#calling as Calling).ask(query, input, origin);
+  }
+
+  open(feed: Feed, input: unknown, origin: CallOrigin<OpenOptions<unknown>>): AsyncIterable<unknown> {
+    return (this.#calling as Calling).open(feed, input, origin);
+  }
+
+  /** A checked, encoded message, not yet sent. Answers at once when the schema does. Throws or rejects with MESSAGE_INVALID, BODY_TOO_LARGE, CONTRACT_NOT_DECLARED or OPTION_INVALID. */
+  prepare(contract: AnyContract, value: unknown, origin: Origin): Outgoing | Promise<Outgoing> {
+    const sender = this.#senders.get(contract);
+    if (sender === undefined || this.#uses.get(origin.service)?.has(contract) !== true) throw undeclared(contract, origin.service);
+    const sending: Sending = {
+      contract,
+      service: origin.service,
+      value,
+      options: origin.options,
+      parent: origin.parent,
+      header: this.#header(contract, origin),
+      body: "",
+    };
+    const pending = sender(sending);
+    return pending === undefined ? this.#outgoing(sending) : pending.then(() => this.#outgoing(sending));
+  }
+
+  /** Resolves when all of it is stored as durably as the transport says. */
+  async deliver(batch: readonly Outgoing[]): Promise<void> {
+    await this.#runtime.transport.send(batch);
+    for (const { envelope } of batch) this.#runtime.counters.of(envelope.header.type).sent += 1;
+  }
+
+  #header(contract: AnyContract, { service, parent, options, call }: Origin): WritableHeader {
+    const id = options.id ?? this.#runtime.environment.id();
+    const header: WritableHeader = {
+      specversion: "1.0",
+      id,
+      source: `/services/${service}`,
+      type: contract.name,
+      time: this.#now(),
+      datacontenttype: this.#runtime.codec.contentType,
+      dataschema: schemaUri(contract),
+      conversationid: parent?.header.conversationid ?? id,
+    };
+    if (parent !== undefined) {
+      header.causationid = parent.header.id;
+      if (parent.header.traceparent !== undefined) header.traceparent = parent.header.traceparent;
+      if (parent.header.tracestate !== undefined) header.tracestate = parent.header.tracestate;
+    }
+    if (call !== undefined) Object.assign(header, call);
+    return header;
+  }
+
+  #outgoing({ contract, header, body, options }: Sending): Outgoing {
+    const to = destinationOf(contract);
+    const envelope: Envelope = { header, body };
+    const { delayMs, at, ttlMs } = options;
+    if (delayMs === undefined && at === undefined && ttlMs === undefined) return { to, envelope };
+    const now = this.#runtime.environment.clock.now();
+    const notBefore = at?.getTime() ?? (delayMs === undefined ? undefined : now + delayMs);
+    const notAfter = ttlMs === undefined ? undefined : (notBefore ?? now) + ttlMs;
+    this.#checkTimes(contract, { delayMs: (notBefore ?? now) - now, ttlMs: ttlMs ?? 0 });
+    if (notAfter !== undefined) header.expirytime = new Date(notAfter).toISOString();
+    return { to, envelope, ...(notBefore !== undefined && { notBefore }), ...(notAfter !== undefined && { notAfter }) };
+  }
+
+  #checkTimes(contract: AnyContract, { delayMs, ttlMs }: { delayMs: number; ttlMs: number }): void {
+    const { name, capabilities } = this.#runtime.transport;
+    if (!(delayMs <= delayMsMax && Number.isFinite(delayMs)) || !(ttlMs >= 0 && ttlMs <= delayMsMax)) {
+      throw new WaybillError("OPTION_INVALID", `delayMs, at and ttlMs of "${contract.name}" must lie within ten years.`);
+    }
+    if (delayMs > capabilities.delayMsMax) {
+      throw new WaybillError("NOT_SUPPORTED", `"${contract.name}" asks for a delay of ${delayMs} ms; ${name} holds messages for at most ${capabilities.delayMsMax} ms.`);
+    }
+  }
+
+  /** Text of the present millisecond; made once per millisecond, because toISOString shows in a profile. */
+  #now(): string {
+    const now = this.#runtime.environment.clock.now();
+    if (now !== this.#timeAt) {
+      this.#timeAt = now;
+      this.#time = new Date(now).toISOString();
+    }
+    return this.#time;
+  }
+}
+
+const delayMsMax = 10 * 365 * 86_400_000;
+
+function undeclared(contract: AnyContract, service: string): WaybillError {
+  const verbs = { command: "sends", event: "publishes", query: "asks", feed: "opens", stream: "appends" };
+  return new WaybillError(
+    "CONTRACT_NOT_DECLARED",
+    `Service "${service}" does not declare the ${contract.kind} "${contract.name}". Add it: service("${service}", { ${verbs[contract.kind]}: [...] }).`,
+  );
+}

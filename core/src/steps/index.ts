@@ -1,0 +1,24 @@
+import type { IncomingStep, OutgoingStep } from "../pipeline.ts";
+import type { Speech } from "../speech.ts";
+import { decode } from "./decode.ts";
+import { dispatch } from "./dispatch.ts";
+import { exhaust } from "./exhaust.ts";
+import { expire } from "./expire.ts";
+import { describe, encode } from "./outgoing.ts";
+import { retryImmediately } from "./retry.ts";
+import { settle } from "./settle.ts";
+import { traceIncoming, traceOutgoing } from "./trace.ts";
+import { validate, validateOutgoing } from "./validate.ts";
+
+/** What happens to a command, an event or a stream's item on its way in, outermost first. */
+export function messageSteps(speech: Speech): readonly IncomingStep[] {
+  return [settle, traceIncoming, expire, exhaust, decode, validate, retryImmediately, dispatch(speech)];
+}
+
+/** What happens to a query or a feed on its way in. Somebody waits, so nothing is retried and there is nothing to settle. */
+export function callSteps(speech: Speech): readonly IncomingStep[] {
+  return [traceIncoming, decode, validate, dispatch(speech)];
+}
+
+/** What happens to every message on its way out. */
+export const outgoingSteps: readonly OutgoingStep[] = [validateOutgoing, describe, encode, traceOutgoing];

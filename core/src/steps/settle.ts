@@ -1,0 +1,113 @@
+import { type Chance, type Decision, decideOnError, decideOnOutcome } from "../decision.ts";
+import type { ContractCounters } from "../counters.ts";
+import type { Incoming } from "../message.ts";
+import { type Outcome, complete, retry } from "../outcome.ts";
+import type { IncomingStep } from "../pipeline.ts";
+import type { Settled, Settlement } from "../ports/transport.ts";
+import type { Runtime } from "../runtime.ts";
+
+/**
+ * The outermost step: turns how the others ended into one settlement. Complete carries along what the handler sent,
+ * in one transaction where the transport has one, else sent first: then a crash in between repeats, it never loses.
+ * Answers `retry` unsettled where the message must wait in place.
+ */
+export const settle: IncomingStep = {
+  name: "settle",
+  wrap: (next, { contract, inPlace, handlerName }, runtime) => {
+    const counted = runtime.counters.of(contract.name);
+    const act = async (message: Incoming, decision: Decision): Promise<Outcome> => {
+      const { delivery } = message;
+      if (delivery === undefined) return complete();
+      if (decision.act === "leave") {
+        counted.lockLost += 1;
+        return complete();
+      }
+      if (decision.act === "retry") {
+        counted.retried += 1;
+        message.failure = decision.failure;
+        logFailure(runtime, decision, handlerName, message);
+        if (inPlace) return retry({ afterMs: decision.delayMs });
+      }
+      if (decision.act === "deadLetter") logFailure(runtime, decision, handlerName, message);
+      const { settlement, before } = toSettlement(decision, message, runtime);
+      if (before !== undefined) await before;
+      report(await delivery.settle(settlement), { decision, counted, runtime, message });
+      return complete();
+    };
+    const chance = (): Chance => ({ now: runtime.environment.clock.now(), random: runtime.environment.random() });
+    return async (message) => {
+      let failed: unknown;
+      try {
+        const outcome = await next(message);
+        const decision = outcome.outcome === "complete" ? done : decideOnOutcome(outcome, message, chance());
+        if (decision.act === "retry" || decision.act === "deadLetter") counted.failed += 1;
+        return await act(message, decision);
+      } catch (error) {
+        failed = error;
+      }
+      // The handler failed, or what it sent was refused: either way nothing of it has left.
+      counted.failed += 1;
+      message.held = [];
+      return act(message, decideOnError(failed, message, chance()));
+    };
+  },
+};
+
+const done: Decision = { act: "complete" };
+
+function toSettlement(
+  decision: Exclude<Decision, { act: "leave" }>,
+  message: Incoming,
+  { transport }: Runtime,
+): { settlement: Settlement; before?: Promise<unknown> } {
+  switch (decision.act) {
+    case "complete":
+      if (message.held.length === 0) return { settlement: { kind: "complete" } };
+      if (transport.capabilities.atomicSettle) return { settlement: { kind: "complete", send: message.held } };
+      return { settlement: { kind: "complete" }, before: transport.send(message.held) };
+    case "retry":
+      return { settlement: { kind: "retry", delayMs: decision.delayMs, failure: decision.failure } };
+    case "deadLetter":
+      return { settlement: { kind: "deadLetter", failure: decision.failure } };
+    case "defer":
+      return { settlement: { kind: "defer" } };
+  }
+}
+
+interface Settling {
+  readonly decision: Decision;
+  readonly counted: ContractCounters;
+  readonly runtime: Runtime;
+  readonly message: Incoming;
+}
+
+function report(settled: Settled, { decision, counted, runtime, message }: Settling): void {
+  const { id, type } = message.envelope.header;
+  if (settled === "lockLost") {
+    counted.lockLost += 1;
+    runtime.logger.warn(`"${type}" was settled too late: its lock was lost, and it is or was handled again.`, { id });
+    return;
+  }
+  if (settled === "unknown") {
+    counted.settleUnknown += 1;
+    runtime.logger.warn(`The transport could not say whether "${type}" was settled; it may come again.`, { id });
+    return;
+  }
+  if (decision.act === "complete") {
+    counted.handled += 1;
+    for (const { envelope } of message.held) runtime.counters.of(envelope.header.type).sent += 1;
+  } else if (decision.act === "deadLetter") counted.deadLettered += 1;
+  else if (decision.act === "defer") counted.deferred += 1;
+}
+
+function logFailure(
+  { logger }: Runtime,
+  decision: Extract<Decision, { act: "retry" | "deadLetter" }>,
+  handlerName: string,
+  message: Incoming,
+): void {
+  const { failure } = decision;
+  const fields = { id: message.envelope.header.id, reason: failure.reason, attempt: message.attempt, error: failure.message };
+  if (decision.act === "retry") logger.warn(`${handlerName} failed; next try in ${decision.delayMs} ms.`, fields);
+  else logger.error(`${handlerName} failed for good; the message is among the dead letters.`, { ...fields, stack: failure.stack });
+}

@@ -1,0 +1,117 @@
+import { WaybillError } from "./errors.ts";
+import { checkServices } from "./wiring-checks.ts";
+import type { Acceptance, QueueSpec, StreamSpec, SubscriptionSpec, Topology } from "./ports/transport.ts";
+import { addressOf } from "./ports/transport.ts";
+import { type RetryPolicy, retryPolicy } from "./retry.ts";
+import { type Intake, type Route, inputSchema } from "./route.ts";
+import type { Binding, Service } from "./service.ts";
+import { allContracts, sourceOf } from "./sources.ts";
+import { type AnyContract, declaredIn } from "./uses.ts";
+
+/** Everything that follows from the services before anything runs. */
+export interface Wiring {
+  readonly services: readonly Service[];
+  /** By name: each contract that any service uses or binds. */
+  readonly contracts: ReadonlyMap<string, AnyContract>;
+  /** Which service speaks when the bus itself sends a contract: the first that declares it, else the one that binds it. */
+  readonly speakers: ReadonlyMap<string, string>;
+  readonly intakes: readonly Intake[];
+  readonly topology: Topology;
+}
+
+const concurrencyDefault = 32;
+const lockMsDefault = 30_000;
+const prefetchFactor = 4;
+
+/** Throws WIRING_INVALID with all faults at once. */
+export function wire(services: readonly Service[], retry?: RetryPolicy): Wiring {
+  const faults = checkServices(services);
+  if (faults.length > 0) {
+    const list = faults.map((fault) => `  - ${fault}`).join("\n");
+    throw new WaybillError("WIRING_INVALID", `The services do not fit together:\n${list}`, { details: { faults } });
+  }
+  const routes = services.flatMap((service) => service.bindings.map((binding) => toRoute(service, binding, retry)));
+  return {
+    services,
+    contracts: new Map(allContracts(services).map((contract) => [contract.name, contract])),
+    speakers: speakersOf(services),
+    intakes: toIntakes(routes),
+    topology: toTopology(services, routes),
+  };
+}
+
+function speakersOf(services: readonly Service[]): Map<string, string> {
+  const speakers = new Map<string, string>();
+  for (const { name, bindings } of services) for (const { contract } of bindings) speakers.set(contract.name, name);
+  for (const { name, uses } of services.toReversed()) for (const contract of declaredIn(uses)) speakers.set(contract.name, name);
+  return speakers;
+}
+
+function toRoute(service: Service, binding: Binding, retry: RetryPolicy | undefined): Route {
+  const { contract, verb, options } = binding;
+  return {
+    service: service.name,
+    binding,
+    contract,
+    source: sourceOf(service, binding),
+    handlerName: `${service.name}.${verb}(${contract.name})`,
+    schema: inputSchema(contract),
+    policy: retryPolicy(retry, options.retry),
+    inPlace: verb === "consume" || options.orderedBy !== undefined,
+  };
+}
+
+function toIntakes(routes: readonly Route[]): readonly Intake[] {
+  const byAddress = Map.groupBy(routes, ({ source }) => addressOf(source));
+  return [...byAddress.values()].map((shared) => {
+    const options = shared.map(({ binding }) => binding.options);
+    const concurrency = Math.min(...options.map((each) => each.concurrency ?? concurrencyDefault));
+    return {
+      source: (shared[0] as Route).source,
+      routes: shared,
+      concurrency,
+      prefetch: Math.min(...options.map((each) => each.prefetch ?? concurrency * prefetchFactor)),
+      lockMs: Math.max(...options.map((each) => each.lockMs ?? lockMsDefault)),
+      start: options.find((each) => each.start !== undefined)?.start ?? "earliest",
+    };
+  });
+}
+
+function toTopology(services: readonly Service[], routes: readonly Route[]): Topology {
+  const contracts = allContracts(services);
+  const queues = new Map<string, QueueSpec>();
+  const streams = new Map<string, StreamSpec>();
+  const topics = new Set<string>();
+  for (const contract of contracts) {
+    if (contract.kind === "event") topics.add(contract.topic);
+    else if (contract.kind === "stream") streams.set(contract.name, contract);
+    else queues.set(queueOf(contract), { name: queueOf(contract) });
+  }
+  for (const { source, service, binding } of routes) {
+    if (source.kind !== "queue") continue;
+    queues.set(source.name, { name: source.name, owner: { service, place: binding.place, shared: false } });
+  }
+  return {
+    queues: [...queues.values()],
+    topics: [...topics].map((name) => ({ name })),
+    subscriptions: toSubscriptions(routes),
+    streams: [...streams.values()].map(({ name, partitions, retention }) => ({ name, partitions, retention })),
+  };
+}
+
+function queueOf(contract: Exclude<AnyContract, { kind: "event" | "stream" }>): string {
+  return contract.kind === "command" ? contract.queue : contract.name;
+}
+
+function toSubscriptions(routes: readonly Route[]): readonly SubscriptionSpec[] {
+  const subscriptions = new Map<string, SubscriptionSpec & { accepts: Acceptance[] }>();
+  for (const { source, contract, binding } of routes) {
+    if (source.kind !== "subscription") continue;
+    const { topic, name } = source;
+    const known = subscriptions.get(addressOf(source)) ?? { topic, name, accepts: [] };
+    const { where } = binding.options;
+    known.accepts.push(where === undefined ? { type: contract.name } : { type: contract.name, where });
+    subscriptions.set(addressOf(source), known);
+  }
+  return [...subscriptions.values()];
+}
