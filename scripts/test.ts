@@ -9,6 +9,7 @@ import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, matchesGlob } from "node:path";
+import { findChromium } from "./chromium.ts";
 import { cacheDirectory, root, slashed, sourceCondition } from "./repository.ts";
 
 interface Kind {
@@ -100,7 +101,7 @@ function run(files: readonly string[], kind: Kind, flags: readonly string[]): nu
       ...flags,
       ...files,
     ],
-    { cwd: root, stdio: "inherit" },
+    { cwd: root, stdio: "inherit", env: environment(kind) },
   );
   const ran = readCount(countFile);
   if (result.status === 0 && ran === 0) {
@@ -108,6 +109,12 @@ function run(files: readonly string[], kind: Kind, flags: readonly string[]): nu
     return 1;
   }
   return result.status ?? 1;
+}
+
+/** Browser tests find their browser in CHROMIUM. */
+function environment(kind: Kind): NodeJS.ProcessEnv {
+  const browser = kind === kinds["browser"] ? findChromium() : undefined;
+  return browser === undefined ? process.env : { ...process.env, CHROMIUM: browser };
 }
 
 function readCount(file: string): number {
