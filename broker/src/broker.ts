@@ -34,6 +34,7 @@ export class Broker implements Connection {
   readonly #sweeper: Sweeper;
   readonly #presence: Presence;
   readonly #events: BrokerEvents;
+  readonly #host: TransportHost;
 
   constructor({ file, db }: Database, settings: Settings, host: TransportHost, events: BrokerEvents) {
     this.file = file;
@@ -42,6 +43,7 @@ export class Broker implements Connection {
     this.environment = host.environment;
     this.logger = host.logger;
     this.#events = events;
+    this.#host = host;
     this.sql = prepareStatements(db);
     this.addresses = new AddressBook(this.sql);
     this.wake = new Wake(this);
@@ -75,6 +77,7 @@ export class Broker implements Connection {
   #committed(transaction: Transaction): void {
     this.wake.committed(transaction);
     this.#sweeper.dueAt(transaction.nextDue);
+    for (const { envelope, to } of transaction.unrouted) this.#host.unrouted?.(envelope, to.name);
     for (const [topic, count] of transaction.evicted) {
       this.logger.warn("Events that nobody subscribes to were dropped to make room for newer ones.", { address: this.addresses.get(topic)?.name, count });
     }

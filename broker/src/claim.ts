@@ -1,14 +1,14 @@
 import type { Body, WaybillError } from "@waybill/core";
 import { decode, decodeFailure } from "./codec.ts";
 import type { Connection } from "./connection.ts";
-import { bury, expiredFailure } from "./dead-letters.ts";
+import { expire } from "./dead-letters.ts";
 import type { Grant } from "./lease.ts";
 import { QueueDelivery } from "./queue-delivery.ts";
 import type { QueueReceiver } from "./queue-receiver.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
-type HeadRow = readonly [seq: number, bytes: number, expires: number | null];
+type HeadRow = readonly [seq: number, bytes: number, expires: number | null, attempt: number];
 type ContentRow = readonly [
   seq: number,
   attempt: number,
@@ -62,10 +62,10 @@ export class ClaimOperation implements Operation {
     let bytesLeft = this.#receiver.roomBytes();
     let last: number | undefined;
     const mayExceed = this.#receiver.hasNothing();
-    for (const [seq, bytes, expires] of head) {
+    for (const [seq, bytes, expires, attempt] of head) {
       if (expires !== null && expires <= now) {
         sql.deleteReady.run(address, seq);
-        bury(transaction, { seq, address, attempt: 0 }, expiredFailure(now, 0));
+        expire(transaction, { seq, address, attempt });
         continue;
       }
       bytesLeft -= bytes;

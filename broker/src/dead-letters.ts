@@ -14,7 +14,16 @@ export function bury({ sql }: Transaction, { seq, address, attempt }: Place, fai
   sql.putFailure.run(seq, encodeFailure(failure));
 }
 
-export function expiredFailure(now: number, attempts: number): Failure {
+/** What to do with a message whose time is over: its sender has said whether anybody needs to see it. */
+export function expire(transaction: Transaction, place: Place): void {
+  const { sql, now } = transaction;
+  const { discards } = sql.discardsExpired.get(place.seq) as { discards: number };
+  if (discards === 0) return bury(transaction, place, expiredFailure(now, place.attempt));
+  sql.deleteMessage.run(place.seq);
+  sql.deleteFailure.run(place.seq);
+}
+
+function expiredFailure(now: number, attempts: number): Failure {
   return {
     reason: "EXPIRED",
     message: "The message was not delivered before the moment until which it was of use. Add consumers, or give it more time.",

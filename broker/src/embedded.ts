@@ -94,7 +94,7 @@ class EmbeddedTransport implements Transport {
 
   receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver {
     this.#assertOpen();
-    const receiver = new QueueReceiver(this.#broker, source, options, listener);
+    const receiver: QueueReceiver = new QueueReceiver(this.#broker, { source, options, listener, ended: () => void this.#receivers.delete(receiver) });
     this.#receivers.add(receiver);
     this.#broker.wake.add(receiver);
     receiver.signal();

@@ -13,6 +13,11 @@ export function isBusy(error: unknown): boolean {
   return code === sqliteBusy || code === sqliteLocked;
 }
 
+/** The broker works and said no to what was to be stored. */
+export function isRefusal({ code }: WaybillError): boolean {
+  return code === "UNROUTABLE" || code === "BODY_TOO_LARGE" || code === "MESSAGE_INVALID" || code === "STORAGE_FULL";
+}
+
 /** What the user gets to see of an error of the storage. */
 export function storageError(error: unknown, file: string): WaybillError {
   if (error instanceof WaybillError) return error;

@@ -1,16 +1,24 @@
-import { type Listener, type ReceiveOptions, type Receiver, type Settled, type Settlement, type Source, WaybillError } from "@waybill/core";
+import { type Listener, type Outgoing, type ReceiveOptions, type Receiver, type Settled, type Settlement, type Source, type WaybillError } from "@waybill/core";
 import { ClaimOperation } from "./claim.ts";
 import { type Encoded, encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
+import { isRefusal } from "./errors.ts";
 import { type Grant, Lease } from "./lease.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
-import { type Ending, SettleOperation } from "./settle.ts";
+import { SettleOperation } from "./settle.ts";
 import type { Waiter } from "./wake.ts";
 
 /** Most messages of one claim: bounds the transaction, and what one receiver takes from the others at once. */
 const claimMax = 256;
-/** How long a message rests whose settling was refused, for instance because what it sent has no destination. */
-const refusedRetryMs = 1_000;
+
+/** What `receive` was asked for. */
+export interface Reception {
+  readonly source: Source;
+  readonly options: ReceiveOptions;
+  readonly listener: Listener;
+  /** Called when it was stopped and holds nothing any more. */
+  ended(): void;
+}
 
 /** One receiver of a queue or a subscription: claims when it has room, renews what it holds, settles. */
 export class QueueReceiver implements Receiver, Waiter {
@@ -18,6 +26,7 @@ export class QueueReceiver implements Receiver, Waiter {
   readonly #connection: Connection;
   readonly #options: ReceiveOptions;
   readonly #listener: Listener;
+  readonly #ended: () => void;
   readonly #lease: Lease;
   readonly #held = new Map<number, QueueDelivery>();
   /** Settled by the handler, not yet by the database. */
@@ -32,11 +41,12 @@ export class QueueReceiver implements Receiver, Waiter {
   /** Locks whose settling failed: to be opened again as soon as the storage works. */
   readonly #abandoned = new Set<QueueDelivery>();
 
-  constructor(connection: Connection, source: Source, options: ReceiveOptions, listener: Listener) {
+  constructor(connection: Connection, { source, options, listener, ended }: Reception) {
     this.#connection = connection;
     this.source = source;
     this.#options = options;
     this.#listener = listener;
+    this.#ended = ended;
     this.#lease = new Lease(connection, options.lockMs, {
       holds: () => this.#holds(),
       lost: () => this.#lost(),
@@ -68,6 +78,7 @@ export class QueueReceiver implements Receiver, Waiter {
   }
 
   async stop(): Promise<void> {
+    if (this.#stopped) return;
     this.#stopped = true;
     this.#closeWhenEmpty();
   }
@@ -101,11 +112,7 @@ export class QueueReceiver implements Receiver, Waiter {
     this.#claiming = false;
     if (grant !== undefined) this.#lease.adopt(grant);
     if (drained) this.#drained = true;
-    for (const delivery of batch) {
-      this.#held.set(delivery.seq, delivery);
-      this.#outstanding += 1;
-      this.#outstandingBytes += delivery.bytes;
-    }
+    for (const delivery of batch) this.#hold(delivery);
     if (batch.length > 0) this.#listener.deliver(batch);
     this.#claim();
   }
@@ -119,20 +126,33 @@ export class QueueReceiver implements Receiver, Waiter {
 
   settle(delivery: QueueDelivery, settlement: Settlement): Promise<Settled> {
     if (this.#held.get(delivery.seq) !== delivery) return Promise.resolve("lockLost");
+    let send: readonly Encoded[] = [];
+    try {
+      if (settlement.kind === "complete") send = this.#encode(settlement.send);
+    } catch (error) {
+      return Promise.reject(error as WaybillError);
+    }
     this.#forget(delivery);
-    return new Promise((resolve) => {
-      this.#settling += 1;
-      const answer = (settled: Settled): void => {
+    this.#settling += 1;
+    this.#claim();
+    return new Promise((resolve, reject) => {
+      const settled = (answer: Settled): void => {
         this.#settling -= 1;
-        resolve(settled);
+        resolve(answer);
         this.#closeWhenEmpty();
       };
-      try {
-        this.#submit(delivery, { ...settlement, send: this.#encode(settlement) }, answer);
-      } catch (error) {
-        this.#refused(delivery, error as WaybillError, answer);
-      }
-      this.#claim();
+      const failed = (error: WaybillError): void => {
+        this.#settling -= 1;
+        if (send.length > 0 && isRefusal(error)) {
+          this.#takeBack(delivery);
+          return reject(error);
+        }
+        // Its lock stays until the storage works again; then it is opened for another attempt.
+        this.#abandoned.add(delivery);
+        this.#listener.fault(error);
+        resolve("unknown");
+      };
+      this.#connection.writer.submit(new SettleOperation(delivery, { ...settlement, send }, { settled, failed }));
     });
   }
 
@@ -157,38 +177,8 @@ export class QueueReceiver implements Receiver, Waiter {
     this.#connection.writer.submit(new ClaimOperation(this, this.#connection), "last");
   }
 
-  #encode(settlement: Settlement): readonly Encoded[] {
-    if (settlement.kind !== "complete" || settlement.send === undefined) return [];
-    return settlement.send.map((outgoing) => encode(outgoing, this.#connection.settings.bodyBytesMax));
-  }
-
-  #submit(delivery: QueueDelivery, ending: Ending, answer: (settled: Settled) => void): void {
-    this.#connection.writer.submit(
-      new SettleOperation(delivery, ending, {
-        settled: answer,
-        failed: (error) => this.#refused(delivery, error, answer),
-      }),
-    );
-  }
-
-  /** The settlement could not be stored. A fault of the storage leaves the message locked until it works again; what was asked for in vain comes back later as a failed attempt. */
-  #refused(delivery: QueueDelivery, error: WaybillError, answer: (settled: Settled) => void): void {
-    this.#listener.fault(error);
-    if (error.code.startsWith("STORAGE_") || error.code === "CLOSED") {
-      this.#abandoned.add(delivery);
-      return answer("unknown");
-    }
-    const now = this.#connection.environment.clock.now();
-    const failure = {
-      reason: error.code,
-      message: error.message,
-      service: "",
-      handler: "",
-      attempts: delivery.attempt,
-      firstFailedAt: delivery.failure?.firstFailedAt ?? now,
-      lastFailedAt: now,
-    };
-    this.#submit(delivery, { kind: "retry", delayMs: refusedRetryMs, failure, send: [] }, () => answer("unknown"));
+  #encode(send: readonly Outgoing[] = []): readonly Encoded[] {
+    return send.map((outgoing) => encode(outgoing, this.#connection.settings.bodyBytesMax));
   }
 
   #reopenAbandoned(): void {
@@ -207,6 +197,18 @@ export class QueueReceiver implements Receiver, Waiter {
         ),
       );
     }
+  }
+
+  #hold(delivery: QueueDelivery): void {
+    this.#held.set(delivery.seq, delivery);
+    this.#outstanding += 1;
+    this.#outstandingBytes += delivery.bytes;
+  }
+
+  /** Its settlement was refused: it is held as before. */
+  #takeBack(delivery: QueueDelivery): void {
+    if (delivery.lease === this.#lease.id) this.#hold(delivery);
+    else delivery.lose();
   }
 
   #forget(delivery: QueueDelivery): void {
@@ -234,5 +236,6 @@ export class QueueReceiver implements Receiver, Waiter {
     if (!this.#stopped || this.#held.size + this.#settling + this.#abandoned.size > 0) return;
     this.#lease.close();
     this.#connection.wake.remove(this);
+    this.#ended();
   }
 }

@@ -64,6 +64,7 @@ create table message(
   seq integer primary key,
   address integer not null,
   enqueued_at integer not null,
+  discard_expired integer not null,
   header text not null,
   body any not null
 ) strict;

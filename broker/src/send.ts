@@ -76,6 +76,7 @@ export function store(transaction: Transaction, batch: readonly Encoded[]): numb
       const topic = transaction.addresses.topic(name) ?? 0;
       park(transaction, topic, message);
       parkedIn.add(topic);
+      transaction.unrouted.push(message.outgoing);
       unrouted.push(position);
     }
   }
@@ -97,7 +98,7 @@ function enqueue(transaction: Transaction, address: number, message: Encoded): v
   const { sql, now } = transaction;
   const { notBefore, notAfter } = message.outgoing;
   const seq = transaction.takeSeq();
-  sql.insertMessage.run(seq, address, now, message.header, message.body);
+  sql.insertMessage.run(seq, address, now, message.outgoing.discardExpired === true ? 1 : 0, message.header, message.body);
   if (notBefore !== undefined && notBefore > now) {
     sql.insertScheduled.run(notBefore, seq, address, 0, message.bytes, notAfter ?? null);
     transaction.willBeDue(notBefore);
@@ -112,7 +113,7 @@ function park(transaction: Transaction, topic: number, message: Encoded): void {
   const { sql, now } = transaction;
   const { type, id } = message.outgoing.envelope.header;
   const seq = transaction.takeSeq();
-  sql.insertMessage.run(seq, topic, now, message.header, message.body);
+  sql.insertMessage.run(seq, topic, now, 0, message.header, message.body);
   sql.insertDead.run(seq, topic, 0);
   const failure: Failure = {
     reason: "SUBSCRIBER_MISSING",

@@ -11,13 +11,14 @@ const texts = {
   writeSeq: "update state set next_seq = ? where id = 1",
   bumpTopology: "update state set topology = topology + 1 where id = 1",
 
-  insertMessage: "insert into message(seq, address, enqueued_at, header, body) values (?, ?, ?, ?, ?)",
+  insertMessage: "insert into message(seq, address, enqueued_at, discard_expired, header, body) values (?, ?, ?, ?, ?, ?)",
   deleteMessage: "delete from message where seq = ?",
+  discardsExpired: "select discard_expired as discards from message where seq = ?",
   messageOf: "select address, octet_length(body) as bytes from message where seq = ?",
   contentOf: "select enqueued_at, header, body from message where seq = ?",
 
   insertReady: "insert into ready(address, seq, attempt, bytes, expires) values (?, ?, ?, ?, ?)",
-  headReady: "select seq, bytes, expires from ready where address = ? order by seq limit ?",
+  headReady: "select seq, bytes, expires, attempt from ready where address = ? order by seq limit ?",
   anyReady: "select 1 from ready where address = ? limit 1",
   deleteReady: "delete from ready where address = ? and seq = ?",
   deleteReadyUpTo: "delete from ready where address = ? and seq <= ?",

@@ -1,6 +1,6 @@
 import type { Timer, WaybillError } from "@waybill/core";
 import type { Connection } from "./connection.ts";
-import { bury, expiredFailure } from "./dead-letters.ts";
+import { expire } from "./dead-letters.ts";
 import { removeInstance, reopenLease } from "./instances.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
@@ -140,11 +140,11 @@ function buryExpired(transaction: Transaction): void {
   const { sql, now } = transaction;
   for (const row of sql.expiredReady.all(now, stepMax) as unknown as ExpiredRow[]) {
     sql.deleteReady.run(row.address, row.seq);
-    bury(transaction, row, expiredFailure(now, row.attempt));
+    expire(transaction, row);
   }
   for (const row of sql.expiredScheduled.all(now, stepMax) as unknown as ExpiredRow[]) {
     sql.deleteScheduled.run(row.due, row.seq);
-    bury(transaction, row, expiredFailure(now, row.attempt));
+    expire(transaction, row);
   }
 }
 

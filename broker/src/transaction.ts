@@ -1,3 +1,4 @@
+import type { Outgoing } from "@waybill/core";
 import type { AddressBook } from "./addresses.ts";
 import type { Statements } from "./statements.ts";
 
@@ -11,6 +12,8 @@ export class Transaction {
   readonly madeReady: Set<number> = new Set();
   /** Streams that grew. */
   readonly appended: Set<number> = new Set();
+  /** Events stored that no subscription names by type. */
+  readonly unrouted: Outgoing[] = [];
   /** Dead letters that went to make room for newer ones, by topic. */
   readonly evicted: Map<number, number> = new Map();
   /** The earliest moment at which something that was stored here has to be moved. */

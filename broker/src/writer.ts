@@ -31,6 +31,8 @@ interface Applied {
 }
 
 const weightMax = 1_000;
+/** Claims in one transaction: each may lock some hundred messages. */
+const lastMax = 16;
 const bytesMax = 8 * 1024 * 1024;
 /** How long operations wait for the write lock of other processes before they fail with STORAGE_BUSY. */
 const busyMsMax = 10_000;
@@ -168,10 +170,7 @@ export class Writer {
     }
     const batch = count === this.#first.length ? this.#first : this.#first.splice(0, count);
     if (batch === this.#first) this.#first = [];
-    if (this.#last.length > 0) {
-      batch.push(...this.#last);
-      this.#last = [];
-    }
+    batch.push(...this.#last.splice(0, lastMax));
     return batch;
   }
 
