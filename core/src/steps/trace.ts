@@ -1,28 +1,27 @@
+import { destinationOf } from "../message.ts";
 import type { IncomingStep, OutgoingStep } from "../pipeline.ts";
 import { addressOf } from "../ports/transport.ts";
 
 /** Continues the sender's trace around everything that follows. Nothing where OpenTelemetry is not installed. */
 export const traceIncoming: IncomingStep = {
   name: "trace",
-  wrap: (next, { source, handlerName, service, binding }, { telemetry }) => {
+  wrap: (next, { source, service, binding }, { telemetry }) => {
     if (telemetry === undefined) return next;
     const call = binding.verb === "answer" || binding.verb === "serve";
     const destination = addressOf(source);
-    return (message) => {
-      const details = { destination, handler: handlerName, service, attempt: message.attempt, call };
-      return telemetry.received(message.envelope.header, details, () => next(message));
-    };
+    return (message) =>
+      telemetry.received(message.envelope.header, { destination, service, call, attempt: message.attempt }, () => next(message));
   },
 };
 
 /** Writes the trace context into the header. */
 export const traceOutgoing: OutgoingStep = {
   name: "trace",
-  wrap: (next, { kind }, { telemetry }) => {
+  wrap: (next, contract, { telemetry }) => {
     if (telemetry === undefined) return next;
-    const sort = kind === "query" || kind === "feed" ? "call" : "send";
+    const details = { destination: destinationOf(contract).name, call: contract.kind === "query" || contract.kind === "feed" };
     return (message) => {
-      telemetry.sent(message.header, sort);
+      telemetry.sent(message.header, details);
       return next(message);
     };
   },
