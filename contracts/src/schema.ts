@@ -31,7 +31,8 @@ function toValidation<Value>(result: StandardSchemaV1.Result<Value>): Validation
 }
 
 function toIssue(issue: StandardSchemaV1.Issue): Issue {
-  const path = (issue.path ?? []).map((segment) =>
+  // Not issue.path.map(): some libraries hand over a subclass of Array, whose map() calls its own constructor.
+  const path = Array.from(issue.path ?? [], (segment) =>
     String(typeof segment === "object" ? segment.key : segment),
   );
   return { path: path.join("."), message: issue.message };
