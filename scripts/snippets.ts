@@ -31,7 +31,7 @@ interface Checkout {
 }
 
 const runMsMax = 60_000;
-const documentPatterns = ["README.md", "docs/**/*.md", "{*,*/*}/README.md"];
+const documentPatterns = ["README.md", "CONTRIBUTING.md", "docs/**/*.md", "{*,*/*}/README.md"];
 
 /** Every document whose snippets are checked. */
 export function documents(): readonly string[] {
