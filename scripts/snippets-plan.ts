@@ -71,18 +71,17 @@ function faultOf(block: Block): string | undefined {
   const unknown = Object.keys(tags).find((tag) => !known.includes(tag));
   if (unknown !== undefined)
     return `Unknown tag "${unknown}" on a ${language} block. Known: ${known.join(", ")}.`;
-  if (tags["ignore"] === true)
-    return 'An ignored block says why: ignore="a sketch of what is planned".';
-  if (language !== "ts" || tags["ignore"] !== undefined) return undefined;
-  return faultOfTypeScript(block);
+  return language === "ts" ? faultOfTypeScript(block) : undefined;
 }
 
-function faultOfTypeScript(block: Block): string | undefined {
-  const title = block.tags["title"];
-  if (title === undefined && block.tags["run"] === undefined && block.tags["check"] === undefined)
+function faultOfTypeScript({ tags }: Block): string | undefined {
+  const { title, ignore } = tags;
+  if (ignore === true) return 'An ignored block says why: ignore="a sketch of what is planned".';
+  if (ignore !== undefined) return undefined;
+  if (title === undefined && tags["run"] === undefined && tags["check"] === undefined)
     return 'A ts block is checked: give it title="name.ts", `run` or `check`, or ignore="why".';
   if (title === undefined)
-    return block.tags["append"] === undefined ? undefined : "append needs a title.";
+    return tags["append"] === undefined ? undefined : "append needs a title.";
   if (title === true || !isPathInside(title))
     return 'A title is a relative path: title="orders/service.ts".';
   return undefined;
