@@ -2,7 +2,10 @@ import { type AnySchema, type Contract, type VersionOptions, contractBase } from
 import type { Schema, Validated } from "./schema.ts";
 
 /** One owner acts on it. Sent with `send`, received with `handle`; a queue of the contract's name holds it. */
-export interface Command<Name extends string = string, Input = any> extends Contract<"command", Name> {
+export interface Command<Name extends string = string, Input = any> extends Contract<
+  "command",
+  Name
+> {
   readonly input: Schema<Input>;
   /** Queue shared with other commands, to keep the order across them. Default: the contract's own name. */
   readonly queue: string;
@@ -26,7 +29,7 @@ export function command<const Name extends string, Input extends AnySchema>(
 ): Command<Name, Validated<Input>> {
   return Object.freeze({
     ...contractBase("command", name, options),
-    input: options.input as Schema<Validated<Input>>,
+    input: options.input,
     queue: options.queue ?? name,
   });
 }

@@ -13,6 +13,7 @@ import {
   type Event,
   type Feed,
   type Query,
+  type Rule,
   type Schema,
   type Stream,
   type Validation,
@@ -147,6 +148,37 @@ describe("contracts of each library's own types", () => {
     // @ts-expect-error -- a key is text
     stream("a.numbered", { item: libraries.zod, key: ({ total }) => total });
     assert.equal(readings.key(good), "o-1");
+  });
+});
+
+describe("the type of rules", () => {
+  test("knows the attributes of an event, by name and type, and joins tests of them", () => {
+    const rules: readonly Rule<{ region: "EU" | "US"; total: number }>[] = [
+      { region: "EU", total: { gt: 100 } },
+      { or: [{ region: { in: ["EU", "US"] } }, { not: { total: { lte: 1 } } }] },
+      { and: [{ total: { exists: true } }], region: { not: "US" } },
+      // @ts-expect-error -- no such attribute
+      { area: "EU" },
+      // @ts-expect-error -- no such region
+      { region: "Mars" },
+      // @ts-expect-error -- a number has no prefix
+      { total: { prefix: "1" } },
+      // @ts-expect-error -- no such attribute further inside
+      { or: [{ area: "EU" }] },
+    ];
+    assert.equal(rules.length, 7);
+  });
+
+  test("takes any names where the event is not known", () => {
+    const rules: readonly Rule[] = [
+      { region: "EU", total: { gt: 100 } },
+      { or: [{ region: "EU" }, { and: [{ vip: true }] }], not: { sku: { prefix: "tea" } } },
+      // @ts-expect-error -- or takes a list
+      { or: { region: "EU" } },
+      // @ts-expect-error -- an attribute is text, a number or a boolean
+      { region: { eq: null } },
+    ];
+    assert.equal(rules.length, 4);
   });
 });
 

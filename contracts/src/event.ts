@@ -47,7 +47,7 @@ export function event<
 >(name: Name, options: EventOptions<Payload, Shown>): Event<Name, Validated<Payload>, Shown> {
   return Object.freeze({
     ...contractBase("event", name, options),
-    payload: options.payload as Schema<Validated<Payload>>,
+    payload: options.payload,
     attributes: options.attributes ?? noAttributes,
     topic: options.topic ?? name,
   });

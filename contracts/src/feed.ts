@@ -2,8 +2,12 @@ import { type AnySchema, type Contract, type VersionOptions, contractBase } from
 import type { Schema, Validated } from "./schema.ts";
 
 /** Live items of one call. Opened with `open`, served with `serve`. */
-export interface Feed<Name extends string = string, Input = any, Item = any, Upstream = any>
-  extends Contract<"feed", Name> {
+export interface Feed<
+  Name extends string = string,
+  Input = any,
+  Item = any,
+  Upstream = any,
+> extends Contract<"feed", Name> {
   readonly input: Schema<Input>;
   readonly item: Schema<Item>;
   /** What the caller sends while the feed runs; undefined for a feed that only serves. */
@@ -35,11 +39,16 @@ export function feed<
 >(
   name: Name,
   options: FeedOptions<Input, Item, Upstream>,
-): Feed<Name, Validated<Input>, Validated<Item>, [Upstream] extends [never] ? never : Validated<Upstream>> {
+): Feed<
+  Name,
+  Validated<Input>,
+  Validated<Item>,
+  [Upstream] extends [never] ? never : Validated<Upstream>
+> {
   return Object.freeze({
     ...contractBase("feed", name, options),
-    input: options.input as Schema<Validated<Input>>,
-    item: options.item as Schema<Validated<Item>>,
+    input: options.input,
+    item: options.item,
     upstream: options.upstream as Schema<any> | undefined,
   });
 }

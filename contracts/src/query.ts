@@ -2,14 +2,18 @@ import { type AnySchema, type Contract, type VersionOptions, contractBase } from
 import type { Schema, Validated } from "./schema.ts";
 
 /** A question with one answer. Asked with `ask`, answered with `answer`. */
-export interface Query<Name extends string = string, Input = any, Output = any>
-  extends Contract<"query", Name> {
+export interface Query<Name extends string = string, Input = any, Output = any> extends Contract<
+  "query",
+  Name
+> {
   readonly input: Schema<Input>;
   readonly output: Schema<Output>;
 }
 
-export interface QueryOptions<Input extends AnySchema, Output extends AnySchema>
-  extends VersionOptions {
+export interface QueryOptions<
+  Input extends AnySchema,
+  Output extends AnySchema,
+> extends VersionOptions {
   readonly input: Input;
   readonly output: Output;
 }
@@ -20,17 +24,13 @@ export interface QueryOptions<Input extends AnySchema, Output extends AnySchema>
  * @example
  * export const GetPrice = query("pricing.get-price", { input: Sku, output: Price });
  */
-export function query<
-  const Name extends string,
-  Input extends AnySchema,
-  Output extends AnySchema,
->(
+export function query<const Name extends string, Input extends AnySchema, Output extends AnySchema>(
   name: Name,
   options: QueryOptions<Input, Output>,
 ): Query<Name, Validated<Input>, Validated<Output>> {
   return Object.freeze({
     ...contractBase("query", name, options),
-    input: options.input as Schema<Validated<Input>>,
-    output: options.output as Schema<Validated<Output>>,
+    input: options.input,
+    output: options.output,
   });
 }

@@ -26,13 +26,21 @@ export type RuleTest<Value extends AttributeValue = AttributeValue> =
  * { region: "EU", total: { gt: 100 } }
  * { or: [{ tier: "vip" }, { total: { gte: 1000 } }] }
  */
-export type Rule<Shown extends Attributes = Attributes> = {
-  readonly [Name in keyof Shown]?: RuleTest<Widen<Shown[Name]>>;
-} & {
-  readonly and?: readonly Rule<Shown>[];
-  readonly or?: readonly Rule<Shown>[];
-  readonly not?: Rule<Shown>;
-};
+export type Rule<Shown extends Attributes = Attributes> = string extends keyof Shown
+  ? RuleOfAnyNames
+  : { readonly [Name in keyof Shown]?: RuleTest<Widen<Shown[Name]>> } & {
+      readonly and?: readonly Rule<Shown>[];
+      readonly or?: readonly Rule<Shown>[];
+      readonly not?: Rule<Shown>;
+    };
+
+/** A rule on an event whose attributes are not known here. */
+interface RuleOfAnyNames {
+  readonly [name: string]: RuleTest | RuleOfAnyNames | readonly RuleOfAnyNames[] | undefined;
+  readonly and?: readonly RuleOfAnyNames[];
+  readonly or?: readonly RuleOfAnyNames[];
+  readonly not?: RuleOfAnyNames;
+}
 
 type Widen<Value> = Value extends string
   ? Value

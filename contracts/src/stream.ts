@@ -41,7 +41,7 @@ export function stream<const Name extends string, Item extends AnySchema>(
 ): Stream<Name, Validated<Item>> {
   return Object.freeze({
     ...contractBase("stream", name, options),
-    item: options.item as Schema<Validated<Item>>,
+    item: options.item,
     key: options.key,
     partitions: options.partitions ?? partitionsDefault,
     retention: options.retention ?? retentionDefault,
