@@ -1,4 +1,5 @@
 import type { Body, WaybillError } from "@waybill/core";
+import type { Plan } from "./budget.ts";
 import { decode, decodeFailure } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { expire } from "./dead-letters.ts";
@@ -39,13 +40,17 @@ export class ClaimOperation implements Operation {
     this.#grant = undefined;
     this.#batch = [];
     const address = transaction.addresses.findSource(this.#receiver.source)?.id;
-    const room = this.#receiver.room();
+    const plan = this.#receiver.plan();
+    const { room } = plan;
     this.#drained = room > 0;
     if (address === undefined || room <= 0) return;
     const head = transaction.sql.headReady.all(address, room) as unknown as HeadRow[];
-    const last = this.#fit(transaction, address, head);
+    const last = fit(transaction, { address, head, plan });
     this.#drained = head.length < room;
     if (last !== undefined) this.#lock(transaction, address, last);
+    else if (this.#receiver.registers && this.#receiver.lease.id === undefined) {
+      this.#grant = this.#receiver.lease.register(transaction, address);
+    }
   }
 
   done(): void {
@@ -54,25 +59,6 @@ export class ClaimOperation implements Operation {
 
   failed(error: WaybillError): void {
     this.#receiver.claimFailed(error);
-  }
-
-  /** The last of the head that there is room for in bytes. What has expired leaves on the way. */
-  #fit(transaction: Transaction, address: number, head: readonly HeadRow[]): number | undefined {
-    const { now, sql } = transaction;
-    let bytesLeft = this.#receiver.roomBytes();
-    let last: number | undefined;
-    const mayExceed = this.#receiver.hasNothing();
-    for (const [seq, bytes, expires, attempt] of head) {
-      if (expires !== null && expires <= now) {
-        sql.deleteReady.run(address, seq);
-        expire(transaction, { seq, address, attempt });
-        continue;
-      }
-      bytesLeft -= bytes;
-      if (bytesLeft < 0 && !(last === undefined && mayExceed)) break;
-      last = seq;
-    }
-    return last;
   }
 
   #lock(transaction: Transaction, address: number, last: number): void {
@@ -88,4 +74,20 @@ export class ClaimOperation implements Operation {
       this.#batch.push(new QueueDelivery(this.#receiver, claimed, content));
     }
   }
+}
+
+/** The last of the head that there is room for in bytes. What has expired leaves on the way. */
+function fit(transaction: Transaction, { address, head, plan }: { address: number; head: readonly HeadRow[]; plan: Plan }): number | undefined {
+  const { now, sql } = transaction;
+  let last: number | undefined;
+  for (const [seq, bytes, expires, attempt] of head) {
+    if (expires !== null && expires <= now) {
+      sql.deleteReady.run(address, seq);
+      expire(transaction, { seq, address, attempt });
+      continue;
+    }
+    if (!plan.fits(bytes)) break;
+    last = seq;
+  }
+  return last;
 }

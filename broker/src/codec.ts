@@ -28,7 +28,7 @@ export function encode(outgoing: Outgoing, bodyBytesMax: number): Encoded {
   return { outgoing, header: encodeHeader(header), body, bytes };
 }
 
-function encodeHeader(header: Header): string {
+export function encodeHeader(header: Header): string {
   let text: string;
   try {
     text = JSON.stringify(header);

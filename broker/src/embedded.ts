@@ -22,6 +22,7 @@ import { inspectionOf } from "./inspection.ts";
 import { type EmbeddedOptions, type Settings, settingsOf } from "./options.ts";
 import { QueueReceiver } from "./queue-receiver.ts";
 import { quotaOf } from "./quota.ts";
+import { StreamReceiver } from "./stream-receiver.ts";
 import { type SendLimits, SendOperation } from "./send.ts";
 
 /**
@@ -94,7 +95,11 @@ class EmbeddedTransport implements Transport {
 
   receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver {
     this.#assertOpen();
-    const receiver: QueueReceiver = new QueueReceiver(this.#broker, { source, options, listener, ended: () => void this.#receivers.delete(receiver) });
+    const ended = (): void => void this.#receivers.delete(receiver);
+    const receiver: QueueReceiver | StreamReceiver =
+      source.kind === "stream"
+        ? new StreamReceiver(this.#broker, { source, options, listener, ended })
+        : new QueueReceiver(this.#broker, { source, options, listener, ended });
     this.#receivers.add(receiver);
     this.#broker.wake.add(receiver);
     receiver.signal();

@@ -111,5 +111,6 @@ export function reopenLease(transaction: Transaction, { id, address }: { readonl
     }
   } else if (sql.reopenLease.run(id).changes !== 0) transaction.madeReady.add(address);
   sql.unlockLease.run(id);
+  if (sql.freeCursors.run(id).changes !== 0) transaction.madeReady.add(address);
   sql.deleteLease.run(id);
 }

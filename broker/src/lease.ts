@@ -1,5 +1,6 @@
 import type { Timer, WaybillError } from "@waybill/core";
 import type { Connection } from "./connection.ts";
+import type { Statements } from "./statements.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
@@ -9,6 +10,8 @@ export function lockedUntil(now: number, lockMs: number): number {
 }
 
 export interface LeaseHolder {
+  /** Whether it counts among the receivers of its address. */
+  readonly counts: boolean;
   /** Whether anything depends on the lease now; if not it is left without a date and costs nothing. */
   holds(): boolean;
   /** Somebody else may have what was held. */
@@ -53,8 +56,12 @@ export class Lease {
         return { id: this.#id };
       }
     }
-    const opened = sql.insertLease.get(address, this.#connection.instance, until) as { id: number };
-    return { id: opened.id };
+    return this.#open(sql, address, until);
+  }
+
+  /** Opens the lease without locking anything: the receiver is known from now on. */
+  register({ sql }: Transaction, address: number): Grant {
+    return this.#open(sql, address, null);
   }
 
   /** After COMMIT. */
@@ -71,7 +78,17 @@ export class Lease {
     const id = this.#id;
     if (id === undefined) return;
     this.#id = undefined;
-    this.#connection.writer.submit(simpleOperation(({ sql }) => void sql.deleteLease.run(id), this.#holder));
+    this.#connection.writer.submit(
+      simpleOperation((transaction) => {
+        transaction.sql.freeCursors.run(id);
+        transaction.sql.deleteLease.run(id);
+      }, this.#holder),
+    );
+  }
+
+  #open(sql: Statements, address: number, until: number | null): Grant {
+    const { id } = sql.insertLease.get(address, this.#connection.instance, until, this.#holder.counts ? 1 : 0) as { id: number };
+    return { id };
   }
 
   #renewLater(): void {

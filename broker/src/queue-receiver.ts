@@ -1,4 +1,5 @@
 import { type Listener, type Outgoing, type ReceiveOptions, type Receiver, type Settled, type Settlement, type Source, type WaybillError } from "@waybill/core";
+import { Budget, type Plan } from "./budget.ts";
 import { ClaimOperation } from "./claim.ts";
 import { type Encoded, encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
@@ -6,6 +7,7 @@ import { isRefusal } from "./errors.ts";
 import { type Grant, Lease } from "./lease.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
 import { SettleOperation } from "./settle.ts";
+import type { Transaction } from "./transaction.ts";
 import type { Waiter } from "./wake.ts";
 
 /** Most messages of one claim: bounds the transaction, and what one receiver takes from the others at once. */
@@ -20,19 +22,26 @@ export interface Reception {
   ended(): void;
 }
 
+/** Given when it is a part of another receiver. */
+export interface Part {
+  /** Shared with the whole. */
+  readonly budget?: Budget;
+  /** Whether it counts among the receivers of its address. */
+  readonly registers?: boolean;
+}
+
 /** One receiver of a queue or a subscription: claims when it has room, renews what it holds, settles. */
 export class QueueReceiver implements Receiver, Waiter {
   readonly source: Source;
+  readonly registers: boolean;
   readonly #connection: Connection;
-  readonly #options: ReceiveOptions;
+  readonly #budget: Budget;
   readonly #listener: Listener;
   readonly #ended: () => void;
   readonly #lease: Lease;
   readonly #held = new Map<number, QueueDelivery>();
   /** Settled by the handler, not yet by the database. */
   #settling = 0;
-  #outstanding = 0;
-  #outstandingBytes = 0;
   /** The last claim found less than it had room for, and nothing was signalled since. */
   #drained = false;
   #claiming = false;
@@ -41,13 +50,14 @@ export class QueueReceiver implements Receiver, Waiter {
   /** Locks whose settling failed: to be opened again as soon as the storage works. */
   readonly #abandoned = new Set<QueueDelivery>();
 
-  constructor(connection: Connection, { source, options, listener, ended }: Reception) {
+  constructor(connection: Connection, { source, options, listener, ended }: Reception, { budget = new Budget(options), registers = true }: Part = {}) {
     this.#connection = connection;
     this.source = source;
-    this.#options = options;
+    this.#budget = budget;
+    this.registers = registers;
     this.#listener = listener;
     this.#ended = ended;
-    this.#lease = new Lease(connection, options.lockMs, {
+    this.#lease = new Lease(connection, options.lockMs, { counts: registers,
       holds: () => this.#holds(),
       lost: () => this.#lost(),
       fault: (error) => listener.fault(error),
@@ -58,6 +68,10 @@ export class QueueReceiver implements Receiver, Waiter {
     return this.#connection.addresses.findSource(this.source)?.id;
   }
 
+  get hasEnded(): boolean {
+    return this.#stopped && this.#isEmpty();
+  }
+
   get lease(): Lease {
     return this.#lease;
   }
@@ -66,6 +80,11 @@ export class QueueReceiver implements Receiver, Waiter {
   signal(): void {
     this.#drained = false;
     this.#claim();
+  }
+
+  concerns({ madeReady }: Transaction): boolean {
+    const { address } = this;
+    return address !== undefined && madeReady.has(address);
   }
 
   isIdle(): boolean {
@@ -93,18 +112,8 @@ export class QueueReceiver implements Receiver, Waiter {
   }
 
   /** Messages that may be claimed now. */
-  room(): number {
-    if (this.#paused || this.#stopped) return 0;
-    if (this.#outstanding > 0 && this.#outstandingBytes >= this.#options.prefetchBytes) return 0;
-    return Math.min(claimMax, this.#options.prefetch - this.#outstanding);
-  }
-
-  roomBytes(): number {
-    return this.#options.prefetchBytes - this.#outstandingBytes;
-  }
-
-  hasNothing(): boolean {
-    return this.#outstanding === 0;
+  plan(): Plan {
+    return this.#budget.plan(this.#paused || this.#stopped ? 0 : claimMax);
   }
 
   /** A claim was committed. */
@@ -172,7 +181,7 @@ export class QueueReceiver implements Receiver, Waiter {
   }
 
   #claim(): void {
-    if (this.#claiming || this.#drained || this.room() <= 0) return;
+    if (this.#claiming || this.#drained || this.#paused || this.#stopped || this.#budget.room === 0) return;
     this.#claiming = true;
     this.#connection.writer.submit(new ClaimOperation(this, this.#connection), "last");
   }
@@ -201,8 +210,7 @@ export class QueueReceiver implements Receiver, Waiter {
 
   #hold(delivery: QueueDelivery): void {
     this.#held.set(delivery.seq, delivery);
-    this.#outstanding += 1;
-    this.#outstandingBytes += delivery.bytes;
+    this.#budget.take(delivery.bytes);
   }
 
   /** Its settlement was refused: it is held as before. */
@@ -213,14 +221,13 @@ export class QueueReceiver implements Receiver, Waiter {
 
   #forget(delivery: QueueDelivery): void {
     this.#held.delete(delivery.seq);
-    this.#outstanding -= 1;
-    this.#outstandingBytes -= delivery.bytes;
+    this.#budget.give(delivery.bytes);
   }
 
   /** Asked at every renewal. */
   #holds(): boolean {
     if (this.#abandoned.size > 0) this.#reopenAbandoned();
-    return this.#held.size + this.#settling + this.#abandoned.size > 0;
+    return !this.#isEmpty();
   }
 
   #lost(): void {
@@ -232,8 +239,12 @@ export class QueueReceiver implements Receiver, Waiter {
     this.#claim();
   }
 
+  #isEmpty(): boolean {
+    return this.#held.size + this.#settling + this.#abandoned.size === 0;
+  }
+
   #closeWhenEmpty(): void {
-    if (!this.#stopped || this.#held.size + this.#settling + this.#abandoned.size > 0) return;
+    if (!this.#stopped || !this.#isEmpty()) return;
     this.#lease.close();
     this.#connection.wake.remove(this);
     this.#ended();

@@ -54,7 +54,8 @@ create table lease(
   id integer primary key autoincrement,
   address integer not null,
   instance integer not null,
-  until integer
+  until integer,
+  counts integer not null
 ) strict;
 create index lease_until on lease(until) where until is not null;
 create index lease_address on lease(address);

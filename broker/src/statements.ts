@@ -35,7 +35,7 @@ const texts = {
   reopenLease: `insert into ready(address, seq, attempt, bytes, expires)
     select address, seq, attempt, bytes, expires from locked where lease = ?`,
   unlockLease: "delete from locked where lease = ?",
-  insertLease: "insert into lease(address, instance, until) values (?, ?, ?) returning id",
+  insertLease: "insert into lease(address, instance, until, counts) values (?, ?, ?, ?) returning id",
   leaseUntil: "select until from lease where id = ?",
   renewLease: "update lease set until = ? where id = ?",
   deleteLease: "delete from lease where id = ?",
@@ -79,6 +79,26 @@ const texts = {
   growPartition: "update stream_partition set next_offset = next_offset + 1, bytes = bytes + ? where id = ? returning next_offset - 1 as offset",
   insertItem: "insert into stream_item(place, enqueued_at, bytes, header, body) values (?, ?, ?, ?, ?)",
 
+  partitionsOf: "select id, number, first_offset as first, next_offset as next from stream_partition where stream = ? order by number",
+  insertCursor: "insert into stream_cursor(address, partition, committed, delivered) values (?, ?, ?, ?)",
+  cursorsOf: "select partition, committed, delivered, attempt, lease from stream_cursor where address = ?",
+  acquireCursor: "update stream_cursor set lease = ? where address = ? and partition = ?",
+  markDelivered: "update stream_cursor set delivered = max(delivered, ?) where address = ? and partition = ? and lease = ?",
+  countAttempt: "update stream_cursor set attempt = ? where address = ? and partition = ? and lease = ?",
+  commitCursor: "update stream_cursor set committed = ?, attempt = 0 where address = ? and partition = ? and lease = ? and committed <> ?",
+  holdsCursor: "select 1 from stream_cursor where address = ? and partition = ? and lease = ?",
+  giveUpCursor: "update stream_cursor set committed = ?, delivered = ?, attempt = ?, lease = null where address = ? and partition = ? and lease = ?",
+  freeCursors: "update stream_cursor set lease = null where lease = ?",
+  membersOf: "select id from lease where address = ? and counts = 1 order by id",
+  leaveGroup: "update lease set counts = 0 where id = ?",
+  headItems: "select place, bytes from stream_item where place >= ? and place < ? order by place limit ?",
+  itemContents: "select place, bytes, enqueued_at, header, body from stream_item where place >= ? and place <= ? order by place",
+  anyItem: "select 1 from stream_item where place >= ? and place < ? limit 1",
+  oldestItems: "select place, enqueued_at, bytes from stream_item where place >= ? and place < ? order by place limit ?",
+  deleteItems: "delete from stream_item where place >= ? and place <= ?",
+  boundedPartitions: "select p.id, p.first_offset as first, p.bytes, s.age_ms, s.bytes_max from stream s join stream_partition p on p.stream = s.id where s.age_ms is not null or s.bytes_max is not null",
+  trimPartition: "update stream_partition set first_offset = ?, bytes = bytes - ? where id = ?",
+
   insertInstance: "insert into instance(name, until) values (?, ?) returning id",
   beat: "update instance set until = ? where id = ?",
   instanceUntil: "select until from instance where id = ?",
@@ -99,7 +119,7 @@ export type StatementName = keyof typeof texts;
 export type Statements = { readonly [Name in StatementName]: StatementSync };
 
 /** Rows that are read by the thousand come as arrays; naming their columns costs more than reading them. */
-const asArrays: readonly StatementName[] = ["readState", "headReady", "lockedContents", "nextDue", "dataVersion"];
+const asArrays: readonly StatementName[] = ["readState", "headReady", "lockedContents", "headItems", "itemContents", "nextDue", "dataVersion"];
 
 export function prepareStatements(db: DatabaseSync): Statements {
   const statements: Partial<Record<StatementName, StatementSync>> = {};

@@ -6,8 +6,8 @@ import type { Transaction } from "./transaction.ts";
 
 /** Somebody who waits for messages. */
 export interface Waiter {
-  /** Where they would come from; undefined while that has not been declared. */
-  readonly address: number | undefined;
+  /** Whether the transaction stored something for it. */
+  concerns(transaction: Transaction): boolean;
   /** Would take messages, and knows of none. */
   isIdle(): boolean;
   /** One cheap read. */
@@ -63,13 +63,11 @@ export class Wake {
   }
 
   /** After a COMMIT of this process. */
-  committed({ madeReady, appended }: Transaction): void {
+  committed(transaction: Transaction): void {
+    const { madeReady, appended } = transaction;
     if (madeReady.size === 0 && appended.size === 0) return;
     writeSync(this.#bell, this.#byte, 0, 1, 0);
-    for (const waiter of this.#waiters) {
-      const { address } = waiter;
-      if (address !== undefined && madeReady.has(address)) waiter.signal();
-    }
+    for (const waiter of this.#waiters) if (waiter.concerns(transaction)) waiter.signal();
   }
 
   close(): void {

@@ -1,0 +1,86 @@
+/**
+ * One process of the chaos tests: `chaos.fixture.ts <role> <data> <ledgers> <number>`. It runs the whole pipeline
+ * as an application does: a producer sends without end, a consumer handles, both write down what they saw.
+ */
+import { command } from "@waybill/contracts";
+import { type Schema } from "@waybill/contracts";
+import { type TransportFactory, connect, service, terminated } from "@waybill/core";
+import { openLedger } from "@waybill/testkit";
+import { embedded } from "./index.ts";
+
+const [role = "", data = "", ledgers = "", number = "0"] = process.argv.slice(2);
+
+const Job: Schema<{ id: string; note: string }> = {
+  "~standard": { version: 1, vendor: "chaos", validate: (value) => ({ value: value as { id: string; note: string } }) },
+};
+const DoJob = command("chaos.do-job", { input: Job });
+const retry = { attempts: 100, delayMs: 10, factor: 1 };
+const inFlightMax = 200;
+
+using ledger = openLedger(ledgers, `${role}-${number}`);
+const transport = embedded({ directory: data });
+
+if (role === "producer") await produce();
+else await consume(role === "hasty-consumer" ? acknowledgedFirst(transport) : transport);
+
+async function produce(): Promise<void> {
+  const producer = service("producer", { sends: [DoJob] });
+  await using bus = await connect({ transport, services: [producer] });
+  const stop = new AbortController();
+  void terminated().then(() => stop.abort());
+  process.send?.("ready");
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      const id = `${number}-${next++}`;
+      await bus.send(DoJob, { id, note: "x".repeat(300) });
+      ledger.accepted(id);
+    }
+  };
+  await Promise.all(Array.from({ length: inFlightMax }, lane));
+}
+
+async function consume(from: TransportFactory): Promise<void> {
+  const consumer = service("consumer").handle(
+    DoJob,
+    async ({ id }, context) => {
+      // Some handlers take a moment, so that a kill or a shutdown meets work that has begun.
+      if (id.endsWith("7")) await context.sleep(5);
+      ledger.handled(id);
+    },
+    { retry, lockMs: 1_000, concurrency: 64, prefetch: 256 },
+  );
+  await using bus = await connect({ transport: from, services: [consumer] });
+  process.send?.("ready");
+  await terminated();
+  void bus;
+}
+
+/** The planted bug: a transport that acknowledges before anything is handled. The chaos test must notice it. */
+function acknowledgedFirst(factory: TransportFactory): TransportFactory {
+  return {
+    name: factory.name,
+    open: async (host) => {
+      const inner = await factory.open(host);
+      return Object.assign(Object.create(inner) as typeof inner, {
+        capabilities: inner.capabilities,
+        inspection: inner.inspection,
+        name: inner.name,
+        declare: inner.declare.bind(inner),
+        send: inner.send.bind(inner),
+        [Symbol.asyncDispose]: inner[Symbol.asyncDispose].bind(inner),
+        receive: (...[source, options, listener]: Parameters<typeof inner.receive>) =>
+          inner.receive(source, options, {
+            fault: (error) => listener.fault(error),
+            deliver: (batch) => {
+              for (const delivery of batch) {
+                void delivery.settle({ kind: "complete" });
+                delivery.settle = () => Promise.resolve("settled");
+              }
+              listener.deliver(batch);
+            },
+          }),
+      });
+    },
+  };
+}

@@ -1,0 +1,104 @@
+import type { Body, WaybillError } from "@waybill/core";
+import type { Plan } from "./budget.ts";
+import { decode } from "./codec.ts";
+import type { Grant } from "./lease.ts";
+import type { StreamItem } from "./stream-delivery.ts";
+import { offsetOf, placeOf } from "./stream-log.ts";
+import { StreamReader } from "./stream-reader.ts";
+import type { StreamReceiver } from "./stream-receiver.ts";
+import { joinGroup, type Share, shareOf } from "./stream-share.ts";
+import type { Transaction } from "./transaction.ts";
+import type { Operation } from "./writer.ts";
+
+type HeadRow = readonly [place: number, bytes: number];
+type ItemRow = readonly [place: number, bytes: number, enqueuedAt: number, header: string, body: Body];
+
+export interface FetchedItem extends StreamItem {
+  readonly reader: StreamReader;
+  readonly bytes: number;
+}
+
+/** What one transaction found for a receiver of a stream. */
+export interface Fetched {
+  readonly grant: Grant | undefined;
+  readonly address: number | undefined;
+  /** Readers of partitions that were acquired. */
+  readonly acquired: readonly StreamReader[];
+  /** Partitions beyond the fair share. */
+  readonly surplus: readonly number[];
+  readonly items: readonly FetchedItem[];
+  readonly drained: boolean;
+}
+
+const unchanged: Share = { acquired: [], surplus: [] };
+const nothing: Fetched = { grant: undefined, address: undefined, acquired: [], surplus: [], items: [], drained: true };
+
+/** Joins the group, takes the partitions of its share, and reads on in them. */
+export class FetchOperation implements Operation {
+  readonly weight = 1;
+  readonly bytes = 0;
+  readonly #receiver: StreamReceiver;
+  #fetched: Fetched = nothing;
+
+  constructor(receiver: StreamReceiver) {
+    this.#receiver = receiver;
+  }
+
+  run(transaction: Transaction): void {
+    this.#fetched = nothing;
+    const receiver = this.#receiver;
+    if (receiver.isStopped) return;
+    const address = joinGroup(transaction, receiver.group);
+    if (address === undefined) return;
+    const grant = receiver.lease.take(transaction, address);
+    const isSame = grant.id === receiver.lease.id;
+    // The others learn that the group has a new member.
+    if (!isSame) transaction.madeReady.add(address);
+    receiver.hand.rotate();
+    const kept = isSame ? receiver.hand.readers : [];
+    const held = new Set(kept.map(({ partition }) => partition));
+    const share = receiver.sharesAgain || !isSame ? shareOf(transaction, { address, lease: grant.id, held }) : unchanged;
+    const partitions = transaction.addresses.stream(receiver.group.stream)?.partitions ?? [];
+    const acquired = share.acquired.map((stored) => new StreamReader(partitions.indexOf(stored.partition), stored));
+    const readers = [...kept, ...acquired].filter(({ partition }) => !share.surplus.includes(partition));
+    const plan = receiver.plan();
+    const { room } = plan;
+    const items = readers.flatMap((reader) => read(transaction, { reader, plan, address, lease: grant.id }));
+    this.#fetched = { grant, address, acquired, surplus: share.surplus, items, drained: items.length < room };
+  }
+
+  done(): void {
+    this.#receiver.fetched(this.#fetched);
+  }
+
+  failed(error: WaybillError): void {
+    this.#receiver.fetchFailed(error);
+  }
+}
+
+interface Reading {
+  readonly reader: StreamReader;
+  readonly plan: Plan;
+  readonly address: number;
+  readonly lease: number;
+}
+
+function read({ sql }: Transaction, { reader, plan, address, lease }: Reading): FetchedItem[] {
+  const { partition, number } = reader;
+  const limit = reader.readable(plan.room);
+  if (limit === 0) return [];
+  const from = placeOf(partition, reader.next);
+  const head = sql.headItems.all(from, placeOf(partition + 1, 0), limit) as unknown as HeadRow[];
+  const fitting = head.findIndex(([, bytes]) => !plan.fits(bytes));
+  const last = (fitting < 0 ? head : head.slice(0, fitting)).at(-1);
+  if (last === undefined) return [];
+  const rows = sql.itemContents.all(from, last[0]) as unknown as ItemRow[];
+  const items = rows.map(([place, bytes, enqueuedAt, header, body]): FetchedItem => {
+    const offset = offsetOf(place);
+    return { reader, bytes, enqueuedAt, envelope: decode(header, body), attempt: reader.attemptOf(offset), position: { partition: number, offset } };
+  });
+  const [first] = items;
+  if (first !== undefined && reader.isSuspect) sql.countAttempt.run(first.attempt, address, partition, lease);
+  sql.markDelivered.run(offsetOf(last[0]) + 1, address, partition, lease);
+  return items;
+}

@@ -1,0 +1,201 @@
+import { type Listener, type Settled, type Settlement, WaybillError } from "@waybill/core";
+import type { Budget } from "./budget.ts";
+import { type Encoded, encode } from "./codec.ts";
+import type { Connection } from "./connection.ts";
+import { isRefusal } from "./errors.ts";
+import { simpleOperation } from "./lease.ts";
+import { StreamDelivery } from "./stream-delivery.ts";
+import type { FetchedItem } from "./stream-fetch.ts";
+import type { Entry, StreamReader } from "./stream-reader.ts";
+import { StreamSettleOperation } from "./stream-settle.ts";
+
+export interface HandOptions {
+  readonly connection: Connection;
+  readonly stream: string;
+  readonly budget: Budget;
+  readonly listener: Listener;
+  /** The lease under which it holds partitions. */
+  lease(): number | undefined;
+  /** The group's address. */
+  address(): number | undefined;
+  /** There may be room, or something to read again. */
+  freed(): void;
+}
+
+interface Held {
+  readonly reader: StreamReader;
+  readonly entry: Entry;
+}
+
+/** The partitions that one receiver reads, and what it delivered from them. */
+export class StreamHand {
+  readonly #options: HandOptions;
+  readonly #held = new Map<StreamDelivery, Held>();
+  #readers: StreamReader[] = [];
+  #collecting: StreamSettleOperation | undefined;
+
+  constructor(options: HandOptions) {
+    this.#options = options;
+  }
+
+  get readers(): readonly StreamReader[] {
+    return this.#readers;
+  }
+
+  /** Another partition first each time, so that a busy one does not starve the others. */
+  rotate(): void {
+    const first = this.#readers.shift();
+    if (first !== undefined) this.#readers.push(first);
+  }
+
+  add(readers: readonly StreamReader[]): void {
+    this.#readers.push(...readers);
+  }
+
+  deliver({ reader, attempt, bytes, envelope, enqueuedAt, position }: FetchedItem): StreamDelivery {
+    const item = { envelope, attempt, enqueuedAt, position };
+    const delivery = new StreamDelivery(item, (self, settlement) => this.#settle(self, settlement));
+    const entry: Entry = { offset: position.offset, attempt, bytes, state: "open", delivery };
+    reader.entries.set(position.offset, entry);
+    reader.next = position.offset + 1;
+    this.#held.set(delivery, { reader, entry });
+    this.#options.budget.take(bytes);
+    return delivery;
+  }
+
+  /** What was released comes again, in its order and as the same attempt. */
+  deliverReturned(): StreamDelivery[] {
+    const batch: StreamDelivery[] = [];
+    for (const reader of this.#readers) {
+      if (reader.leaving) continue;
+      for (const entry of reader.returned()) {
+        if (this.#options.budget.room === 0) return batch;
+        entry.delivery = new StreamDelivery(entry.delivery, (self, settlement) => this.#settle(self, settlement));
+        entry.state = "open";
+        this.#held.set(entry.delivery, { reader, entry });
+        this.#options.budget.take(entry.bytes);
+        batch.push(entry.delivery);
+      }
+    }
+    return batch;
+  }
+
+  /** Gives partitions up that are no longer wanted, as soon as no handler has anything of them. */
+  giveUp(isUnwanted: (reader: StreamReader) => boolean): void {
+    for (const reader of this.#readers.filter(isUnwanted)) {
+      reader.leaving = true;
+      if (!reader.isBusy) this.#giveUp(reader);
+    }
+  }
+
+  /** Gives everything up at once; what was not settled counts as attempted. */
+  abandon(): void {
+    for (const reader of [...this.#readers]) this.#giveUp(reader);
+    this.lose();
+  }
+
+  /** Everything may be somebody else's by now. */
+  lose(): void {
+    const lost = [...this.#held];
+    this.#held.clear();
+    this.#readers = [];
+    for (const [delivery, { entry }] of lost) {
+      this.#options.budget.give(entry.bytes);
+      delivery.lose();
+    }
+  }
+
+  #giveUp(reader: StreamReader): void {
+    this.#readers = this.#readers.filter((other) => other !== reader);
+    const { connection, listener } = this.#options;
+    const lease = this.#options.lease();
+    const address = this.#options.address();
+    if (lease === undefined || address === undefined) return;
+    const { partition, committed, delivered, attempt } = reader.handover();
+    const operation = simpleOperation(({ sql, madeReady }) => {
+      sql.giveUpCursor.run(committed, delivered, attempt, address, partition, lease);
+      madeReady.add(address);
+    }, listener);
+    connection.writer.submit(operation);
+  }
+
+  #settle(delivery: StreamDelivery, settlement: Settlement): Promise<Settled> {
+    const held = this.#held.get(delivery);
+    if (held === undefined) return Promise.resolve("lockLost");
+    switch (settlement.kind) {
+      case "retry":
+      case "defer":
+        return Promise.reject(unsupported(this.#options.stream, settlement.kind));
+      case "release":
+        this.#forget(delivery, held);
+        held.entry.state = "returned";
+        this.#options.freed();
+        return Promise.resolve("settled");
+      default:
+        return this.#finish(delivery, held, settlement);
+    }
+  }
+
+  async #finish(delivery: StreamDelivery, held: Held, settlement: Extract<Settlement, { kind: "complete" | "deadLetter" }>): Promise<Settled> {
+    const send = settlement.kind === "complete" ? this.#encode(settlement.send ?? []) : [];
+    const failure = settlement.kind === "deadLetter" ? settlement.failure : undefined;
+    const { reader, entry } = held;
+    this.#forget(delivery, held);
+    entry.state = "settling";
+    return new Promise((resolve, reject) => {
+      const settled = (answer: Settled): void => {
+        entry.state = "done";
+        reader.settleDown();
+        resolve(answer);
+        this.#options.freed();
+      };
+      const failed = (error: WaybillError): void => {
+        if (send.length > 0 && isRefusal(error)) {
+          this.#takeBack(delivery, held);
+          return reject(error);
+        }
+        // Its position is committed together with that of the next item.
+        this.#options.listener.fault(error);
+        settled("unknown");
+      };
+      this.#submit({ reader, entry, failure, send, settled, failed });
+    });
+  }
+
+  #submit(ending: Parameters<StreamSettleOperation["add"]>[0]): void {
+    const { writer } = this.#options.connection;
+    const isAlone = ending.send.length > 0 || ending.failure !== undefined;
+    if (!isAlone && this.#collecting !== undefined) return this.#collecting.add(ending);
+    const group = { address: this.#options.address() ?? 0, lease: this.#options.lease() ?? 0 };
+    const operation = new StreamSettleOperation(group, () => {
+      if (this.#collecting === operation) this.#collecting = undefined;
+    });
+    operation.add(ending);
+    if (!isAlone) this.#collecting = operation;
+    writer.submit(operation);
+  }
+
+  #encode(send: readonly Parameters<typeof encode>[0][]): readonly Encoded[] {
+    return send.map((outgoing) => encode(outgoing, this.#options.connection.settings.bodyBytesMax));
+  }
+
+  #forget(delivery: StreamDelivery, { entry }: Held): void {
+    this.#held.delete(delivery);
+    this.#options.budget.give(entry.bytes);
+  }
+
+  #takeBack(delivery: StreamDelivery, held: Held): void {
+    if (!this.#readers.includes(held.reader)) return delivery.lose();
+    held.entry.state = "open";
+    this.#held.set(delivery, held);
+    this.#options.budget.take(held.entry.bytes);
+  }
+}
+
+function unsupported(stream: string, kind: string): WaybillError {
+  return new WaybillError(
+    "NOT_SUPPORTED",
+    `An item of the stream "${stream}" cannot be settled with "${kind}": the items behind it would overtake it. Wait in the handler and try again there, or settle it as a dead letter.`,
+    { details: { stream, kind } },
+  );
+}

@@ -1,0 +1,197 @@
+import { addressOf, type Listener, type ReceiveOptions, type Receiver, type Source, type WaybillError } from "@waybill/core";
+import { Budget, type Plan } from "./budget.ts";
+import type { Connection } from "./connection.ts";
+import { Lease, simpleOperation } from "./lease.ts";
+import { QueueReceiver } from "./queue-receiver.ts";
+import { type Fetched, FetchOperation } from "./stream-fetch.ts";
+import { StreamHand } from "./stream-hand.ts";
+import { placeOf } from "./stream-log.ts";
+import { type GroupStart, isUnfair } from "./stream-share.ts";
+import type { Transaction } from "./transaction.ts";
+import type { Waiter } from "./wake.ts";
+
+export interface StreamReception {
+  readonly source: Extract<Source, { kind: "stream" }>;
+  readonly options: ReceiveOptions;
+  readonly listener: Listener;
+  /** Called when it was stopped and holds nothing any more. */
+  ended(): void;
+}
+
+/** Most items of one read: bounds the transaction. */
+const fetchMax = 256;
+
+/** One member of a stream's group: reads the partitions of its share in order, and what was replayed to the group. */
+export class StreamReceiver implements Receiver, Waiter {
+  readonly lease: Lease;
+  readonly group: GroupStart;
+  readonly hand: StreamHand;
+  readonly #connection: Connection;
+  readonly #listener: Listener;
+  readonly #budget: Budget;
+  readonly #replays: QueueReceiver;
+  readonly #ended: () => void;
+  #address: number | undefined;
+  #drained = false;
+  #fetching = false;
+  #paused = false;
+  #state: "running" | "stopped" | "ended" = "running";
+  /** The members of the group, or their partitions, may have changed. */
+  sharesAgain = true;
+
+  constructor(connection: Connection, { source, options, listener, ended }: StreamReception) {
+    this.#connection = connection;
+    this.#listener = listener;
+    this.#ended = ended;
+    this.#budget = new Budget(options);
+    this.group = { stream: source.name, name: addressOf(source), start: options.start ?? "earliest" };
+    this.lease = new Lease(connection, options.lockMs, {
+      counts: true,
+      holds: () => this.#state !== "ended",
+      lost: () => this.#lost(),
+      fault: (error) => listener.fault(error),
+    });
+    this.hand = new StreamHand({
+      connection,
+      stream: source.name,
+      budget: this.#budget,
+      listener,
+      lease: () => this.lease.id,
+      address: () => this.#address,
+      freed: () => this.#freed(),
+    });
+    this.#replays = new QueueReceiver(connection, { source, options, listener, ended: () => this.#endWhenEmpty() }, { budget: this.#budget, registers: false });
+  }
+
+  get isStopped(): boolean {
+    return this.#state !== "running";
+  }
+
+  plan(): Plan {
+    return this.#budget.plan(this.#paused || this.isStopped ? 0 : fetchMax);
+  }
+
+  concerns({ madeReady, appended, addresses }: Transaction): boolean {
+    if (this.#address !== undefined && madeReady.has(this.#address)) {
+      this.sharesAgain = true;
+      return true;
+    }
+    return appended.has(addresses.stream(this.group.stream)?.id ?? 0);
+  }
+
+  isIdle(): boolean {
+    return this.#drained && !this.#fetching && !this.isStopped;
+  }
+
+  hasWork(): boolean {
+    const { sql } = this.#connection;
+    if (this.#address === undefined) return true;
+    if (isUnfair(sql, this.#address, this.lease.id)) {
+      this.sharesAgain = true;
+      return true;
+    }
+    if (this.#paused) return false;
+    if (this.#replays.hasWork()) return true;
+    return this.hand.readers.some(({ partition, next }) => sql.anyItem.get(placeOf(partition, next), placeOf(partition + 1, 0)) !== undefined);
+  }
+
+  signal(): void {
+    this.#drained = false;
+    this.#replays.signal();
+    this.#fetch();
+  }
+
+  /** A fetch was committed. */
+  fetched({ grant, address, acquired, surplus, items, drained }: Fetched): void {
+    this.#fetching = false;
+    if (address !== undefined) {
+      this.#address = address;
+      this.sharesAgain = false;
+    }
+    if (grant !== undefined) this.lease.adopt(grant);
+    this.hand.add(acquired);
+    this.#drained = drained;
+    const returned = this.#paused ? [] : this.hand.deliverReturned();
+    const batch = [...returned, ...items.map((item) => this.hand.deliver(item))];
+    if (batch.length > 0) this.#listener.deliver(batch);
+    this.hand.giveUp((reader) => reader.leaving || surplus.includes(reader.partition));
+    this.#fetch();
+  }
+
+  fetchFailed(error: WaybillError): void {
+    this.#fetching = false;
+    // The next signal or poll tries again; at once would be a loop without a pause.
+    this.#drained = true;
+    this.#listener.fault(error);
+  }
+
+  async stop(): Promise<void> {
+    if (this.isStopped) return;
+    this.#state = "stopped";
+    await this.#replays.stop();
+    const { id } = this.lease;
+    const address = this.#address;
+    if (id !== undefined && address !== undefined) {
+      const leave = ({ sql, madeReady }: Transaction): void => {
+        sql.leaveGroup.run(id);
+        madeReady.add(address);
+      };
+      this.#connection.writer.submit(simpleOperation(leave, this));
+    }
+    this.hand.giveUp(() => true);
+    this.#endWhenEmpty();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#replays.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#replays.resume();
+    this.signal();
+  }
+
+  fault(error: WaybillError): void {
+    this.#listener.fault(error);
+  }
+
+  /** Opens what was delivered and never settled, for others; its attempts count, for its handler may have run. */
+  abandonAll(): void {
+    this.#replays.abandonAll();
+    this.hand.abandon();
+    this.#endWhenEmpty();
+  }
+
+  #fetch(): void {
+    if (this.#fetching || this.isStopped) return;
+    const mayRead = !this.#drained && !this.#paused && this.#budget.room > 0;
+    if (!mayRead && !this.sharesAgain) return;
+    this.#fetching = true;
+    this.#connection.writer.submit(new FetchOperation(this), "last");
+  }
+
+  /** Something was settled or given back. */
+  #freed(): void {
+    this.#drained &&= !this.hand.readers.some(({ entries, isSuspect }) => isSuspect || entries.size === 0 || [...entries.values()].some(({ state }) => state === "returned"));
+    this.hand.giveUp(({ leaving }) => leaving);
+    this.#fetch();
+    this.#endWhenEmpty();
+  }
+
+  #lost(): void {
+    this.sharesAgain = true;
+    this.hand.lose();
+    this.#fetch();
+    this.#endWhenEmpty();
+  }
+
+  #endWhenEmpty(): void {
+    if (this.#state !== "stopped" || this.hand.readers.length > 0 || !this.#replays.hasEnded) return;
+    this.#state = "ended";
+    this.lease.close();
+    this.#connection.wake.remove(this);
+    this.#ended();
+  }
+}

@@ -1,0 +1,98 @@
+import type { Failure, Settled, WaybillError } from "@waybill/core";
+import { type Encoded, encodeFailure, encodeHeader } from "./codec.ts";
+import { refuseUnroutable, store } from "./send.ts";
+import type { Entry, StreamReader } from "./stream-reader.ts";
+import type { Transaction } from "./transaction.ts";
+import type { Operation } from "./writer.ts";
+
+/** One item that ended. */
+export interface StreamEnding {
+  readonly reader: StreamReader;
+  readonly entry: Entry;
+  /** Why a copy goes to the dead letters. */
+  readonly failure: Failure | undefined;
+  /** What leaves with it. */
+  readonly send: readonly Encoded[];
+  settled(settled: Settled): void;
+  failed(error: WaybillError): void;
+}
+
+export interface GroupLease {
+  readonly address: number;
+  readonly lease: number;
+}
+
+/** Ends items of one group and commits how far it has come; plain ones of one turn together, because a position moves over many with one write. */
+export class StreamSettleOperation implements Operation {
+  readonly #group: GroupLease;
+  readonly #endings: StreamEnding[] = [];
+  readonly #begins: () => void;
+  #lost = new Set<StreamReader>();
+
+  /** `begins` is called when it runs: after that nothing can be added. */
+  constructor(group: GroupLease, begins: () => void) {
+    this.#group = group;
+    this.#begins = begins;
+  }
+
+  get weight(): number {
+    return 1;
+  }
+
+  get bytes(): number {
+    return 0;
+  }
+
+  add(ending: StreamEnding): void {
+    this.#endings.push(ending);
+  }
+
+  run(transaction: Transaction): void {
+    this.#begins();
+    this.#lost = new Set();
+    for (const { send } of this.#endings) refuseUnroutable(transaction, send);
+    for (const [reader, ended] of byReader(this.#endings)) this.#commit(transaction, reader, ended);
+    for (const ending of this.#endings) if (!this.#lost.has(ending.reader)) this.#leave(transaction, ending);
+  }
+
+  done(): void {
+    for (const { reader, settled } of this.#endings) settled(this.#lost.has(reader) ? "lockLost" : "settled");
+  }
+
+  failed(error: WaybillError): void {
+    this.#begins();
+    for (const { failed } of this.#endings) failed(error);
+  }
+
+  #commit({ sql }: Transaction, reader: StreamReader, ended: ReadonlySet<Entry>): void {
+    const { partition } = reader;
+    const { address, lease } = this.#group;
+    if (sql.holdsCursor.get(address, partition, lease) === undefined) {
+      this.#lost.add(reader);
+      return;
+    }
+    const committed = reader.commitPoint(ended);
+    sql.commitCursor.run(committed, address, partition, lease, committed);
+  }
+
+  #leave(transaction: Transaction, { send, failure, entry }: StreamEnding): void {
+    if (send.length > 0) store(transaction, send);
+    if (failure === undefined) return;
+    const { sql } = transaction;
+    const { envelope, enqueuedAt } = entry.delivery;
+    const seq = transaction.takeSeq();
+    sql.insertMessage.run(seq, this.#group.address, enqueuedAt, 0, encodeHeader(envelope.header), envelope.body);
+    sql.insertDead.run(seq, this.#group.address, entry.attempt);
+    sql.putFailure.run(seq, encodeFailure(failure));
+  }
+}
+
+function byReader(endings: readonly StreamEnding[]): Map<StreamReader, Set<Entry>> {
+  const ended = new Map<StreamReader, Set<Entry>>();
+  for (const { reader, entry } of endings) {
+    const entries = ended.get(reader);
+    if (entries === undefined) ended.set(reader, new Set([entry]));
+    else entries.add(entry);
+  }
+  return ended;
+}
