@@ -1,0 +1,29 @@
+import { command, feed, query } from "waybill";
+import * as z from "zod";
+import { Sku } from "./catalog.ts";
+import { Cents } from "./pricing.ts";
+
+/** Who shops: an unguessable id that a browser keeps. A visitor has one basket. */
+export const Visitor = z.uuid();
+
+export const Line = z.object({ sku: Sku, quantity: z.int().min(1).max(99), cents: Cents });
+export type Line = z.infer<typeof Line>;
+
+export const Basket = z.object({ visitor: Visitor, lines: z.array(Line), totalCents: Cents });
+export type Basket = z.infer<typeof Basket>;
+
+/** Sets how many of a product lie in the basket; 0 takes it out. Saying it twice changes nothing. */
+export const SetLine = command("basket.set-line", {
+  input: z.object({ visitor: Visitor, sku: Sku, quantity: z.int().min(0).max(99) }),
+});
+
+export const GetBasket = query("basket.get-basket", {
+  input: z.object({ visitor: Visitor }),
+  output: Basket,
+});
+
+/** The basket now, and again after each change. */
+export const WatchBasket = feed("basket.watch-basket", {
+  input: z.object({ visitor: Visitor }),
+  item: Basket,
+});

@@ -1,0 +1,34 @@
+import { basket } from "./basket/service.ts";
+import { Baskets } from "./basket/data.ts";
+import { catalog } from "./catalog/service.ts";
+import { Products } from "./catalog/data.ts";
+import { Changes } from "./changes.ts";
+import type { DataDirectory } from "./database.ts";
+import { inventory } from "./inventory/service.ts";
+import { Warehouse } from "./inventory/data.ts";
+import { notifications } from "./notifications/service.ts";
+import { Notifications } from "./notifications/data.ts";
+import { ordering } from "./ordering/service.ts";
+import { Orders } from "./ordering/data.ts";
+import { payment } from "./payment/service.ts";
+import { Payments } from "./payment/data.ts";
+import { pricing } from "./pricing/service.ts";
+import { Prices } from "./pricing/data.ts";
+import type { Settings } from "./settings.ts";
+import { shipping } from "./shipping/service.ts";
+import { Parcels } from "./shipping/data.ts";
+import { telemetry } from "./telemetry/service.ts";
+import { History } from "./telemetry/data.ts";
+
+/** Every service behind the storefront, each with its own data. */
+export const services = {
+  catalog: (data: DataDirectory) => catalog(new Products(data)),
+  pricing: (data: DataDirectory) => pricing(new Prices(data)),
+  basket: (data: DataDirectory) => basket(new Baskets(data), new Changes()),
+  inventory: (data: DataDirectory) => inventory(new Warehouse(data)),
+  payment: (data: DataDirectory, settings: Settings) => payment(new Payments(data), settings),
+  shipping: (data: DataDirectory, settings: Settings) => shipping(new Parcels(data), settings),
+  ordering: (data: DataDirectory) => ordering(new Orders(data), new Changes()),
+  notifications: (data: DataDirectory) => notifications(new Notifications(data)),
+  telemetry: (data: DataDirectory) => telemetry(new History(data)),
+};

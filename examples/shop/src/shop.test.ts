@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { memory } from "waybill";
+import { ListStock } from "./contracts/inventory.ts";
+import { ListNotifications } from "./contracts/notifications.ts";
+import { GetOrder, OrderEnded, PlaceOrder, WatchOrder } from "./contracts/ordering.ts";
+import { ChargeCard, GetTakings } from "./contracts/payment.ts";
+import { CountParcels } from "./contracts/shipping.ts";
+import { testShop, twice, wish } from "./testing.fixture.ts";
+
+type TestShop = Awaited<ReturnType<typeof testShop>>;
+
+async function stateOf(shop: TestShop, orderId: string) {
+  return (await shop.ask(GetOrder, { orderId }))?.state;
+}
+
+async function stockOf(shop: TestShop, sku: string) {
+  return (await shop.ask(ListStock, {})).find((each) => each.sku === sku);
+}
+
+test("an order is reserved, paid, shipped and, after its journey, completed", async () => {
+  await using shop = await testShop();
+  const order = wish();
+  await shop.send(PlaceOrder, order);
+  await shop.settled();
+  assert.equal(await stateOf(shop, order.orderId), "shipped");
+
+  await shop.advance(2_000);
+  const view = await shop.ask(GetOrder, { orderId: order.orderId });
+  assert.deepEqual(
+    view?.steps.map(({ state }) => state),
+    ["placed", "reserved", "paid", "shipped", "completed"],
+  );
+  assert.deepEqual(await stockOf(shop, "mug"), { sku: "mug", free: 49_999, held: 1 });
+  assert.deepEqual(await shop.ask(GetTakings, {}), { payments: 1, cents: 1450, refunds: 0 });
+});
+
+test("what is not in stock is refused, and nothing is charged", async () => {
+  await using shop = await testShop();
+  const order = wish(1, { sku: "first-edition", quantity: 4 });
+  await shop.send(PlaceOrder, order);
+  await shop.settled();
+  const view = await shop.ask(GetOrder, { orderId: order.orderId });
+  assert.equal(view?.state, "rejected");
+  assert.match(view?.reason ?? "", /not enough "first-edition"/);
+  assert.deepEqual(shop.sent(ChargeCard), []);
+  assert.deepEqual(await stockOf(shop, "first-edition"), {
+    sku: "first-edition",
+    free: 3,
+    held: 0,
+  });
+});
+
+test("a declined card gives the stock back", async () => {
+  await using shop = await testShop();
+  const order = wish(1, { card: "declined" });
+  await shop.send(PlaceOrder, order);
+  await shop.settled();
+  assert.equal(await stateOf(shop, order.orderId), "rejected");
+  assert.deepEqual(await stockOf(shop, "mug"), { sku: "mug", free: 50_000, held: 0 });
+});
+
+test("an order that is not paid in time is cancelled and its stock given back", async () => {
+  await using shop = await testShop();
+  const order = wish(1, { card: "silent" });
+  await shop.send(PlaceOrder, order);
+  await shop.advance(59_000);
+  assert.equal(await stateOf(shop, order.orderId), "reserved");
+  await shop.advance(1_000);
+  assert.equal(await stateOf(shop, order.orderId), "cancelled");
+  assert.deepEqual(await stockOf(shop, "mug"), { sku: "mug", free: 50_000, held: 0 });
+});
+
+test("the payment timeout leaves a paid order alone", async () => {
+  await using shop = await testShop();
+  await shop.send(PlaceOrder, wish());
+  await shop.advance(120_000);
+  assert.equal(await stateOf(shop, wish().orderId), "completed");
+  assert.equal(shop.published(OrderEnded).length, 1);
+});
+
+test("a bank that hangs up is asked again, and the attempts are seen", async () => {
+  await using shop = await testShop({ errors: 0.6 });
+  const orders = Array.from({ length: 20 }, (_, n) => wish(n));
+  for (const order of orders) await shop.send(PlaceOrder, order);
+  await shop.advance(30_000);
+  const views = await Promise.all(orders.map(({ orderId }) => shop.ask(GetOrder, { orderId })));
+  const completed = views.filter((view) => view?.state === "completed");
+  assert.ok(completed.length >= 19, `${completed.length} of 20 completed`);
+  assert.ok(completed.some((view) => (view?.paymentAttempts ?? 0) > 1));
+});
+
+test("a poisoned payment stands among the dead letters until it is replayed", async () => {
+  await using shop = await testShop();
+  const order = wish(1, { card: "poison" });
+  await shop.send(PlaceOrder, order);
+  await shop.settled();
+  assert.equal(await stateOf(shop, order.orderId), "reserved");
+  const [dead] = await shop.dead(ChargeCard);
+  assert.equal(dead?.failure?.attempts, 1);
+  assert.match(dead?.failure?.message ?? "", /issuer/);
+
+  await shop.deadLetters.replay([dead?.handle ?? ""]);
+  await shop.advance(2_000);
+  assert.equal(await stateOf(shop, order.orderId), "completed");
+  assert.deepEqual(await shop.dead(ChargeCard), []);
+});
+
+test("a poisoned payment that is replayed after its order was cancelled charges nothing", async () => {
+  await using shop = await testShop();
+  await shop.send(PlaceOrder, wish(1, { card: "poison" }));
+  await shop.advance(60_000);
+  const dead = await shop.dead(ChargeCard);
+  await shop.deadLetters.replay(dead.map(({ handle }) => handle));
+  await shop.settled();
+  assert.equal(await stateOf(shop, wish().orderId), "cancelled");
+  assert.equal((await shop.ask(GetTakings, {})).payments, 0);
+});
+
+test("only what a rule lets through reaches a notification", async () => {
+  await using shop = await testShop();
+  const customer = { name: "Ada", region: "US", tier: "standard" } as const;
+  await shop.send(PlaceOrder, wish(1, { customer }));
+  await shop.send(PlaceOrder, wish(2, { customer: { ...customer, region: "EU" } }));
+  await shop.send(PlaceOrder, wish(3, { customer: { ...customer, tier: "vip" } }));
+  await shop.send(PlaceOrder, wish(4, { customer, quantity: 40 }));
+  await shop.settled();
+  const told = (await shop.ask(ListNotifications, {})).map(
+    ({ audience, orderId }) => `${audience} ${orderId.at(-1)}`,
+  );
+  assert.deepEqual(told.toSorted(), ["eu-office 2", "vip-desk 3", "vip-desk 4"]);
+});
+
+test("who watches an order sees its states until the end", async () => {
+  await using shop = await testShop();
+  const seen: string[] = [];
+  const watching = (async () => {
+    for await (const { state } of shop.open(WatchOrder, { orderId: wish().orderId }))
+      seen.push(state);
+  })();
+  await shop.send(PlaceOrder, wish());
+  await shop.advance(2_000);
+  await watching;
+  assert.equal(seen.at(-1), "completed");
+  assert.ok(seen.includes("shipped"));
+});
+
+for (const card of ["good", "declined", "silent"] as const) {
+  test(`every command and event delivered twice has one effect: card "${card}"`, async () => {
+    await using once = await testShop();
+    await using doubled = await testShop({}, { transport: twice(memory()) });
+    for (const shop of [once, doubled]) {
+      await shop.send(PlaceOrder, wish(1, { card }));
+      await shop.advance(120_000);
+    }
+    assert.equal(doubled.handled(PlaceOrder).length, 2);
+    assert.ok(doubled.handled(ChargeCard).length > once.handled(ChargeCard).length);
+    assert.deepEqual(await tally(doubled), await tally(once));
+  });
+}
+
+async function tally(shop: TestShop) {
+  const { steps: _, ...order } = (await shop.ask(GetOrder, { orderId: wish().orderId })) ?? {};
+  return {
+    order,
+    stock: await shop.ask(ListStock, {}),
+    takings: await shop.ask(GetTakings, {}),
+    parcels: await shop.ask(CountParcels, {}),
+    told: (await shop.ask(ListNotifications, {})).length,
+  };
+}
