@@ -1,7 +1,7 @@
-import { addressOf, type QueueSpec, type StreamSpec, type SubscriptionSpec, type Topology, WaybillError } from "@waybill/core";
+import { addressOf, type QueueSpec, type StreamSpec, type SubscriptionSpec, type TopicSpec, type Topology, WaybillError } from "@waybill/core";
 import { compileAcceptances } from "./addresses.ts";
 import { messageOf } from "./errors.ts";
-import { partitionIdMax } from "./stream-log.ts";
+import { partitionIdMax } from "./places.ts";
 import { Refusal, type Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
@@ -27,7 +27,10 @@ export class DeclareOperation implements Operation {
   run(transaction: Transaction): void {
     const { queues, topics, subscriptions, streams } = this.#topology;
     for (const queue of queues) refuseSecondOwner(transaction, queue, this.#instance);
-    for (const subscription of subscriptions) refuseBadRules(subscription);
+    for (const subscription of subscriptions) {
+      refuseTopicMissing(transaction, subscription, topics);
+      refuseBadRules(subscription);
+    }
     for (const stream of streams) refuseRepartition(transaction, stream);
     const draft = new Draft(transaction, this.#instance);
     for (const queue of queues) draft.queue(queue);
@@ -73,7 +76,6 @@ class Draft {
   }
 
   subscription({ topic, name, accepts, temporary }: SubscriptionSpec): void {
-    this.topic(topic);
     const text = JSON.stringify(accepts);
     this.#address("subscription", addressOf({ kind: "subscription", topic, name }), { topic, accepts: text, temporary });
   }
@@ -137,6 +139,13 @@ function refuseSecondOwner({ sql, addresses, now }: Transaction, { name, owner }
       ),
     );
   }
+}
+
+function refuseTopicMissing({ addresses }: Transaction, { topic, name }: SubscriptionSpec, declared: readonly TopicSpec[]): void {
+  if (addresses.topic(topic) !== undefined || declared.some((spec) => spec.name === topic)) return;
+  throw new Refusal(
+    new WaybillError("WIRING_INVALID", `The subscription "${name}" is to a topic "${topic}" that does not exist. Declare the topic with it.`, { details: { topic, subscription: name } }),
+  );
 }
 
 function refuseBadRules({ topic, name, accepts }: SubscriptionSpec): void {

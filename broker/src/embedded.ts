@@ -1,4 +1,5 @@
 import {
+  addressOf,
   type Capabilities,
   type Inspection,
   type Listener,
@@ -18,7 +19,7 @@ import { encode } from "./codec.ts";
 import { openDatabase } from "./database.ts";
 import { DeclareOperation } from "./declare.ts";
 import { storageError } from "./errors.ts";
-import { inspectionOf } from "./inspection.ts";
+import { EmbeddedInspection } from "./inspection.ts";
 import { type EmbeddedOptions, type Settings, settingsOf } from "./options.ts";
 import { QueueReceiver } from "./queue-receiver.ts";
 import { quotaOf } from "./quota.ts";
@@ -73,7 +74,7 @@ class EmbeddedTransport implements Transport {
     this.#broker = assemble({ revived: () => this.#declareAgain(), fault: (error) => this.#fault(error) });
     this.#limits = quotaOf(this.#broker);
     this.capabilities = capabilitiesOf(settings);
-    this.inspection = inspectionOf(this.#broker);
+    this.inspection = new EmbeddedInspection(this.#broker, () => this.#assertOpen());
   }
 
   async declare(topology: Topology): Promise<void> {
@@ -95,6 +96,8 @@ class EmbeddedTransport implements Transport {
 
   receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver {
     this.#assertOpen();
+    assertOptions(options);
+    this.#assertExists(source);
     const ended = (): void => void this.#receivers.delete(receiver);
     const receiver: QueueReceiver | StreamReceiver =
       source.kind === "stream"
@@ -140,6 +143,15 @@ class EmbeddedTransport implements Transport {
     throw new WaybillError("CLOSED", "The transport is closed. Connect again to go on.");
   }
 
+  #assertExists(source: Source): void {
+    const { addresses, sql } = this.#broker;
+    const [, topology] = sql.readState.get() as unknown as [number, number];
+    addresses.refresh(topology);
+    const known = source.kind === "stream" ? addresses.stream(source.name) : addresses.findSource(source);
+    if (known !== undefined) return;
+    throw new WaybillError("NOT_FOUND", `There is no ${source.kind} "${addressOf(source)}" on the broker. Declare it before receiving from it.`, { details: { ...source } });
+  }
+
   /** One batch is always let through, however large: refusing it would refuse it for ever. */
   #assertRoom({ weight, bytes }: SendOperation): void {
     const { writer } = this.#broker;
@@ -151,6 +163,13 @@ class EmbeddedTransport implements Transport {
       `${writer.waiting} messages wait in this process to be stored. Await send() before sending more, or raise embedded({ bufferMessagesMax, bufferBytesMax }).`,
       { retryable: true, details: { waiting: writer.waiting, waitingBytes: writer.waitingBytes } },
     );
+  }
+}
+
+function assertOptions(options: ReceiveOptions): void {
+  for (const name of ["prefetch", "prefetchBytes", "lockMs"] as const) {
+    if (options[name] >= 1) continue;
+    throw new WaybillError("OPTION_INVALID", `receive({ ${name} }) takes a number from 1, not ${options[name]}.`);
   }
 }
 

@@ -14,8 +14,8 @@ const texts = {
   insertMessage: "insert into message(seq, address, enqueued_at, discard_expired, header, body) values (?, ?, ?, ?, ?, ?)",
   deleteMessage: "delete from message where seq = ?",
   discardsExpired: "select discard_expired as discards from message where seq = ?",
-  messageOf: "select address, octet_length(body) as bytes from message where seq = ?",
-  contentOf: "select enqueued_at, header, body from message where seq = ?",
+  bytesOf: "select octet_length(body) as bytes from message where seq = ?",
+  contentOf: "select m.enqueued_at, m.header, m.body, f.failure from message m left join failure f on f.seq = m.seq where m.seq = ?",
 
   insertReady: "insert into ready(address, seq, attempt, bytes, expires) values (?, ?, ?, ?, ?)",
   headReady: "select seq, bytes, expires, attempt from ready where address = ? order by seq limit ?",
@@ -109,6 +109,25 @@ const texts = {
   putOwner: `insert into owner(address, instance, service, place, shared) values (?, ?, ?, ?, ?)
     on conflict(address, instance, service) do update set place = excluded.place, shared = excluded.shared`,
   deleteOwnersOfInstance: "delete from owner where instance = ?",
+
+  countReady: "select count(*) as count from ready where address = ?",
+  countLocked: "select count(*) as count from lease l join locked k on k.lease = l.id where l.address = ?",
+  countScheduled: "select count(*) as count from scheduled where address = ?",
+  countDeferred: "select count(*) as count from deferred where address = ?",
+  countDead: "select count(*) as count from dead where address = ?",
+  countReceivers: "select count(*) as count from lease l join instance i on i.id = l.instance where l.address = ? and l.counts = 1 and i.until > ?",
+  oldestReady: "select m.enqueued_at as at from ready r join message m on m.seq = r.seq where r.address = ? order by r.seq limit 1",
+  groupProgress: `select sum(p.next_offset - max(c.committed, p.first_offset)) as pending,
+    sum(iif(c.lease is null, 0, max(0, c.delivered - max(c.committed, p.first_offset)))) as begun
+    from stream_cursor c join stream_partition p on p.id = c.partition where c.address = ?`,
+  groupOldest: `select min(i.enqueued_at) as oldest from stream_cursor c join stream_partition p on p.id = c.partition
+    join stream_item i on i.place = (c.partition << 36) + max(c.committed, p.first_offset) where c.address = ?`,
+  listReady: "select seq, attempt from ready where address = ? and seq > ? order by seq limit ?",
+  listLocked: "select k.seq, k.attempt from lease l join locked k on k.lease = l.id where l.address = ? and k.seq > ? order by k.seq limit ?",
+  listScheduled: "select seq, attempt from scheduled where address = ? and seq > ? order by seq limit ?",
+  listDeferred: "select seq, attempt from deferred where address = ? and seq > ? order by seq limit ?",
+  listDead: "select seq, attempt from dead where address = ? and seq > ? order by seq limit ?",
+  listItems: "select place, enqueued_at, header, body from stream_item where place >= ? and place < ? order by place limit ?",
 
   nextDue: `select (select min(due) from scheduled), (select min(until) from lease where until is not null),
     (select min(expires) from ready where expires is not null), (select min(expires) from scheduled where expires is not null), (select min(until) from instance),

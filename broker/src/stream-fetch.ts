@@ -3,7 +3,7 @@ import type { Plan } from "./budget.ts";
 import { decode } from "./codec.ts";
 import type { Grant } from "./lease.ts";
 import type { StreamItem } from "./stream-delivery.ts";
-import { offsetOf, placeOf } from "./stream-log.ts";
+import { offsetOf, placeOf } from "./places.ts";
 import { StreamReader } from "./stream-reader.ts";
 import type { StreamReceiver } from "./stream-receiver.ts";
 import { joinGroup, type Share, shareOf } from "./stream-share.ts";

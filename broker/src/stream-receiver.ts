@@ -5,7 +5,7 @@ import { Lease, simpleOperation } from "./lease.ts";
 import { QueueReceiver } from "./queue-receiver.ts";
 import { type Fetched, FetchOperation } from "./stream-fetch.ts";
 import { StreamHand } from "./stream-hand.ts";
-import { placeOf } from "./stream-log.ts";
+import { placeOf } from "./places.ts";
 import { type GroupStart, isUnfair } from "./stream-share.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Waiter } from "./wake.ts";
@@ -72,10 +72,7 @@ export class StreamReceiver implements Receiver, Waiter {
   }
 
   concerns({ madeReady, appended, addresses }: Transaction): boolean {
-    if (this.#address !== undefined && madeReady.has(this.#address)) {
-      this.sharesAgain = true;
-      return true;
-    }
+    if (this.#address !== undefined && madeReady.has(this.#address)) return true;
     return appended.has(addresses.stream(this.group.stream)?.id ?? 0);
   }
 
@@ -86,10 +83,7 @@ export class StreamReceiver implements Receiver, Waiter {
   hasWork(): boolean {
     const { sql } = this.#connection;
     if (this.#address === undefined) return true;
-    if (isUnfair(sql, this.#address, this.lease.id)) {
-      this.sharesAgain = true;
-      return true;
-    }
+    if (isUnfair(sql, this.#address, this.lease.id)) return true;
     if (this.#paused) return false;
     if (this.#replays.hasWork()) return true;
     return this.hand.readers.some(({ partition, next }) => sql.anyItem.get(placeOf(partition, next), placeOf(partition + 1, 0)) !== undefined);
@@ -97,6 +91,7 @@ export class StreamReceiver implements Receiver, Waiter {
 
   signal(): void {
     this.#drained = false;
+    this.sharesAgain = true;
     this.#replays.signal();
     this.#fetch();
   }

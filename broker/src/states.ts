@@ -1,0 +1,49 @@
+import type { AddressState } from "@waybill/core";
+import type { Address } from "./addresses.ts";
+import type { Connection } from "./connection.ts";
+import type { Statements } from "./statements.ts";
+
+/** What stands at an address. Counting takes time with the count; delivering pays nothing for it. */
+export function stateOf({ sql, environment }: Connection, { id, kind, name }: Address): AddressState {
+  const log = kind === "stream" ? logOf(sql, id) : { pending: 0, begun: 0, oldest: null };
+  const oldest = earliest(log.oldest, oldestReady(sql, id));
+  return {
+    address: name,
+    kind,
+    ready: count(sql.countReady.get(id)) + log.pending,
+    inFlight: count(sql.countLocked.get(id)) + log.begun,
+    scheduled: count(sql.countScheduled.get(id)),
+    deferred: count(sql.countDeferred.get(id)),
+    dead: count(sql.countDead.get(id)),
+    oldestReadyMs: oldest === null ? 0 : Math.max(0, environment.clock.now() - oldest),
+    receivers: count(sql.countReceivers.get(id, environment.clock.now())),
+  };
+}
+
+interface LogState {
+  /** Items not committed. */
+  readonly pending: number;
+  /** Of these, what members have been handed. */
+  readonly begun: number;
+  readonly oldest: number | null;
+}
+
+function logOf(sql: Statements, address: number): LogState {
+  const { pending, begun } = sql.groupProgress.get(address) as { pending: number | null; begun: number | null };
+  const { oldest } = sql.groupOldest.get(address) as { oldest: number | null };
+  return { pending: pending ?? 0, begun: begun ?? 0, oldest };
+}
+
+function oldestReady(sql: Statements, address: number): number | null {
+  const row = sql.oldestReady.get(address) as { at: number } | undefined;
+  return row?.at ?? null;
+}
+
+function earliest(left: number | null, right: number | null): number | null {
+  if (left === null || right === null) return left ?? right;
+  return Math.min(left, right);
+}
+
+function count(row: unknown): number {
+  return (row as { count: number }).count;
+}
