@@ -6,6 +6,7 @@ import type { Database } from "./database.ts";
 import { simpleOperation } from "./lease.ts";
 import { Presence, removeInstance } from "./instances.ts";
 import type { Settings } from "./options.ts";
+import { Retention } from "./retention.ts";
 import { prepareStatements, type Statements } from "./statements.ts";
 import { Sweeper } from "./sweep.ts";
 import type { Transaction } from "./transaction.ts";
@@ -32,6 +33,7 @@ export class Broker implements Connection {
   readonly writer: Writer;
   readonly wake: Wake;
   readonly #sweeper: Sweeper;
+  readonly #retention: Retention;
   readonly #presence: Presence;
   readonly #events: BrokerEvents;
   readonly #host: TransportHost;
@@ -49,6 +51,7 @@ export class Broker implements Connection {
     this.wake = new Wake(this);
     this.writer = new Writer(this, (transaction) => this.#committed(transaction));
     this.#sweeper = new Sweeper(this);
+    this.#retention = new Retention(this);
     this.#presence = new Presence(this, { name: host.instance, ...events });
   }
 
@@ -59,11 +62,13 @@ export class Broker implements Connection {
   async start(): Promise<void> {
     await this.#presence.enter();
     this.#sweeper.start();
+    this.#retention.start();
   }
 
   /** Stores what waits, takes this process off the books and closes the file; gives up on the former after 5 seconds. */
   async close(): Promise<void> {
     this.#sweeper.close();
+    this.#retention.close();
     this.#presence.leave();
     this.writer.submit(simpleOperation((transaction) => void removeInstance(transaction, this.instance, true), this.#events));
     const patience = new AbortController();

@@ -36,8 +36,8 @@ const lastMax = 16;
 const bytesMax = 8 * 1024 * 1024;
 /** How long operations wait for the write lock of other processes before they fail with STORAGE_BUSY. */
 const busyMsMax = 10_000;
-/** For so long the lock is tried for on every turn of the event loop: most transactions of others are shorter. */
-const spinMsMax = 3;
+/** For so many turns of the event loop the lock is tried for on each: most transactions of others are shorter. */
+const spinsMax = 100;
 const backoffMs = 2;
 
 /**
@@ -51,6 +51,7 @@ export class Writer {
   #last: Operation[] = [];
   #scheduled = false;
   #busySince: number | undefined;
+  #spins = 0;
   #idle: (() => void)[] = [];
   /** Messages and bytes of operations that wait. */
   waiting = 0;
@@ -105,6 +106,7 @@ export class Writer {
       return this.#settle(this.#take(), error);
     }
     this.#busySince = undefined;
+    this.#spins = 0;
     const batch = this.#take();
     try {
       this.#finish(batch, this.#apply(batch));
@@ -181,11 +183,13 @@ export class Writer {
     const waited = now - this.#busySince;
     if (waited > busyMsMax) {
       this.#busySince = undefined;
+      this.#spins = 0;
       this.#settle(this.#take(), error);
       return this.#after();
     }
     this.#scheduled = true;
-    if (waited < spinMsMax) environment.timers.soon(() => this.#flush());
+    this.#spins += 1;
+    if (this.#spins < spinsMax) environment.timers.soon(() => this.#flush());
     else environment.timers.set(() => this.#flush(), backoffMs * environment.random());
   }
 

@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DatabaseSync } from "node:sqlite";
+import { schema } from "./schema.ts";
+import { statementTexts } from "./statements.ts";
+
+/** These look through a whole table on purpose; the table is small whatever waits in the broker. */
+const mayScan: Readonly<Record<string, string>> = {
+  allAddresses: "one row per declared address, read when the topology has changed",
+  allPartitions: "one row per partition, read when the topology has changed",
+  boundedPartitions: "one row per partition, every ten seconds",
+  deadInstances: "one row per process",
+  nextDue: "one row per process; the rest are looks at the first row of an index",
+  listLocked: "sorts what is in flight at one address",
+};
+
+function planOf(db: DatabaseSync, text: string): string[] {
+  const rows = db.prepare(`explain query plan ${text}`).all() as { detail: string }[];
+  return rows.map(({ detail }) => detail);
+}
+
+test("no statement scans or sorts what waits: the cost of claiming does not grow with the backlog", () => {
+  const db = new DatabaseSync(":memory:");
+  db.exec(schema);
+  for (const [name, text] of Object.entries(statementTexts())) {
+    if (!/^(select|insert|update|delete)/.test(text) || name in mayScan) continue;
+    const costly = planOf(db, text).filter((detail) => detail.startsWith("SCAN") && !detail.includes("CONSTANT ROW") || detail.includes("TEMP B-TREE"));
+    assert.deepEqual(costly, [], `${name}: ${text}`);
+  }
+  db.close();
+});
+
+test("the look at what is due reads only first rows and the table of processes", () => {
+  const db = new DatabaseSync(":memory:");
+  db.exec(schema);
+  const plan = planOf(db, statementTexts()["nextDue"] ?? "").filter((detail) => !detail.startsWith("SCAN CONSTANT") && !detail.startsWith("SCALAR"));
+  assert.equal(plan.some((detail) => detail.includes("TEMP B-TREE")), false);
+  for (const detail of plan) assert.ok(/^SEARCH|^SCAN instance/.test(detail), detail);
+  db.close();
+});
