@@ -1,6 +1,6 @@
 export { type FakeEnvironment, type FakeOptions, fakeEnvironment } from "./environment.ts";
 export { seededRandom } from "./random.ts";
-export type { CaseResult, SuiteResults } from "./results.ts";
+export type { CaseResult, FailureResults, SuiteResults } from "./results.ts";
 export { type StallingEnvironment, stallingEnvironment } from "./stall.ts";
 export type { SuiteCase } from "./suite/case.ts";
 export type { SuiteSubject } from "./suite/stage.ts";
@@ -9,3 +9,5 @@ export { type Ledger, type Tally, openLedger, readLedgers } from "./chaos/ledger
 export { ProcessRig, type WorkerSpec } from "./chaos/rig.ts";
 export type { Run } from "./handler-watch.ts";
 export { type LogLine, type TestBus, type TestBusOptions, testBus } from "./test-bus.ts";
+export { type FailureSuiteOptions, failureCases, failureSuite } from "./failure-suite.ts";
+export type { FailureCase } from "./failures/case.ts";

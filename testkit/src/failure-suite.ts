@@ -1,0 +1,42 @@
+import { after, describe, test } from "node:test";
+import type { FailureCase } from "./failures/case.ts";
+import { handlerFailures } from "./failures/handlers.ts";
+import { messageFailures } from "./failures/messages.ts";
+import { processFailures } from "./failures/processes.ts";
+import { FailureStage } from "./failures/stage.ts";
+import { type CaseResult, type FailureResults, writeFailureResults } from "./results.ts";
+import type { SuiteSubject } from "./suite/stage.ts";
+
+export interface FailureSuiteOptions {
+  /** A broker of its own for each case, or a new corner of a shared one: names do not repeat between cases. */
+  readonly create: () => SuiteSubject | Promise<SuiteSubject>;
+}
+
+/** What happens on failure, in the order of the table. */
+export const failureCases: readonly FailureCase[] = [...handlerFailures, ...messageFailures, ...processFailures];
+
+/**
+ * Proves the failure table on one transport, through the whole of `connect()`: a test for every cell.
+ * With WAYBILL_SUITE_RESULTS set it leaves its results there as JSON.
+ */
+export function failureSuite(name: string, options: FailureSuiteOptions): void {
+  describe(`${name}: what happens on failure`, () => {
+    const results: FailureResults["cases"][number][] = [];
+    after(() => writeFailureResults({ transport: name, cases: results }));
+    for (const { id, what, then, run } of failureCases) {
+      test(`${id}: ${what}`, async () => {
+        const note = (outcome: CaseResult["outcome"], reason = ""): void => void results.push({ id, title: what, then, outcome, reason });
+        const stage = new FailureStage(await options.create());
+        try {
+          await run(stage);
+          note("passed");
+        } catch (error) {
+          note("failed", error instanceof Error ? error.message : String(error));
+          throw error;
+        } finally {
+          await stage.close();
+        }
+      });
+    }
+  });
+}

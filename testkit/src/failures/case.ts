@@ -1,0 +1,15 @@
+import type { FailureStage } from "./stage.ts";
+
+/** One row of the failure table: what goes wrong, and what then happens. */
+export interface FailureCase {
+  /** Stable: the published table names it. */
+  readonly id: string;
+  readonly what: string;
+  readonly then: string;
+  readonly run: (stage: FailureStage) => Promise<void>;
+}
+
+/** Quick retries, so that a case does not wait. */
+export const quick = { immediate: 0, delayMs: 5, factor: 1, jitter: 0 } as const;
+/** The shortest lock there is, for cases in which one runs out. */
+export const lockMs = 1_000;
