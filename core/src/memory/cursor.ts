@@ -37,8 +37,10 @@ export class Cursor {
     return this.partition.end - this.#committed - this.#finished.size + this.#replays.size;
   }
 
-  hasNext(): boolean {
-    return this.#returned.length > 0 || this.#replayed.length > 0 || Math.max(this.#next, this.partition.base) < this.partition.end;
+  hasWorkFor(receiver: MemoryReceiver): boolean {
+    const back = this.#returned[0] ?? this.#replayed.at(0);
+    const next = back ?? this.partition.at(Math.max(this.#next, this.partition.base));
+    return next !== undefined && receiver.fits(next.parcel.bytes);
   }
 
   /** Gives the receiver what it has room for. */

@@ -44,7 +44,7 @@ export class Group implements Supply, MessageHome {
   }
 
   hasWorkFor(receiver: MemoryReceiver): boolean {
-    return this.#cursors.some((cursor) => mayRead(cursor, receiver) && cursor.hasNext());
+    return this.#cursors.some((cursor) => mayRead(cursor, receiver) && cursor.hasWorkFor(receiver));
   }
 
   serve(receiver: MemoryReceiver): void {
@@ -148,7 +148,7 @@ export class Group implements Supply, MessageHome {
   /** Lets the next owner begin as soon as the one before has nothing left in its hands. */
   #pass(cursor: Cursor): void {
     if (cursor.owner !== cursor.target && cursor.inFlight === 0) cursor.owner = cursor.target;
-    if (cursor.hasNext()) cursor.owner?.wake();
+    if (cursor.owner !== undefined && cursor.hasWorkFor(cursor.owner)) cursor.owner.wake();
   }
 
   #cursorOf(message: Message): Cursor {

@@ -43,8 +43,9 @@ export class Mailbox implements Supply, MessageHome {
     if (this.#line.length > 0) this.#receivers.wake();
   }
 
-  hasWorkFor(_receiver: MemoryReceiver): boolean {
-    return this.#line.length > 0;
+  hasWorkFor(receiver: MemoryReceiver): boolean {
+    const next = this.#line.peek();
+    return next !== undefined && receiver.fits(next.parcel.bytes);
   }
 
   serve(receiver: MemoryReceiver): void {

@@ -13,6 +13,7 @@ export interface Supply {
   detach(receiver: MemoryReceiver): void;
   /** Hands the receiver what it may have now, through `receiver.take`, each with its attempt counted. */
   serve(receiver: MemoryReceiver): void;
+  /** Whether something waits that this receiver would take. A turn without it would turn for ever. */
   hasWorkFor(receiver: MemoryReceiver): boolean;
   /** Throws when this kind of source cannot do what the settlement asks. */
   check(settlement: Settlement): void;

@@ -1,0 +1,36 @@
+import type { Capabilities } from "@waybill/core";
+import type { Stage } from "./stage.ts";
+
+/** One thing that every transport must do. */
+export interface SuiteCase {
+  /** Stable: published tables and `skip` name it. */
+  readonly id: string;
+  /** A sentence that is true when the case passes. */
+  readonly title: string;
+  /** Why the case does not apply to a transport that cannot do this; undefined when it applies. */
+  readonly notFor?: (capabilities: Capabilities) => string | undefined;
+  readonly run: (stage: Stage) => Promise<void>;
+}
+
+export const needsStreams = (capabilities: Capabilities): string | undefined =>
+  capabilities.streams ? undefined : "has no streams";
+
+export const needsOrder = (capabilities: Capabilities): string | undefined =>
+  capabilities.order === "queue" ? undefined : "promises no order";
+
+export const needsAtomicBatch = (capabilities: Capabilities): string | undefined =>
+  capabilities.atomicBatch ? undefined : "does not store a batch as a whole";
+
+export const needsAtomicSettle = (capabilities: Capabilities): string | undefined =>
+  capabilities.atomicSettle ? undefined : "does not settle and send in one step";
+
+export const needsDelay =
+  (ms: number) =>
+  (capabilities: Capabilities): string | undefined =>
+    capabilities.delayMsMax >= ms ? undefined : "does not delay by itself";
+
+export const needsDeadLetters = (capabilities: Capabilities): string | undefined =>
+  capabilities.deadLetters === "transport" ? undefined : "leaves dead letters to the core";
+
+export const needsAttempts = (capabilities: Capabilities): string | undefined =>
+  capabilities.attemptsPersisted ? undefined : "does not count attempts durably";

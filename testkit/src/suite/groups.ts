@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { stallingEnvironment } from "../stall.ts";
+import { type SuiteCase, needsStreams } from "./case.ts";
+import { failure, toStream } from "./messages.ts";
+import { bodyText, complete, settleAll } from "./probe.ts";
+import { items, withStream } from "./streams.ts";
+
+const keys = Array.from({ length: 24 }, (_, index) => `key-${index}`);
+
+export const groupCases: readonly SuiteCase[] = [
+  {
+    id: "group.share",
+    title: "two members of a group share the partitions, and no partition has two readers at one time",
+    notFor: needsStreams,
+    run: async (stage) => {
+      const { transport, stream, group } = await withStream(stage, 4);
+      const probes = [stage.receive(transport, group(), settleAll), stage.receive(await stage.open(), group(), settleAll)];
+      await stage.until("both members to read", async () => {
+        await transport.send(items(stream, 24, keys));
+        return probes.every((probe) => probe.deliveries.length > 0);
+      });
+      const before = probes.map((probe) => probe.deliveries.length);
+      const sent = items(stream, 96, keys);
+      await stage.pass(50);
+      await transport.send(sent);
+      const all = () => probes.flatMap((probe) => probe.deliveries);
+      const position = (delivery: { position: { partition: number; offset: number } | undefined }): string =>
+        `${delivery.position?.partition}:${delivery.position?.offset}`;
+      await stage.until("all items", () => all().length >= before.reduce((sum, count) => sum + count, 0) + 96);
+      await stage.pass(50);
+      assert.equal(new Set(all().map(position)).size, all().length, "each item once");
+      const latest = probes.map((probe, index) => new Set(probe.deliveries.slice(before[index]).map((delivery) => delivery.position?.partition)));
+      const [one, other] = latest;
+      assert.ok([...(one ?? [])].every((partition) => other?.has(partition) === false), "no partition with both");
+    },
+  },
+  {
+    id: "group.takeover",
+    title: "when a member stops, the others read its partitions on, in order",
+    notFor: needsStreams,
+    run: async (stage) => {
+      const { transport, stream, group } = await withStream(stage, 4);
+      const leaving = await stage.open();
+      const first = stage.receive(leaving, group(), settleAll);
+      const second = stage.receive(transport, group(), settleAll);
+      await transport.send(items(stream, 48, keys));
+      await stage.until("48 items", () => first.deliveries.length + second.deliveries.length >= 48);
+      await first.receiver.stop();
+      await leaving[Symbol.asyncDispose]();
+      const left = first.deliveries.length;
+      const more = items(stream, 48, keys).map((outgoing) => ({ ...outgoing, envelope: { ...outgoing.envelope, body: `more-${String(outgoing.envelope.body)}` } }));
+      await transport.send(more);
+      await stage.until("the others' items", () => second.bodies.filter((body) => body.startsWith("more-")).length >= 48);
+      assert.equal(first.deliveries.length, left, "nothing comes to who stopped");
+      for (const key of keys) {
+        const got = second.bodies.filter((body) => body.startsWith(`more-${key}:`));
+        assert.deepEqual(got, more.map((outgoing) => String(outgoing.envelope.body)).filter((body) => body.startsWith(`more-${key}:`)));
+      }
+    },
+  },
+  {
+    id: "group.drain",
+    title: "a partition passes on only after its last reader has settled what it holds",
+    notFor: needsStreams,
+    run: async (stage) => {
+      const { transport, stream, group } = await withStream(stage, 1);
+      await transport.send(items(stream, 2, ["a"]));
+      const first = stage.receive(transport, group(), { prefetch: 1 });
+      const held = await first.next();
+      await first.receiver.stop();
+      const second = stage.receive(await stage.open(), group());
+      await second.nothingMore();
+      assert.equal(await held.settle(complete), "settled");
+      assert.equal(bodyText(await second.next()), "a:1");
+    },
+  },
+  {
+    id: "group.stalled",
+    title: "when a member stands still, another takes over what it held and what follows",
+    notFor: needsStreams,
+    run: async (stage) => {
+      const { transport, stream, group } = await withStream(stage, 1);
+      const frozen = stallingEnvironment(stage.environment);
+      const stalled = await stage.open({ environment: frozen });
+      await transport.send(items(stream, 3, ["a"]));
+      const late = stage.receive(stalled, group(), { prefetch: 2, lockMs: 300 });
+      const [lost] = await late.take(2);
+      frozen.stall();
+      const rival = stage.receive(transport, group(), { lockMs: 300, ...settleAll });
+      assert.deepEqual((await rival.take(3)).map(bodyText), ["a:0", "a:1", "a:2"]);
+      frozen.wake();
+      assert.equal(await lost?.settle(complete), "lockLost");
+      await rival.nothingMore();
+    },
+  },
+  {
+    id: "group.dead-letter",
+    title: "a dead letter of a stream is a copy in its group, and the group moves on",
+    notFor: needsStreams,
+    run: async (stage) => {
+      const { transport, stream, group } = await withStream(stage, 1);
+      await transport.send(items(stream, 3, ["a"]));
+      const probe = stage.receive(transport, group(), { prefetch: 1 });
+      assert.equal(await (await probe.next()).settle({ kind: "deadLetter", failure: failure(1) }), "settled");
+      await (await probe.next()).settle(complete);
+      await (await probe.next()).settle(complete);
+      const address = `${stream}@readers`;
+      const [dead] = await stage.listed(transport.inspection, { state: "dead", address }, 1);
+      assert.equal(dead === undefined ? "" : bodyText(dead), "a:0");
+      assert.deepEqual(dead?.failure, failure(1));
+      const other = stage.receive(transport, group("others"), settleAll);
+      assert.deepEqual((await other.take(3)).map(bodyText), ["a:0", "a:1", "a:2"]);
+    },
+  },
+  {
+    id: "group.replay",
+    title: "a replayed dead letter of a stream comes to its own group only, with attempt 1",
+    notFor: needsStreams,
+    run: async (stage) => {
+      const { transport, stream, group } = await withStream(stage, 2);
+      const other = stage.receive(transport, group("others"), settleAll);
+      const probe = stage.receive(transport, group());
+      await transport.send([toStream(stream, "poison", "a")]);
+      await (await probe.next()).settle({ kind: "deadLetter", failure: failure(1) });
+      await other.take(1);
+      const address = `${stream}@readers`;
+      const [dead] = await stage.listed(transport.inspection, { state: "dead", address }, 1);
+      assert.equal(await transport.inspection.replay([dead?.handle ?? ""]), 1);
+      const again = await probe.next();
+      assert.equal(bodyText(again), "poison");
+      assert.equal(again.attempt, 1);
+      assert.equal(await again.settle(complete), "settled");
+      await probe.nothingMore();
+      await other.nothingMore();
+      assert.equal((await transport.inspection.list({ state: "dead", address, limit: 10 })).length, 0);
+    },
+  },
+];

@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { type SuiteCase, needsDeadLetters, needsDelay } from "./case.ts";
+import { toQueue, toTopic } from "./messages.ts";
+import { bodyText, complete } from "./probe.ts";
+
+const needsSchedule = needsDelay(1_000);
+
+export const scheduleCases: readonly SuiteCase[] = [
+  {
+    id: "schedule.not-early",
+    title: "a scheduled message is delivered at its moment, not before",
+    notFor: needsSchedule,
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      const probe = stage.receive(transport, source);
+      const due = stage.now() + 200;
+      await transport.send([toQueue(queue, "later", { notBefore: due })]);
+      const delivery = await probe.next();
+      assert.ok(stage.now() >= due, `came ${due - stage.now()} ms early`);
+      assert.equal(delivery.attempt, 1);
+    },
+  },
+  {
+    id: "schedule.order",
+    title: "scheduled messages come in the order in which they fall due; a moment in the past is now",
+    notFor: needsSchedule,
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      const now = stage.now();
+      const at = (body: string, ms: number) => toQueue(queue, body, { notBefore: now + ms });
+      await transport.send([at("third", 400), at("first", 200), at("past", -60_000), at("second", 300)]);
+      const probe = stage.receive(transport, source);
+      assert.deepEqual((await probe.take(4)).map(bodyText), ["past", "first", "second", "third"]);
+    },
+  },
+  {
+    id: "schedule.outlive",
+    title: "a scheduled message outlives the instance that sent it",
+    notFor: needsSchedule,
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      await transport.send([toQueue(queue, "later", { notBefore: stage.now() + 150 })]);
+      await transport[Symbol.asyncDispose]();
+      const probe = stage.receive(await stage.open(), source);
+      assert.equal(bodyText(await probe.next()), "later");
+    },
+  },
+  {
+    id: "schedule.topic",
+    title: "a scheduled event reaches its subscriptions at its moment",
+    notFor: needsSchedule,
+    run: async (stage) => {
+      const topic = stage.name("topic");
+      const accepts = [{ type: "suite.happened" }];
+      const transport = await stage.declared({ topics: [{ name: topic }], subscriptions: [{ topic, name: "one", accepts }] });
+      const probe = stage.receive(transport, { kind: "subscription", topic, name: "one" });
+      const due = stage.now() + 150;
+      await transport.send([toTopic(topic, "later", { notBefore: due })]);
+      await probe.next();
+      assert.ok(stage.now() >= due);
+    },
+  },
+  {
+    id: "expiry.dead",
+    title: "a message that nobody took in time becomes a dead letter with the reason EXPIRED",
+    notFor: needsDeadLetters,
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      await transport.send([toQueue(queue, "stale", { notAfter: stage.now() + 80 }), toQueue(queue, "fresh")]);
+      await stage.pass(120);
+      const probe = stage.receive(transport, source);
+      assert.equal(bodyText(await probe.next()), "fresh");
+      const [dead] = await stage.listed(transport.inspection, { state: "dead", address: queue }, 1);
+      assert.equal(dead?.failure?.reason, "EXPIRED");
+      assert.equal(dead?.attempt, 0);
+      assert.equal(dead === undefined ? "" : bodyText(dead), "stale");
+      await probe.nothingMore();
+    },
+  },
+  {
+    id: "expiry.in-time",
+    title: "a message with an expiry is delivered while it is in time, and is not taken from who holds it",
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      await transport.send([toQueue(queue, "in time", { notAfter: stage.now() + 300 })]);
+      const probe = stage.receive(transport, source);
+      const delivery = await probe.next();
+      await stage.pass(400);
+      assert.equal(await delivery.settle(complete), "settled");
+      assert.equal((await transport.inspection.list({ state: "dead", address: queue, limit: 10 })).length, 0);
+    },
+  },
+  {
+    id: "expiry.after-release",
+    title: "a message that expired in the hands of a receiver is not delivered again",
+    notFor: needsDeadLetters,
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      await transport.send([toQueue(queue, "held too long", { notAfter: stage.now() + 200 })]);
+      const probe = stage.receive(transport, source);
+      const delivery = await probe.next();
+      await stage.pass(250);
+      assert.equal(await delivery.settle({ kind: "release" }), "settled");
+      const [dead] = await stage.listed(transport.inspection, { state: "dead", address: queue }, 1);
+      assert.equal(dead?.failure?.reason, "EXPIRED");
+      await probe.nothingMore();
+    },
+  },
+  {
+    id: "expiry.discard",
+    title: "a message whose sender wants no dead letter of it is deleted when it expires",
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      await transport.send([toQueue(queue, "call", { notAfter: stage.now() + 60, discardExpired: true })]);
+      await stage.pass(120);
+      const probe = stage.receive(transport, source);
+      await probe.nothingMore();
+      await stage.until("an empty queue", async () => {
+        const state = (await transport.inspection.addresses()).find(({ address }) => address === queue);
+        return state?.ready === 0 && state.dead === 0;
+      });
+    },
+  },
+];

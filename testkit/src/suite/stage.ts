@@ -1,0 +1,124 @@
+import {
+  type Delivery,
+  type Environment,
+  type Envelope,
+  type Inspection,
+  type ListQuery,
+  type Logger,
+  type ReceiveOptions,
+  type Source,
+  type StoredMessage,
+  type Topology,
+  type Transport,
+  type TransportFactory,
+  systemEnvironment,
+} from "@waybill/core";
+import { reallyWait } from "../environment.ts";
+import { topology } from "./messages.ts";
+import { Probe } from "./probe.ts";
+
+/** What the suite tests: a broker of its own for each case. */
+export interface SuiteSubject {
+  readonly factory: TransportFactory;
+  /** Default: the machine's. Give a fake one together with `pass`. */
+  readonly environment?: Environment;
+  /** Lets that many milliseconds go by. Default: really waits. */
+  readonly pass?: (ms: number) => Promise<void>;
+  /** Removes what the case left behind. */
+  dispose(): Promise<void>;
+}
+
+export interface OpenOptions {
+  readonly environment?: Environment;
+  readonly unrouted?: (envelope: Envelope, topic: string) => void;
+}
+
+const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const patienceMs = 5_000;
+const receiveDefault: ReceiveOptions = { prefetch: 100, prefetchBytes: 10_000_000, lockMs: 10_000 };
+
+/** What a case plays on: connections to one broker, names of its own, and time. */
+export class Stage {
+  readonly environment: Environment;
+  readonly #subject: SuiteSubject;
+  readonly #opened: Transport[] = [];
+  readonly #prefix: string;
+  #ids = 0;
+
+  constructor(subject: SuiteSubject) {
+    this.#subject = subject;
+    this.environment = subject.environment ?? systemEnvironment;
+    this.#prefix = `suite-${this.environment.id().replaceAll("-", "").slice(-12)}`;
+  }
+
+  /** Opens another process's connection. */
+  async open(options: OpenOptions = {}): Promise<Transport> {
+    const { environment = this.environment, unrouted = () => {} } = options;
+    const instance = `${this.#prefix}-${this.#opened.length + 1}`;
+    const transport = await this.#subject.factory.open({ environment, logger: silent, instance, unrouted });
+    this.#opened.push(transport);
+    return transport;
+  }
+
+  async close(): Promise<void> {
+    for (const transport of this.#opened) await transport[Symbol.asyncDispose]();
+    await this.#subject.dispose();
+  }
+
+  /** A name that no other case uses on the same broker. */
+  name(word: string): string {
+    return `${this.#prefix}.${word}`;
+  }
+
+  now(): number {
+    return this.environment.clock.now();
+  }
+
+  async pass(ms: number): Promise<void> {
+    await (this.#subject.pass ?? reallyWait)(ms);
+  }
+
+  /** Waits until something holds; fails with what it was when it does not in time. */
+  async until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+    const end = this.environment.clock.monotonic() + patienceMs;
+    while (!(await holds())) {
+      if (this.environment.clock.monotonic() >= end) throw new Error(`waited ${patienceMs} ms in vain for: ${what}`);
+      await this.pass(stepMs);
+    }
+  }
+
+  /** Receives into a probe, which settles nothing unless it is told to. */
+  receive(transport: Transport, source: Source, options: ProbeOptions = {}): Probe {
+    const { onDelivery, ...given } = options;
+    const parts = { transport, source, options: { ...receiveDefault, ...given } };
+    return new Probe(this, onDelivery === undefined ? parts : { ...parts, onDelivery });
+  }
+
+  /** Opens a connection on which that topology is declared. */
+  async declared(parts: Partial<Topology>): Promise<Transport> {
+    const transport = await this.open();
+    await transport.declare(topology(parts));
+    return transport;
+  }
+
+  /** Opens a connection with one queue, and gives the queue's name with it. */
+  async withQueue(word = "queue"): Promise<{ readonly transport: Transport; readonly queue: string; readonly source: Source }> {
+    const queue = this.name(word);
+    const transport = await this.declared({ queues: [{ name: queue }] });
+    return { transport, queue, source: { kind: "queue", name: queue } };
+  }
+
+  /** Waits until so many messages are in that state. */
+  async listed(inspection: Inspection, query: Omit<ListQuery, "limit">, count: number): Promise<readonly StoredMessage[]> {
+    let found: readonly StoredMessage[] = [];
+    await this.until(`${count} messages that are ${query.state}`, async () => {
+      found = await inspection.list({ ...query, limit: 1_000 });
+      return found.length >= count;
+    });
+    return found;
+  }
+}
+
+type ProbeOptions = Partial<ReceiveOptions> & { readonly onDelivery?: (delivery: Delivery) => void };
+
+const stepMs = 4;
