@@ -2,7 +2,10 @@ import { memory } from "@waybill/core";
 import { fakeEnvironment } from "./environment.ts";
 import { transportSuite } from "./transport-suite.ts";
 
-transportSuite("memory", { create: () => ({ factory: memory(), dispose: async () => {} }) });
+transportSuite("memory", {
+  concurrency: 8,
+  create: () => ({ factory: memory(), dispose: async () => {} }),
+});
 
 transportSuite("memory on a fake clock", {
   publish: false,

@@ -22,6 +22,8 @@ export interface SuiteOptions {
   readonly create: () => SuiteSubject | Promise<SuiteSubject>;
   /** Cases that this transport cannot pass, by id, each with the reason that the table shows. */
   readonly skip?: Readonly<Record<string, string>>;
+  /** Cases that run at the same time; more than 1 only where each has a broker of its own. Default 1. */
+  readonly concurrency?: number;
   /** Whether the run counts for the published table. Default true. */
   readonly publish?: boolean;
 }
@@ -52,7 +54,7 @@ export const transportCases: readonly SuiteCase[] = [
  */
 export function transportSuite(name: string, options: SuiteOptions): void {
   assertKnown(options.skip ?? {});
-  describe(name, () => {
+  describe(name, { concurrency: options.concurrency ?? 1 }, () => {
     let capabilities: Capabilities | undefined;
     const results: CaseResult[] = [];
     before(async () => {
@@ -61,7 +63,9 @@ export function transportSuite(name: string, options: SuiteOptions): void {
       await stage.close();
     });
     after(() => {
-      if (capabilities !== undefined && options.publish !== false) writeResults({ transport: name, capabilities, cases: results });
+      if (capabilities === undefined || options.publish === false) return;
+      const cases = transportCases.flatMap(({ id }) => results.filter((result) => result.id === id));
+      writeResults({ transport: name, capabilities, cases });
     });
     for (const suiteCase of transportCases) {
       const { id, title } = suiteCase;

@@ -83,10 +83,10 @@ export const groupCases: readonly SuiteCase[] = [
       const frozen = stallingEnvironment(stage.environment);
       const stalled = await stage.open({ environment: frozen });
       await transport.send(items(stream, 3, ["a"]));
-      const late = stage.receive(stalled, group(), { prefetch: 2, lockMs: 300 });
+      const late = stage.receive(stalled, group(), { prefetch: 2, lockMs: 200 });
       const [lost] = await late.take(2);
       frozen.stall();
-      const rival = stage.receive(transport, group(), { lockMs: 300, ...settleAll });
+      const rival = stage.receive(transport, group(), { lockMs: 200, ...settleAll });
       assert.deepEqual((await rival.take(3)).map(bodyText), ["a:0", "a:1", "a:2"]);
       frozen.wake();
       assert.equal(await lost?.settle(complete), "lockLost");

@@ -27,10 +27,10 @@ export const lockCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       await transport.send([toQueue(queue, "long")]);
-      const probe = stage.receive(transport, source, { lockMs: 400 });
+      const probe = stage.receive(transport, source, { lockMs: 300 });
       const delivery = await probe.next();
       const rival = stage.receive(await stage.open(), source);
-      await rival.nothingMore(1_000);
+      await rival.nothingMore(700);
       assert.equal(probe.lost.length, 0);
       assert.equal(await delivery.settle(complete), "settled");
       await rival.nothingMore();
@@ -46,13 +46,13 @@ export const lockCases: readonly SuiteCase[] = [
       const stalled = await stage.open({ environment: frozen });
       await transport.send([toQueue(queue, "orphan")]);
       const lockedAt = stage.now();
-      await stage.receive(stalled, source, { lockMs: 300 }).next();
+      await stage.receive(stalled, source, { lockMs: 200 }).next();
       frozen.stall();
       const rival = stage.receive(transport, source);
       const delivery = await rival.next();
       assert.equal(bodyText(delivery), "orphan");
       assert.equal(delivery.attempt, 2);
-      assert.ok(stage.now() - lockedAt >= 290, "the lock held for its time");
+      assert.ok(stage.now() - lockedAt >= 195, "the lock held for its time");
       frozen.wake();
     },
   },
@@ -65,7 +65,7 @@ export const lockCases: readonly SuiteCase[] = [
       const frozen = stallingEnvironment(stage.environment);
       const stalled = await stage.open({ environment: frozen });
       await transport.send([toQueue(queue, "contested")]);
-      const late = stage.receive(stalled, source, { lockMs: 300 });
+      const late = stage.receive(stalled, source, { lockMs: 200 });
       const lost = await late.next();
       frozen.stall();
       const rival = stage.receive(transport, source);
@@ -87,7 +87,7 @@ export const lockCases: readonly SuiteCase[] = [
       const frozen = stallingEnvironment(stage.environment);
       const stalled = await stage.open({ environment: frozen });
       await transport.send([toQueue(queue, "contested")]);
-      const late = stage.receive(stalled, source, { lockMs: 300 });
+      const late = stage.receive(stalled, source, { lockMs: 200 });
       const lost = await late.next();
       frozen.stall();
       const held = await stage.receive(transport, source).next();

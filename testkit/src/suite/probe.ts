@@ -74,7 +74,7 @@ export class Probe implements Listener {
   }
 
   /** Fails when something comes within `ms` that was not taken. */
-  async nothingMore(ms = 60): Promise<void> {
+  async nothingMore(ms = 40): Promise<void> {
     await this.#patience.pass(ms);
     if (this.deliveries.length === this.#taken) return;
     throw new Error(`nothing more was to come, but this did: ${this.bodies.slice(this.#taken).join(", ")}`);

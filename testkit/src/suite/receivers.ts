@@ -71,12 +71,12 @@ export const receiverCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       await transport.send([toQueue(queue, "slow")]);
-      const probe = stage.receive(transport, source, { lockMs: 400 });
+      const probe = stage.receive(transport, source, { lockMs: 300 });
       const delivery = await probe.next();
       await probe.receiver.stop();
       await probe.receiver.stop();
       const rival = stage.receive(await stage.open(), source);
-      await rival.nothingMore(900);
+      await rival.nothingMore(600);
       assert.equal(await delivery.settle(complete), "settled");
       await rival.nothingMore();
     },

@@ -13,7 +13,7 @@ export const scheduleCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       const probe = stage.receive(transport, source);
-      const due = stage.now() + 200;
+      const due = stage.now() + 120;
       await transport.send([toQueue(queue, "later", { notBefore: due })]);
       const delivery = await probe.next();
       assert.ok(stage.now() >= due, `came ${due - stage.now()} ms early`);
@@ -28,7 +28,7 @@ export const scheduleCases: readonly SuiteCase[] = [
       const { transport, queue, source } = await stage.withQueue();
       const now = stage.now();
       const at = (body: string, ms: number) => toQueue(queue, body, { notBefore: now + ms });
-      await transport.send([at("third", 400), at("first", 200), at("past", -60_000), at("second", 300)]);
+      await transport.send([at("third", 200), at("first", 100), at("past", -60_000), at("second", 150)]);
       const probe = stage.receive(transport, source);
       assert.deepEqual((await probe.take(4)).map(bodyText), ["past", "first", "second", "third"]);
     },
@@ -82,10 +82,10 @@ export const scheduleCases: readonly SuiteCase[] = [
     title: "a message with an expiry is delivered while it is in time, and is not taken from who holds it",
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
-      await transport.send([toQueue(queue, "in time", { notAfter: stage.now() + 300 })]);
+      await transport.send([toQueue(queue, "in time", { notAfter: stage.now() + 150 })]);
       const probe = stage.receive(transport, source);
       const delivery = await probe.next();
-      await stage.pass(400);
+      await stage.pass(200);
       assert.equal(await delivery.settle(complete), "settled");
       assert.equal((await transport.inspection.list({ state: "dead", address: queue, limit: 10 })).length, 0);
     },
@@ -96,10 +96,10 @@ export const scheduleCases: readonly SuiteCase[] = [
     notFor: needsDeadLetters,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
-      await transport.send([toQueue(queue, "held too long", { notAfter: stage.now() + 200 })]);
+      await transport.send([toQueue(queue, "held too long", { notAfter: stage.now() + 120 })]);
       const probe = stage.receive(transport, source);
       const delivery = await probe.next();
-      await stage.pass(250);
+      await stage.pass(160);
       assert.equal(await delivery.settle({ kind: "release" }), "settled");
       const [dead] = await stage.listed(transport.inspection, { state: "dead", address: queue }, 1);
       assert.equal(dead?.failure?.reason, "EXPIRED");

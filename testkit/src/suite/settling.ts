@@ -121,7 +121,7 @@ export const settlingCases: readonly SuiteCase[] = [
       const { transport, queue, source } = await stage.withQueue();
       await transport.send([toQueue(queue, "flaky"), toQueue(queue, "fine")]);
       const probe = stage.receive(transport, source, { prefetch: 1 });
-      await (await probe.next()).settle({ kind: "retry", delayMs: 200, failure: failure(1) });
+      await (await probe.next()).settle({ kind: "retry", delayMs: 100, failure: failure(1) });
       const fine = await probe.next();
       assert.equal(bodyText(fine), "fine");
       await fine.settle(complete);
