@@ -1,6 +1,7 @@
 import { setImmediate, setTimeout } from "node:timers";
-import type { Environment, Timer } from "@waybill/core";
+import type { Clock, Environment, Timers } from "@waybill/core";
 import { seededRandom } from "./random.ts";
+import { TimerHeap } from "./timer-heap.ts";
 
 export interface FakeOptions {
   /** Decides all random numbers and ids. Default 1. */
@@ -28,12 +29,6 @@ export interface FakeEnvironment extends Environment {
   readonly pendingTimers: number;
 }
 
-interface FakeTimer {
-  readonly at: number;
-  readonly order: number;
-  readonly callback: () => void;
-}
-
 const startAtDefault = Date.UTC(2030, 0, 1);
 
 /**
@@ -42,142 +37,100 @@ const startAtDefault = Date.UTC(2030, 0, 1);
  * out with all promises between them, and counts what waits: so runs repeat exactly and rest is known exactly,
  * as long as the code under test does no input or output of its own.
  */
-export function fakeEnvironment({ seed = 1, startAt = startAtDefault }: FakeOptions = {}): FakeEnvironment {
-  const random = seededRandom(seed);
-  const timers = new TimerHeap();
-  let elapsed = 0;
-  let jumped = 0;
-  let ids = 0;
-  let soonWaiting = 0;
-  let moving: Promise<unknown> = Promise.resolve();
+export function fakeEnvironment(options: FakeOptions = {}): FakeEnvironment {
+  return new FrozenTime(options);
+}
 
-  const drain = async (): Promise<void> => {
-    do await new Promise<void>((resolve) => void setImmediate(resolve));
-    while (soonWaiting > 0);
-  };
-  const ringNext = async (until: number): Promise<boolean> => {
-    await drain();
-    const next = timers.first();
-    if (next === undefined || next.at > until) return false;
-    timers.remove(next);
-    elapsed = Math.max(elapsed, next.at);
-    next.callback();
-    await drain();
-    return true;
-  };
-  // Two calls at once move one after the other.
-  const inTurn = <Value>(move: () => Promise<Value>): Promise<Value> => {
-    const moved = moving.then(move);
-    moving = moved.catch(() => undefined);
-    return moved;
-  };
+class FrozenTime implements FakeEnvironment {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: () => number;
+  readonly #seed: number;
+  readonly #startAt: number;
+  readonly #heap = new TimerHeap();
+  #elapsed = 0;
+  #jumped = 0;
+  #ids = 0;
+  #soon = 0;
+  #moving: Promise<unknown> = Promise.resolve();
 
-  return {
-    clock: { now: () => startAt + jumped + elapsed, monotonic: () => elapsed },
-    timers: {
-      set: (callback, delayMs): Timer => timers.add(callback, elapsed + Math.max(0, delayMs)),
+  constructor({ seed = 1, startAt = startAtDefault }: FakeOptions) {
+    this.#seed = seed;
+    this.#startAt = startAt;
+    this.random = seededRandom(seed);
+    this.clock = {
+      now: () => this.#startAt + this.#jumped + this.#elapsed,
+      monotonic: () => this.#elapsed,
+    };
+    this.timers = {
+      set: (callback, delayMs) => this.#heap.add(callback, this.#elapsed + Math.max(0, delayMs)),
       soon: (callback) => {
-        soonWaiting += 1;
+        this.#soon += 1;
         setImmediate(() => {
-          soonWaiting -= 1;
+          this.#soon -= 1;
           callback();
         });
       },
-    },
-    random,
-    id: () => idOf(seed, ++ids),
-    advance: (ms) =>
-      inTurn(async () => {
-        const until = elapsed + ms;
-        while (await ringNext(until)) continue;
-        elapsed = until;
-        await drain();
-      }),
-    advanceToNext: () => inTurn(() => ringNext(Infinity)),
-    drain,
-    jump: (ms) => {
-      jumped += ms;
-    },
-    get pendingSoon(): number {
-      return soonWaiting;
-    },
-    get pendingTimers(): number {
-      return timers.size;
-    },
-  };
+    };
+  }
+
+  get pendingSoon(): number {
+    return this.#soon;
+  }
+
+  get pendingTimers(): number {
+    return this.#heap.size;
+  }
+
+  id(): string {
+    this.#ids += 1;
+    const first = (this.#seed >>> 0).toString(16).padStart(8, "0");
+    return `${first}-0000-4000-8000-${this.#ids.toString(16).padStart(12, "0")}`;
+  }
+
+  advance(ms: number): Promise<void> {
+    return this.#inTurn(async () => {
+      const until = this.#elapsed + ms;
+      while (await this.#ringNext(until)) continue;
+      this.#elapsed = until;
+      await this.drain();
+    });
+  }
+
+  advanceToNext(): Promise<boolean> {
+    return this.#inTurn(() => this.#ringNext(Infinity));
+  }
+
+  async drain(): Promise<void> {
+    // Immediates run in the order of their setting and promises between them: behind ours, all before it is done.
+    do await new Promise<void>((resolve) => void setImmediate(resolve));
+    while (this.#soon > 0);
+  }
+
+  jump(ms: number): void {
+    this.#jumped += ms;
+  }
+
+  async #ringNext(until: number): Promise<boolean> {
+    await this.drain();
+    const next = this.#heap.first();
+    if (next === undefined || next.at > until) return false;
+    this.#heap.remove(next);
+    this.#elapsed = Math.max(this.#elapsed, next.at);
+    next.callback();
+    await this.drain();
+    return true;
+  }
+
+  /** Two moves at once go one after the other. */
+  #inTurn<Value>(move: () => Promise<Value>): Promise<Value> {
+    const moved = this.#moving.then(move);
+    this.#moving = moved.catch(() => undefined);
+    return moved;
+  }
 }
 
 /** Waits on the machine's own clock and keeps the process alive meanwhile, which the timers of an Environment do not. */
 export function reallyWait(ms: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, ms));
-}
-
-function idOf(seed: number, count: number): string {
-  const first = (seed >>> 0).toString(16).padStart(8, "0");
-  return `${first}-0000-4000-8000-${count.toString(16).padStart(12, "0")}`;
-}
-
-/** Timers by moment, then by order of setting. A cancelled one leaves when its turn comes. */
-class TimerHeap {
-  readonly #heap: FakeTimer[] = [];
-  readonly #live = new Set<FakeTimer>();
-  #order = 0;
-
-  get size(): number {
-    return this.#live.size;
-  }
-
-  add(callback: () => void, at: number): Timer {
-    const timer = { at, order: ++this.#order, callback };
-    this.#live.add(timer);
-    this.#heap.push(timer);
-    this.#rise(this.#heap.length - 1);
-    return { cancel: () => void this.#live.delete(timer) };
-  }
-
-  first(): FakeTimer | undefined {
-    for (let first = this.#heap[0]; first !== undefined; first = this.#heap[0]) {
-      if (this.#live.has(first)) return first;
-      this.#pop();
-    }
-    return undefined;
-  }
-
-  remove(timer: FakeTimer): void {
-    this.#live.delete(timer);
-  }
-
-  #pop(): void {
-    const last = this.#heap.pop();
-    if (last === undefined || this.#heap.length === 0) return;
-    this.#heap[0] = last;
-    for (let slot = 0; ; ) {
-      let least = slot;
-      for (const below of [2 * slot + 1, 2 * slot + 2]) if (this.#before(below, least)) least = below;
-      if (least === slot) return;
-      this.#swap(slot, least);
-      slot = least;
-    }
-  }
-
-  #rise(from: number): void {
-    for (let slot = from; slot > 0; ) {
-      const above = (slot - 1) >> 1;
-      if (!this.#before(slot, above)) return;
-      this.#swap(slot, above);
-      slot = above;
-    }
-  }
-
-  #before(left: number, right: number): boolean {
-    const [one, other] = [this.#heap[left], this.#heap[right]];
-    if (one === undefined || other === undefined) return false;
-    return one.at < other.at || (one.at === other.at && one.order < other.order);
-  }
-
-  #swap(left: number, right: number): void {
-    const kept = this.#heap[left] as FakeTimer;
-    this.#heap[left] = this.#heap[right] as FakeTimer;
-    this.#heap[right] = kept;
-  }
 }

@@ -1,4 +1,12 @@
-import type { Listener, ReceiveOptions, Receiver, Source, Transport, TransportFactory, TransportHost } from "@waybill/core";
+import type {
+  Listener,
+  ReceiveOptions,
+  Receiver,
+  Source,
+  Transport,
+  TransportFactory,
+  TransportHost,
+} from "@waybill/core";
 import { Dice } from "./faults/dice.ts";
 import { FaultyReceiver } from "./faults/receiver.ts";
 import { faultySend } from "./faults/send.ts";
@@ -25,7 +33,10 @@ export interface FaultyFactory extends TransportFactory {
  * @example
  * const transport = withFaults(memory(), { seed: 7, plan: { duplicate: 0.1, dropSettlement: 0.05 } });
  */
-export function withFaults(factory: TransportFactory, { seed = 1, plan }: FaultOptions): FaultyFactory {
+export function withFaults(
+  factory: TransportFactory,
+  { seed = 1, plan }: FaultOptions,
+): FaultyFactory {
   const dice = new Dice(seed, plan);
   return {
     name: factory.name,
@@ -46,7 +57,12 @@ function faulty(transport: Transport, host: TransportHost, dice: Dice): Transpor
     declare: (topology) => transport.declare(topology),
     send: (batch) => faultySend(transport, batch, dice),
     receive: (source: Source, options: ReceiveOptions, listener: Listener): Receiver => {
-      const receiver = new FaultyReceiver({ host, dice, listener, inOrder: source.kind === "stream" });
+      const receiver = new FaultyReceiver({
+        host,
+        dice,
+        listener,
+        inOrder: source.kind === "stream",
+      });
       receivers.add(receiver);
       receiver.begin(transport.receive(source, options, receiver));
       return receiver;

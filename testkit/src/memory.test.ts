@@ -11,6 +11,11 @@ transportSuite("memory on a fake clock", {
   publish: false,
   create: () => {
     const environment = fakeEnvironment();
-    return { factory: memory(), environment, pass: (ms) => environment.advance(ms), dispose: async () => {} };
+    return {
+      factory: memory(),
+      environment,
+      pass: (ms) => environment.advance(ms),
+      dispose: async () => {},
+    };
   },
 });

@@ -22,7 +22,10 @@ export function stallingEnvironment(environment: Environment): StallingEnvironme
     timers: {
       set: (callback, delayMs) => {
         let wanted = true;
-        const timer = environment.timers.set(guard(callback, () => wanted), delayMs);
+        const timer = environment.timers.set(
+          guard(callback, () => wanted),
+          delayMs,
+        );
         return {
           cancel: () => {
             wanted = false;

@@ -64,14 +64,19 @@ export function transportSuite(name: string, options: SuiteOptions): void {
     });
     after(() => {
       if (capabilities === undefined || options.publish === false) return;
-      const cases = transportCases.flatMap(({ id }) => results.filter((result) => result.id === id));
+      const cases = transportCases.flatMap(({ id }) =>
+        results.filter((result) => result.id === id),
+      );
       writeResults({ transport: name, capabilities, cases });
     });
     for (const suiteCase of transportCases) {
       const { id, title } = suiteCase;
       test(`${id}: ${title}`, async (context) => {
-        const note = (outcome: CaseResult["outcome"], reason = ""): void => void results.push({ id, title, outcome, reason });
-        const reason = options.skip?.[id] ?? (capabilities === undefined ? "could not be opened" : suiteCase.notFor?.(capabilities));
+        const note = (outcome: CaseResult["outcome"], reason = ""): void =>
+          void results.push({ id, title, outcome, reason });
+        const reason =
+          options.skip?.[id] ??
+          (capabilities === undefined ? "could not be opened" : suiteCase.notFor?.(capabilities));
         if (reason !== undefined) {
           note("skipped", reason);
           return context.skip(reason);
@@ -102,5 +107,7 @@ function assertKnown(skip: Readonly<Record<string, string>>): void {
   const known = new Set(transportCases.map(({ id }) => id));
   const unknown = Object.keys(skip).filter((id) => !known.has(id));
   if (unknown.length === 0) return;
-  throw new RangeError(`transportSuite skips ${unknown.join(", ")}, and there is no such case. Correct the ids: see transportCases.`);
+  throw new RangeError(
+    `transportSuite skips ${unknown.join(", ")}, and there is no such case. Correct the ids: see transportCases.`,
+  );
 }

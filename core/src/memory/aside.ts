@@ -43,7 +43,11 @@ export class Aside {
 export function brokerFailure(
   reason: "EXPIRED" | "SUBSCRIBER_MISSING",
   message: string,
-  at: { readonly now: number; readonly attempts: number; readonly firstFailedAt?: number | undefined },
+  at: {
+    readonly now: number;
+    readonly attempts: number;
+    readonly firstFailedAt?: number | undefined;
+  },
 ): Failure {
   const { now, attempts, firstFailedAt = now } = at;
   return { reason, message, service: "", handler: "", attempts, firstFailedAt, lastFailedAt: now };

@@ -46,7 +46,11 @@ export class Cursor {
   /** Gives the receiver what it has room for. */
   serve(receiver: MemoryReceiver, monotonic: number): void {
     this.#skipRemoved();
-    for (let next = this.#peek(); next !== undefined && receiver.fits(next.parcel.bytes); next = this.#peek()) {
+    for (
+      let next = this.#peek();
+      next !== undefined && receiver.fits(next.parcel.bytes);
+      next = this.#peek()
+    ) {
       if (next === this.#returned[0]) this.#returned.shift();
       else if (next === this.#replayed.at(0)) this.#replayed.shift();
       else this.#next += 1;
@@ -95,7 +99,9 @@ export class Cursor {
     yield* this.#replayed;
     for (let offset = this.#committed; offset < this.partition.end; offset++) {
       if (this.#finished.has(offset) || inFlight.has(offset)) continue;
-      yield this.#returned.find((message) => message.position?.offset === offset) ?? this.#read(offset);
+      yield (
+        this.#returned.find((message) => message.position?.offset === offset) ?? this.#read(offset)
+      );
     }
   }
 
@@ -112,8 +118,11 @@ export class Cursor {
 
   #read(offset: number): Message {
     const item = this.partition.at(offset);
-    if (item === undefined) throw new RangeError(`offset ${offset} is not in partition ${this.partition.index}`);
-    return new Message(item.seq, item.parcel, this.#home, { partition: this.partition.index, offset });
+    if (item === undefined)
+      throw new RangeError(`offset ${offset} is not in partition ${this.partition.index}`);
+    const message = new Message(item.seq, item.parcel, this.#home);
+    message.position = { partition: this.partition.index, offset };
+    return message;
   }
 
   /** What retention removed counts as done; what was delivered of it lives on in its delivery. */

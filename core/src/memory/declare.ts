@@ -1,6 +1,11 @@
 import { WaybillError, messageOf } from "../errors.ts";
 import { compileRule } from "../rules.ts";
-import { type StreamSpec, type SubscriptionSpec, type Topology, addressOf } from "../ports/transport.ts";
+import {
+  type StreamSpec,
+  type SubscriptionSpec,
+  type Topology,
+  addressOf,
+} from "../ports/transport.ts";
 import type { Engine } from "./engine.ts";
 import { Log } from "./log.ts";
 import { Mailbox } from "./mailbox.ts";
@@ -33,7 +38,11 @@ export function declare(engine: Engine, topology: Topology, declarer: Declarer):
   }
 }
 
-function addQueue(engine: Engine, spec: { name: string; temporary?: boolean }, declarer: Declarer): void {
+function addQueue(
+  engine: Engine,
+  spec: { name: string; temporary?: boolean },
+  declarer: Declarer,
+): void {
   const mailbox = new Mailbox("queue", spec.name, engine.kernel);
   engine.queues.set(spec.name, mailbox);
   if (spec.temporary !== true) return;
@@ -59,7 +68,9 @@ function addSubscription(engine: Engine, spec: SubscriptionSpec, declarer: Decla
 
 function assertStream(engine: Engine, { name, partitions }: StreamSpec): void {
   if (!Number.isSafeInteger(partitions) || partitions < 1) {
-    throw wiring(`The stream "${name}" has ${partitions} partitions. Give it a whole number from 1.`);
+    throw wiring(
+      `The stream "${name}" has ${partitions} partitions. Give it a whole number from 1.`,
+    );
   }
   const known = engine.streams.get(name)?.partitions.length;
   if (known === undefined || known === partitions) return;
@@ -69,15 +80,22 @@ function assertStream(engine: Engine, { name, partitions }: StreamSpec): void {
   );
 }
 
-function assertSubscription({ topic, name, accepts }: SubscriptionSpec, topics: ReadonlySet<string>): void {
+function assertSubscription(
+  { topic, name, accepts }: SubscriptionSpec,
+  topics: ReadonlySet<string>,
+): void {
   if (!topics.has(topic)) {
-    throw wiring(`The subscription "${name}" names the topic "${topic}", which does not exist. Declare the topic with it.`);
+    throw wiring(
+      `The subscription "${name}" names the topic "${topic}", which does not exist. Declare the topic with it.`,
+    );
   }
   for (const { type, where } of accepts) {
     try {
       if (where !== undefined) compileRule(where);
     } catch (error) {
-      throw wiring(`The rule of the subscription "${topic}/${name}" for "${type}" cannot be read: ${messageOf(error)}. Correct the rule.`);
+      throw wiring(
+        `The rule of the subscription "${topic}/${name}" for "${type}" cannot be read: ${messageOf(error)}. Correct the rule.`,
+      );
     }
   }
 }

@@ -38,14 +38,16 @@ export class Engine {
     for (const [index, outgoing] of batch.entries()) {
       const parcel = this.#parcel(outgoing, now);
       const found = this.#placesOf(outgoing) ?? [];
-      if (outgoing.to.kind === "topic" && found[0] === this.topics.get(outgoing.to.name)) unrouted.push(index);
+      if (outgoing.to.kind === "topic" && found[0] === this.topics.get(outgoing.to.name))
+        unrouted.push(index);
       parcels.push(parcel);
       places.push(found);
       bytes += parcel.bytes * found.length;
       copies += found.length;
     }
     this.#assertFits(bytes, copies);
-    for (const [index, parcel] of parcels.entries()) for (const place of places[index] ?? []) place.put(parcel);
+    for (const [index, parcel] of parcels.entries())
+      for (const place of places[index] ?? []) place.put(parcel);
     return unrouted.length === 0 ? allRouted : { unrouted };
   }
 
@@ -96,7 +98,14 @@ export class Engine {
       );
     }
     if (outgoing.notBefore !== undefined || outgoing.notAfter !== undefined) assertTimes(outgoing);
-    return { envelope: ownCopy(envelope), bytes, enqueuedAt: now, notBefore, notAfter, discardExpired };
+    return {
+      envelope: ownCopy(envelope),
+      bytes,
+      enqueuedAt: now,
+      notBefore,
+      notAfter,
+      discardExpired,
+    };
   }
 
   #assertFits(bytes: number, copies: number): void {
@@ -116,7 +125,10 @@ function assertTimes({ to, notBefore = 0, notAfter = Infinity }: Outgoing): void
     );
   }
   if (Number.isNaN(notBefore) || Number.isNaN(notAfter) || notBefore === Infinity) {
-    throw new WaybillError("OPTION_INVALID", "notBefore and notAfter are milliseconds since 1970. Give a number, or leave them out.");
+    throw new WaybillError(
+      "OPTION_INVALID",
+      "notBefore and notAfter are milliseconds since 1970. Give a number, or leave them out.",
+    );
   }
 }
 
@@ -129,5 +141,8 @@ function unroutable(to: Destination): never {
 }
 
 function notFound(what: string): never {
-  throw new WaybillError("NOT_FOUND", `${what} does not exist on the in-memory broker. Declare it before receiving from it.`);
+  throw new WaybillError(
+    "NOT_FOUND",
+    `${what} does not exist on the in-memory broker. Declare it before receiving from it.`,
+  );
 }

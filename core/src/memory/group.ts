@@ -1,5 +1,10 @@
 import { WaybillError } from "../errors.ts";
-import { type AddressState, type MessageState, type Settlement, addressOf } from "../ports/transport.ts";
+import {
+  type AddressState,
+  type MessageState,
+  type Settlement,
+  addressOf,
+} from "../ports/transport.ts";
 import { Aside } from "./aside.ts";
 import { Cursor } from "./cursor.ts";
 import type { Kernel } from "./kernel.ts";
@@ -20,7 +25,11 @@ export class Group implements Supply, MessageHome {
   #members: MemoryReceiver[] = [];
   #turn = 0;
 
-  constructor(log: Log, name: string, parts: { readonly kernel: Kernel; readonly start: "earliest" | "latest" }) {
+  constructor(
+    log: Log,
+    name: string,
+    parts: { readonly kernel: Kernel; readonly start: "earliest" | "latest" },
+  ) {
     this.address = addressOf({ kind: "stream", name: log.name, group: name });
     this.#kernel = parts.kernel;
     this.#log = log;
@@ -94,7 +103,8 @@ export class Group implements Supply, MessageHome {
 
   replay(message: Message): void {
     this.aside.remove(message);
-    const again = new Message(this.#kernel.nextSequence(), message.parcel, this, message.position);
+    const again = new Message(this.#kernel.nextSequence(), message.parcel, this);
+    again.position = message.position;
     again.failure = message.failure;
     const cursor = this.#cursorOf(message);
     cursor.replay(again);
@@ -117,14 +127,17 @@ export class Group implements Supply, MessageHome {
     this.#log.trim();
     const held = [...this.#receivers.held()];
     for (const cursor of this.#cursors) {
-      const offsets = held.filter((message) => message.position?.partition === cursor.partition.index);
+      const offsets = held.filter(
+        (message) => message.position?.partition === cursor.partition.index,
+      );
       yield* cursor.waiting(new Set(offsets.map((message) => message.position?.offset ?? -1)));
     }
   }
 
   state(): AddressState {
     this.#log.trim();
-    const total = (count: (cursor: Cursor) => number): number => this.#cursors.reduce((sum, cursor) => sum + count(cursor), 0);
+    const total = (count: (cursor: Cursor) => number): number =>
+      this.#cursors.reduce((sum, cursor) => sum + count(cursor), 0);
     let oldest = Infinity;
     for (const cursor of this.#cursors) oldest = Math.min(oldest, cursor.oldestWaiting());
     return {

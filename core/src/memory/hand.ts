@@ -41,7 +41,8 @@ export class Hand {
   /** A copy: what is told to the owner of a delivery may change the hand. */
   all(): readonly MemoryDelivery[] {
     const deliveries: MemoryDelivery[] = [];
-    for (let delivery = this.#first; delivery !== undefined; delivery = delivery.next) deliveries.push(delivery);
+    for (let delivery = this.#first; delivery !== undefined; delivery = delivery.next)
+      deliveries.push(delivery);
     return deliveries;
   }
 }

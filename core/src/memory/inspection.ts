@@ -1,5 +1,11 @@
 import { WaybillError } from "../errors.ts";
-import type { AddressState, Inspection, ListQuery, MessageState, StoredMessage } from "../ports/transport.ts";
+import type {
+  AddressState,
+  Inspection,
+  ListQuery,
+  MessageState,
+  StoredMessage,
+} from "../ports/transport.ts";
 import type { Aside } from "./aside.ts";
 import { ownCopy } from "./delivery.ts";
 import type { Engine } from "./engine.ts";
@@ -35,13 +41,17 @@ export class MemoryInspection implements Inspection {
   async list({ state, address, after, limit }: ListQuery): Promise<readonly StoredMessage[]> {
     this.#assertOpen();
     if (!Number.isSafeInteger(limit) || limit < 1 || limit > limitMax) {
-      throw new WaybillError("OPTION_INVALID", `list({ limit }) takes a whole number from 1 to ${limitMax}, not ${limit}.`);
+      throw new WaybillError(
+        "OPTION_INVALID",
+        `list({ limit }) takes a whole number from 1 to ${limitMax}, not ${limit}.`,
+      );
     }
     const behind = after === undefined ? 0 : (seqOf(after) ?? 0);
     const found: { readonly shelf: Shelf; readonly message: Message }[] = [];
     for (const shelf of this.#shelves()) {
       if (address !== undefined && shelf.address !== address) continue;
-      for (const message of shelf.messages(state)) if (message.seq > behind) found.push({ shelf, message });
+      for (const message of shelf.messages(state))
+        if (message.seq > behind) found.push({ shelf, message });
     }
     found.sort((left, right) => left.message.seq - right.message.seq);
     return found.slice(0, limit).map(({ shelf, message }) => stored(shelf.address, state, message));

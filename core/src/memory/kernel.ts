@@ -19,7 +19,11 @@ export class Kernel {
   #sequence = 0;
   #bytes = 0;
 
-  constructor({ environment, logger }: Pick<TransportHost, "environment" | "logger">, limits: MemoryLimits, onQuiet: () => void) {
+  constructor(
+    { environment, logger }: Pick<TransportHost, "environment" | "logger">,
+    limits: MemoryLimits,
+    onQuiet: () => void,
+  ) {
     this.activity = new Activity(onQuiet);
     this.#environment = environment;
     this.logger = logger;

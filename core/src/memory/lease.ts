@@ -75,6 +75,9 @@ export class Lease implements Alarm {
       this.lapsed = false;
       onReturn();
     }
-    this.#renewal = environment.timers.set(() => (needed() ? this.#renew() : this.end()), lockMs / 3);
+    this.#renewal = environment.timers.set(
+      () => (needed() ? this.#renew() : this.end()),
+      lockMs / 3,
+    );
   }
 }

@@ -29,7 +29,7 @@ export class Line {
     message.state = "ready";
     this.#length += 1;
     let place = 0;
-    for (let end = this.#returned.length; place < end; ) {
+    for (let end = this.#returned.length; place < end;) {
       const middle = (place + end) >> 1;
       if ((this.#returned[middle] as Message).order > message.order) place = middle + 1;
       else end = middle;

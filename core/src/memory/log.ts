@@ -40,7 +40,10 @@ export class Partition {
   }
 
   /** Removes what retention lets go, oldest first. */
-  trim(bounds: { readonly before: number; readonly bytes: number }, free: (bytes: number) => void): void {
+  trim(
+    bounds: { readonly before: number; readonly bytes: number },
+    free: (bytes: number) => void,
+  ): void {
     for (let oldest = this.#items.at(0); oldest !== undefined; oldest = this.#items.at(0)) {
       if (oldest.parcel.enqueuedAt >= bounds.before && this.#bytes <= bounds.bytes) return;
       this.#items.shift();
@@ -95,6 +98,7 @@ export class Log {
 /** FNV-1a, 32 bits, over UTF-16 units: short, and even enough for keys. */
 function fnv1a(text: string): number {
   let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  for (let index = 0; index < text.length; index++)
+    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   return hash >>> 0;
 }

@@ -2,7 +2,7 @@ import type { AddressState, Failure, MessageState, Settlement } from "../ports/t
 import { Aside, brokerFailure } from "./aside.ts";
 import type { Kernel } from "./kernel.ts";
 import { Line } from "./line.ts";
-import { Message, type MessageHome, type Parcel } from "./message.ts";
+import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
 import type { MemoryReceiver, Supply } from "./receiver.ts";
 import { Receivers } from "./receivers.ts";
 
@@ -80,7 +80,8 @@ export class Mailbox implements Supply, MessageHome {
         return this.#forget(message);
       case "retry":
         message.failure = settlement.failure;
-        if (settlement.delayMs > 0) return this.#schedule(message, this.#kernel.now() + settlement.delayMs);
+        if (settlement.delayMs > 0)
+          return this.#schedule(message, this.#kernel.now() + settlement.delayMs);
         return this.#enqueue(message);
       case "release":
         message.attempt -= 1;
@@ -109,7 +110,7 @@ export class Mailbox implements Supply, MessageHome {
   /** Puts a message that was set aside back, as new. */
   replay(message: Message): void {
     this.discard(message);
-    const { parcel } = message;
+    const parcel = inTime(message.parcel, this.#kernel.now());
     const again = new Message(this.#kernel.nextSequence(), parcel, this);
     this.#kernel.charge(parcel.bytes);
     again.failure = message.failure;
@@ -128,7 +129,7 @@ export class Mailbox implements Supply, MessageHome {
     this.#dropped = true;
     this.#receivers.close();
     for (const state of ["ready", "scheduled", "deferred", "dead"] as const) {
-      for (const message of [...this.messages(state)]) this.#forget(message);
+      for (const message of Array.from(this.messages(state))) this.#forget(message);
     }
   }
 
@@ -137,7 +138,8 @@ export class Mailbox implements Supply, MessageHome {
     if (state === "inFlight") return yield* this.#receivers.held();
     if (state === "scheduled") {
       for (const alarm of this.#kernel.due.pending()) {
-        if (alarm instanceof Message && alarm.home === this && alarm.state === "scheduled") yield alarm;
+        if (alarm instanceof Message && alarm.home === this && alarm.state === "scheduled")
+          yield alarm;
       }
       return;
     }
@@ -154,7 +156,8 @@ export class Mailbox implements Supply, MessageHome {
       scheduled: this.#scheduled,
       deferred: this.aside.deferred,
       dead: this.aside.dead,
-      oldestReadyMs: oldest === undefined ? 0 : Math.max(0, this.#kernel.now() - oldest.parcel.enqueuedAt),
+      oldestReadyMs:
+        oldest === undefined ? 0 : Math.max(0, this.#kernel.now() - oldest.parcel.enqueuedAt),
       receivers: this.#receivers.count,
     };
   }
@@ -178,7 +181,8 @@ export class Mailbox implements Supply, MessageHome {
   }
 
   #watchExpiry(message: Message): void {
-    if (message.parcel.notAfter !== Infinity) this.#kernel.due.set(message, message.parcel.notAfter);
+    if (message.parcel.notAfter !== Infinity)
+      this.#kernel.due.set(message, message.parcel.notAfter);
   }
 
   #expire(message: Message): void {
@@ -189,7 +193,14 @@ export class Mailbox implements Supply, MessageHome {
     if (parcel.discardExpired) return this.#forget(message);
     const now = this.#kernel.now();
     const words = `It was of use until ${new Date(parcel.notAfter).toISOString()} and was not handled by then.`;
-    this.#bury(message, brokerFailure("EXPIRED", words, { now, attempts: attempt, firstFailedAt: failure?.firstFailedAt }));
+    this.#bury(
+      message,
+      brokerFailure("EXPIRED", words, {
+        now,
+        attempts: attempt,
+        firstFailedAt: failure?.firstFailedAt,
+      }),
+    );
   }
 
   #bury(message: Message, failure: Failure): void {

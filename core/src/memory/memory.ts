@@ -36,7 +36,11 @@ export function memory(options: MemoryOptions = {}): MemoryBroker {
     name: "memory",
     async open(host: TransportHost): Promise<Transport> {
       engine ??= new Engine(new Kernel(host, limits, tell));
-      const transport = new MemoryTransport(engine, host, (closed) => void transports.delete(closed));
+      const transport = new MemoryTransport(
+        engine,
+        host,
+        (closed) => void transports.delete(closed),
+      );
       transports.add(transport);
       return transport;
     },

@@ -15,6 +15,11 @@ export interface Parcel {
   readonly discardExpired: boolean;
 }
 
+/** The parcel as a replay sends it: at once, and without an expiry that has passed, or it would only expire again. */
+export function inTime(parcel: Parcel, now: number): Parcel {
+  return { ...parcel, notBefore: 0, notAfter: parcel.notAfter <= now ? Infinity : parcel.notAfter };
+}
+
 /** Called when a message's alarm rings: it is due, or it has expired. */
 export interface MessageHome {
   onDue(message: Message): void;
@@ -24,8 +29,9 @@ export interface MessageHome {
 export class Message implements Alarm {
   readonly seq: number;
   readonly parcel: Parcel;
-  readonly position: Position | undefined;
   state: MessageState | "gone" = "ready";
+  /** Where it stands in a stream; set by who makes it. */
+  position: Position | undefined = undefined;
   attempt = 0;
   failure: Failure | undefined = undefined;
   /** Place in the order of its queue; kept when a delivery is given back. */
@@ -34,11 +40,10 @@ export class Message implements Alarm {
   slot = -1;
   readonly home: MessageHome;
 
-  constructor(seq: number, parcel: Parcel, home: MessageHome, position?: Position) {
+  constructor(seq: number, parcel: Parcel, home: MessageHome) {
     this.seq = seq;
     this.parcel = parcel;
     this.home = home;
-    this.position = position;
   }
 
   ring(): void {

@@ -19,7 +19,10 @@ export function limitsOf(options: MemoryOptions): MemoryLimits {
   };
   for (const [name, value] of Object.entries(limits)) {
     if (!Number.isSafeInteger(value) || value < 1) {
-      throw new WaybillError("OPTION_INVALID", `memory({ ${name} }) takes a whole number from 1, not ${String(value)}.`);
+      throw new WaybillError(
+        "OPTION_INVALID",
+        `memory({ ${name} }) takes a whole number from 1, not ${String(value)}.`,
+      );
     }
   }
   return limits;

@@ -13,7 +13,8 @@ export class Owners {
       const others = (this.#claims.get(name) ?? []).map((claim) => claim.owner);
       const before = incoming.get(name);
       for (const other of before === undefined ? others : [...others, before]) {
-        if (other.service !== owner.service && !(other.shared && owner.shared)) throw ownedTwice(name, other, owner);
+        if (other.service !== owner.service && !(other.shared && owner.shared))
+          throw ownedTwice(name, other, owner);
       }
       incoming.set(name, owner);
     }

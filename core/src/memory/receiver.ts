@@ -1,5 +1,12 @@
 import type { Environment } from "../ports/environment.ts";
-import type { Listener, Outgoing, ReceiveOptions, Receiver, Settled, Settlement } from "../ports/transport.ts";
+import type {
+  Listener,
+  Outgoing,
+  ReceiveOptions,
+  Receiver,
+  Settled,
+  Settlement,
+} from "../ports/transport.ts";
 import { type DeliveryHolder, MemoryDelivery } from "./delivery.ts";
 import { Hand } from "./hand.ts";
 import type { Kernel } from "./kernel.ts";
@@ -68,13 +75,21 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
   }
 
   get open(): boolean {
-    return !this.#paused && !this.#stopped && !this.#dead && this.#hand.count < this.#parts.options.prefetch;
+    return (
+      !this.#paused &&
+      !this.#stopped &&
+      !this.#dead &&
+      this.#hand.count < this.#parts.options.prefetch
+    );
   }
 
   /** Whether it would take one more message with a body of that size. One is always let through. */
   fits(bytes: number): boolean {
     const { prefetch, prefetchBytes } = this.#parts.options;
-    return this.#hand.count === 0 || (this.#hand.count < prefetch && this.#hand.bytes + bytes <= prefetchBytes);
+    return (
+      this.#hand.count === 0 ||
+      (this.#hand.count < prefetch && this.#hand.bytes + bytes <= prefetchBytes)
+    );
   }
 
   /** Asks for a turn, soon. Many calls make one turn, so that messages travel in batches. */
@@ -102,11 +117,15 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
     const { kernel, supply, dispatch } = this.#parts;
     try {
       supply.check(settlement);
-      if (settlement.kind === "complete" && settlement.send !== undefined && settlement.send.length > 0) {
+      if (
+        settlement.kind === "complete" &&
+        settlement.send !== undefined &&
+        settlement.send.length > 0
+      ) {
         dispatch(settlement.send, delivery.message.parcel.bytes);
       }
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
     this.#hand.drop(delivery);
     supply.settle(delivery.message, settlement);

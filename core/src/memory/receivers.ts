@@ -34,7 +34,8 @@ export class Receivers {
     const { length } = this.#active;
     if (length === 1) return this.#active[0]?.wake();
     this.#turn += 1;
-    for (let index = 0; index < length; index++) this.#active[(this.#turn + index) % length]?.wake();
+    for (let index = 0; index < length; index++)
+      this.#active[(this.#turn + index) % length]?.wake();
   }
 
   *held(): Generator<Message, void, void> {
@@ -42,6 +43,6 @@ export class Receivers {
   }
 
   close(): void {
-    for (const receiver of [...this.#holding]) receiver.close();
+    for (const receiver of this.#holding) receiver.close();
   }
 }

@@ -3,8 +3,8 @@ import { type Predicate, compileRule } from "../rules.ts";
 import type { AddressState, MessageState, SubscriptionSpec } from "../ports/transport.ts";
 import { Aside, brokerFailure } from "./aside.ts";
 import type { Kernel } from "./kernel.ts";
-import { type Mailbox } from "./mailbox.ts";
-import { Message, type MessageHome, type Parcel } from "./message.ts";
+import type { Mailbox } from "./mailbox.ts";
+import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
 
 interface Route {
   readonly mailbox: Mailbox;
@@ -46,7 +46,9 @@ export class Topic implements MessageHome {
     const routes = this.#routes.get(header.type);
     if (routes === undefined) return undefined;
     const attributes = header.attributes ?? {};
-    return routes.filter((route) => route.rules.some((holds) => holds(attributes))).map((route) => route.mailbox);
+    return routes
+      .filter((route) => route.rules.some((holds) => holds(attributes)))
+      .map((route) => route.mailbox);
   }
 
   /** Keeps an event that nobody subscribes to, the newest `unroutedMax` of them. */
@@ -69,7 +71,7 @@ export class Topic implements MessageHome {
     const mailboxes = this.route(parcel.envelope.header);
     if (mailboxes === undefined) return false;
     this.discard(message);
-    for (const mailbox of mailboxes) mailbox.put({ ...parcel, notBefore: 0 });
+    for (const mailbox of mailboxes) mailbox.put(inTime(parcel, this.#kernel.now()));
     return true;
   }
 
@@ -87,7 +89,14 @@ export class Topic implements MessageHome {
   }
 
   state(): AddressState {
-    const nothing = { ready: 0, inFlight: 0, scheduled: 0, deferred: 0, oldestReadyMs: 0, receivers: 0 };
+    const nothing = {
+      ready: 0,
+      inFlight: 0,
+      scheduled: 0,
+      deferred: 0,
+      oldestReadyMs: 0,
+      receivers: 0,
+    };
     return { address: this.address, kind: "topic", ...nothing, dead: this.aside.dead };
   }
 
@@ -110,11 +119,17 @@ export class Topic implements MessageHome {
       for (const { type, where } of this.#accepts.get(name) ?? []) {
         const ofType = routes.get(type) ?? new Map<Mailbox, Predicate[]>();
         routes.set(type, ofType);
-        ofType.set(mailbox, [...(ofType.get(mailbox) ?? []), where === undefined ? always : compileRule(where).matches]);
+        ofType.set(mailbox, [
+          ...(ofType.get(mailbox) ?? []),
+          where === undefined ? always : compileRule(where).matches,
+        ]);
       }
     }
     this.#routes = new Map(
-      [...routes].map(([type, ofType]) => [type, [...ofType].map(([mailbox, rules]) => ({ mailbox, rules }))]),
+      [...routes].map(([type, ofType]) => [
+        type,
+        [...ofType].map(([mailbox, rules]) => ({ mailbox, rules })),
+      ]),
     );
   }
 }

@@ -53,9 +53,13 @@ export class MemoryTransport implements Transport, Declarer {
     assertOptions(options);
     const supply = this.#engine.supply(source, options.start ?? "earliest");
     const { environment } = this.#host;
-    const dispatch = (batch: readonly Outgoing[], credit: number): void => void this.#store(batch, credit);
+    const dispatch = (batch: readonly Outgoing[], credit: number): void =>
+      void this.#store(batch, credit);
     const parts = { kernel: this.#engine.kernel, environment, supply, options, listener, dispatch };
-    const receiver: MemoryReceiver = new MemoryReceiver({ ...parts, onEnd: () => this.#receivers.delete(receiver) });
+    const receiver: MemoryReceiver = new MemoryReceiver({
+      ...parts,
+      onEnd: () => this.#receivers.delete(receiver),
+    });
     this.#receivers.add(receiver);
     return receiver;
   }
@@ -92,7 +96,10 @@ export class MemoryTransport implements Transport, Declarer {
 
   #assertOpen(): void {
     if (!this.#closed) return;
-    throw new WaybillError("CLOSED", "This connection to the in-memory broker is closed. Open another bus to go on.");
+    throw new WaybillError(
+      "CLOSED",
+      "This connection to the in-memory broker is closed. Open another bus to go on.",
+    );
   }
 }
 
@@ -114,6 +121,9 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
 function assertOptions(options: ReceiveOptions): void {
   for (const name of ["prefetch", "prefetchBytes", "lockMs"] as const) {
     if (options[name] >= 1) continue;
-    throw new WaybillError("OPTION_INVALID", `receive({ ${name} }) takes a number from 1, not ${options[name]}.`);
+    throw new WaybillError(
+      "OPTION_INVALID",
+      `receive({ ${name} }) takes a number from 1, not ${options[name]}.`,
+    );
   }
 }

@@ -1,7 +1,15 @@
 import { seededRandom } from "../random.ts";
 import type { FaultCounts, FaultKind, FaultPlan } from "./plan.ts";
 
-const kinds: readonly FaultKind[] = ["duplicate", "delay", "reorder", "dropSettlement", "loseAnswer", "failSend", "loseConfirm"];
+const kinds: readonly FaultKind[] = [
+  "duplicate",
+  "delay",
+  "reorder",
+  "dropSettlement",
+  "loseAnswer",
+  "failSend",
+  "loseConfirm",
+];
 
 /** Draws faults from a seed and counts what it drew. Each kind has numbers of its own, so that one does not shift the others. */
 export class Dice {
@@ -41,7 +49,8 @@ export class Dice {
   /** The same items in an order by chance. */
   shuffle<Item>(items: readonly Item[]): readonly Item[] {
     const shuffled: Item[] = [];
-    for (const item of items) shuffled.splice(Math.floor(this.#draws.reorder() * (shuffled.length + 1)), 0, item);
+    for (const item of items)
+      shuffled.splice(Math.floor(this.#draws.reorder() * (shuffled.length + 1)), 0, item);
     return shuffled;
   }
 }
@@ -49,10 +58,15 @@ export class Dice {
 const delayMsMaxDefault = 1_000;
 
 function perKind<Value>(make: (index: number) => Value): Record<FaultKind, Value> {
-  return Object.fromEntries(kinds.map((kind, index) => [kind, make(index)])) as Record<FaultKind, Value>;
+  return Object.fromEntries(kinds.map((kind, index) => [kind, make(index)])) as Record<
+    FaultKind,
+    Value
+  >;
 }
 
 function assertShare(kind: string, share: number): void {
   if (share >= 0 && share <= 1) return;
-  throw new RangeError(`withFaults({ plan: { ${kind} } }) takes a share from 0 to 1, not ${share}.`);
+  throw new RangeError(
+    `withFaults({ plan: { ${kind} } }) takes a share from 0 to 1, not ${share}.`,
+  );
 }

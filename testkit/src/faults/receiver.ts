@@ -35,7 +35,8 @@ export class FaultyReceiver implements Receiver, Listener {
     const late = new Set(wrapped.filter(() => dice.strikes("delay")));
     for (const delivery of late) this.#later([delivery], dice.delayMs());
     const now = wrapped.filter((delivery) => !late.has(delivery));
-    if (now.length > 0) this.#hand(now.length > 1 && dice.strikes("reorder") ? dice.shuffle(now) : now);
+    if (now.length > 0)
+      this.#hand(now.length > 1 && dice.strikes("reorder") ? dice.shuffle(now) : now);
   }
 
   fault(error: WaybillError): void {

@@ -2,12 +2,19 @@ import { type Outgoing, type Sent, type Transport, WaybillError } from "@waybill
 import type { Dice } from "./dice.ts";
 
 /** Sends a batch over a network with faults. */
-export async function faultySend(transport: Transport, batch: readonly Outgoing[], dice: Dice): Promise<Sent> {
-  if (dice.strikes("failSend")) throw failed("withFaults rejected the batch; nothing of it was stored. Send it again.");
+export async function faultySend(
+  transport: Transport,
+  batch: readonly Outgoing[],
+  dice: Dice,
+): Promise<Sent> {
+  if (dice.strikes("failSend"))
+    throw failed("withFaults rejected the batch; nothing of it was stored. Send it again.");
   const twice = doubled(batch, dice);
   const sent = await transport.send(twice.map(({ outgoing }) => outgoing));
   if (dice.strikes("loseConfirm")) {
-    throw failed("withFaults lost the confirmation; the batch may be stored. Send it again with the same ids.");
+    throw failed(
+      "withFaults lost the confirmation; the batch may be stored. Send it again with the same ids.",
+    );
   }
   const unrouted = new Set(sent.unrouted.map((index) => twice[index]?.from ?? -1));
   return { unrouted: [...unrouted] };
@@ -22,7 +29,12 @@ interface Copy {
 /** The batch with some of its messages in it twice. */
 export function doubled(batch: readonly Outgoing[], dice: Dice): readonly Copy[] {
   return batch.flatMap((outgoing, from) =>
-    dice.strikes("duplicate") ? [{ outgoing, from }, { outgoing, from }] : [{ outgoing, from }],
+    dice.strikes("duplicate")
+      ? [
+          { outgoing, from },
+          { outgoing, from },
+        ]
+      : [{ outgoing, from }],
   );
 }
 

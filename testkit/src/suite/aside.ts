@@ -12,7 +12,11 @@ async function graveyard(stage: Stage, bodies: readonly string[]) {
   for (const delivery of await probe.take(bodies.length)) {
     await delivery.settle({ kind: "deadLetter", failure: failure(1) });
   }
-  const dead = await stage.listed(transport.inspection, { state: "dead", address: queue }, bodies.length);
+  const dead = await stage.listed(
+    transport.inspection,
+    { state: "dead", address: queue },
+    bodies.length,
+  );
   return { transport, queue, source, probe, dead };
 }
 
@@ -41,8 +45,13 @@ export const asideCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, queue, dead } = await graveyard(stage, numbers(7));
       const seen: string[] = [];
-      for (let after: string | undefined; ; ) {
-        const page = await transport.inspection.list({ state: "dead", address: queue, limit: 3, ...(after === undefined ? {} : { after }) });
+      for (let after: string | undefined; ;) {
+        const page = await transport.inspection.list({
+          state: "dead",
+          address: queue,
+          limit: 3,
+          ...(after === undefined ? {} : { after }),
+        });
         assert.ok(page.length <= 3);
         seen.push(...page.map(bodyText));
         after = page.at(-1)?.handle;
@@ -52,7 +61,14 @@ export const asideCases: readonly SuiteCase[] = [
       assert.equal(new Set(dead.map((letter) => letter.handle)).size, 7);
       const all = await transport.inspection.list({ state: "dead", limit: 1_000 });
       assert.ok(dead.every(({ handle }) => all.some((letter) => letter.handle === handle)));
-      assert.deepEqual(await transport.inspection.list({ state: "dead", address: stage.name("nowhere"), limit: 5 }), []);
+      assert.deepEqual(
+        await transport.inspection.list({
+          state: "dead",
+          address: stage.name("nowhere"),
+          limit: 5,
+        }),
+        [],
+      );
     },
   },
   {
@@ -61,7 +77,9 @@ export const asideCases: readonly SuiteCase[] = [
     notFor: needsDeadLetters,
     run: async (stage) => {
       const { transport, queue, probe, dead } = await graveyard(stage, ["one", "two"]);
-      const handles = dead.filter((letter) => bodyText(letter) === "two").map((letter) => letter.handle);
+      const handles = dead
+        .filter((letter) => bodyText(letter) === "two")
+        .map((letter) => letter.handle);
       assert.equal(await transport.inspection.replay(handles), 1);
       assert.equal(await transport.inspection.replay(handles), 0);
       const again = await probe.next();
@@ -81,7 +99,10 @@ export const asideCases: readonly SuiteCase[] = [
       const { transport, queue, dead } = await graveyard(stage, numbers(3));
       const handles = dead.map((letter) => letter.handle);
       assert.equal(await transport.inspection.discard(handles.slice(0, 2)), 2);
-      assert.equal(await transport.inspection.discard([...handles.slice(0, 2), "no such handle", ""]), 0);
+      assert.equal(
+        await transport.inspection.discard([...handles.slice(0, 2), "no such handle", ""]),
+        0,
+      );
       assert.equal(await transport.inspection.replay(handles.slice(0, 2)), 0);
       const left = await transport.inspection.list({ state: "dead", address: queue, limit: 10 });
       assert.deepEqual(left.map(bodyText), ["2"]);
@@ -108,13 +129,20 @@ export const asideCases: readonly SuiteCase[] = [
       await transport.send([toQueue(queue, "later")]);
       const probe = stage.receive(transport, source);
       assert.equal(await (await probe.next()).settle({ kind: "defer" }), "settled");
-      const [deferred] = await stage.listed(transport.inspection, { state: "deferred", address: queue }, 1);
+      const [deferred] = await stage.listed(
+        transport.inspection,
+        { state: "deferred", address: queue },
+        1,
+      );
       await probe.nothingMore();
       assert.equal(await transport.inspection.replay([deferred?.handle ?? ""]), 1);
       const again = await probe.next();
       assert.equal(bodyText(again), "later");
       assert.equal(again.attempt, 1);
-      assert.equal((await transport.inspection.list({ state: "deferred", address: queue, limit: 10 })).length, 0);
+      assert.equal(
+        (await transport.inspection.list({ state: "deferred", address: queue, limit: 10 })).length,
+        0,
+      );
     },
   },
 ];

@@ -4,7 +4,11 @@ import { type SuiteCase, needsStreams } from "./case.ts";
 import { toQueue, topology } from "./messages.ts";
 import { bodyText } from "./probe.ts";
 
-const owner = (service: string, shared = false): Owner => ({ service, place: `file:///${service}.ts:7:3`, shared });
+const owner = (service: string, shared = false): Owner => ({
+  service,
+  place: `file:///${service}.ts:7:3`,
+  shared,
+});
 
 export const declaringCases: readonly SuiteCase[] = [
   {
@@ -32,16 +36,26 @@ export const declaringCases: readonly SuiteCase[] = [
       const name = stage.name("queue");
       const first = await stage.declared({ queues: [{ name, owner: owner("ordering") }] });
       const second = await stage.open();
-      const error = await second.declare(topology({ queues: [{ name, owner: owner("billing") }] })).then(
-        () => undefined,
-        (reason: unknown) => reason as { code: string; message: string },
-      );
+      const error = await second
+        .declare(topology({ queues: [{ name, owner: owner("billing") }] }))
+        .then(
+          () => undefined,
+          (reason: unknown) => reason as { code: string; message: string },
+        );
       assert.equal(error?.code, "OWNED_TWICE");
-      for (const word of ["ordering", "billing", "file:///ordering.ts:7:3", "file:///billing.ts:7:3", name]) {
+      for (const word of [
+        "ordering",
+        "billing",
+        "file:///ordering.ts:7:3",
+        "file:///billing.ts:7:3",
+        name,
+      ]) {
         assert.ok(error?.message.includes(word), `the message names ${word}: ${error?.message}`);
       }
       await second.declare(topology({ queues: [{ name }] }));
-      await (await stage.open()).declare(topology({ queues: [{ name, owner: owner("ordering") }] }));
+      await (
+        await stage.open()
+      ).declare(topology({ queues: [{ name, owner: owner("ordering") }] }));
       await first.send([toQueue(name, "still works")]);
     },
   },
@@ -72,7 +86,10 @@ export const declaringCases: readonly SuiteCase[] = [
       const reply = stage.name("reply");
       const caller = await stage.declared({ queues: [{ name: reply, temporary: true }] });
       await transport.send([toQueue(reply, "answer")]);
-      assert.equal(bodyText(await stage.receive(caller, { kind: "queue", name: reply }).next()), "answer");
+      assert.equal(
+        bodyText(await stage.receive(caller, { kind: "queue", name: reply }).next()),
+        "answer",
+      );
       await caller[Symbol.asyncDispose]();
       await stage.until("the queue to be gone", () =>
         transport.send([toQueue(reply, "too late")]).then(
@@ -90,8 +107,12 @@ export const declaringCases: readonly SuiteCase[] = [
     title: "a subscription to a topic that does not exist is refused with WIRING_INVALID",
     run: async (stage) => {
       const transport = await stage.open();
-      const subscriptions = [{ topic: stage.name("nowhere"), name: "one", accepts: [{ type: "suite.happened" }] }];
-      await assert.rejects(transport.declare(topology({ subscriptions })), { code: "WIRING_INVALID" });
+      const subscriptions = [
+        { topic: stage.name("nowhere"), name: "one", accepts: [{ type: "suite.happened" }] },
+      ];
+      await assert.rejects(transport.declare(topology({ subscriptions })), {
+        code: "WIRING_INVALID",
+      });
     },
   },
   {
@@ -102,10 +123,15 @@ export const declaringCases: readonly SuiteCase[] = [
       const name = stage.name("stream");
       const transport = await stage.declared({ streams: [{ name, partitions: 4, retention: {} }] });
       const other = await stage.open();
-      await assert.rejects(other.declare(topology({ streams: [{ name, partitions: 8, retention: {} }] })), {
-        code: "WIRING_INVALID",
-      });
-      await transport.declare(topology({ streams: [{ name, partitions: 4, retention: { ageMs: 60_000 } }] }));
+      await assert.rejects(
+        other.declare(topology({ streams: [{ name, partitions: 8, retention: {} }] })),
+        {
+          code: "WIRING_INVALID",
+        },
+      );
+      await transport.declare(
+        topology({ streams: [{ name, partitions: 4, retention: { ageMs: 60_000 } }] }),
+      );
     },
   },
 ];

@@ -25,7 +25,8 @@ export const inspectionCases: readonly SuiteCase[] = [
       await third?.settle({ kind: "retry", delayMs: 60_000, failure: failure(1) });
       await transport.send([toQueue(queue, "later", { notBefore: stage.now() + 60_000 })]);
       await stage.until("the numbers", async () => {
-        const { ready, inFlight, scheduled, deferred, dead } = (await stateOf(transport.inspection, queue)) ?? {};
+        const { ready, inFlight, scheduled, deferred, dead } =
+          (await stateOf(transport.inspection, queue)) ?? {};
         return [ready, inFlight, scheduled, deferred, dead].join() === "2,1,2,1,1";
       });
       assert.equal((await stateOf(transport.inspection, queue))?.kind, "queue");
@@ -37,11 +38,23 @@ export const inspectionCases: readonly SuiteCase[] = [
     notFor: needsDelay(60_000),
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
-      await transport.send([toQueue(queue, "held"), toQueue(queue, "waits"), toQueue(queue, "later", { notBefore: stage.now() + 60_000 })]);
+      await transport.send([
+        toQueue(queue, "held"),
+        toQueue(queue, "waits"),
+        toQueue(queue, "later", { notBefore: stage.now() + 60_000 }),
+      ]);
       const probe = stage.receive(transport, source, { prefetch: 1 });
       const held = await probe.next();
-      for (const [state, body] of [["inFlight", "held"], ["ready", "waits"], ["scheduled", "later"]] as const) {
-        const [message, ...more] = await stage.listed(transport.inspection, { state, address: queue }, 1);
+      for (const [state, body] of [
+        ["inFlight", "held"],
+        ["ready", "waits"],
+        ["scheduled", "later"],
+      ] as const) {
+        const [message, ...more] = await stage.listed(
+          transport.inspection,
+          { state, address: queue },
+          1,
+        );
         assert.equal(message === undefined ? "" : bodyText(message), body);
         assert.equal(message?.state, state);
         assert.equal(message?.attempt, state === "inFlight" ? 1 : 0);
@@ -62,7 +75,10 @@ export const inspectionCases: readonly SuiteCase[] = [
       const age = (await stateOf(transport.inspection, queue))?.oldestReadyMs ?? 0;
       assert.ok(age >= 95 && age < 5_000, `the oldest is ${age} ms old`);
       await stage.receive(transport, source).take(2);
-      await stage.until("nothing waits", async () => (await stateOf(transport.inspection, queue))?.oldestReadyMs === 0);
+      await stage.until(
+        "nothing waits",
+        async () => (await stateOf(transport.inspection, queue))?.oldestReadyMs === 0,
+      );
     },
   },
   {
@@ -71,9 +87,15 @@ export const inspectionCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       const probe = stage.receive(transport, source);
-      await stage.until("one receiver", async () => (await stateOf(transport.inspection, queue))?.receivers === 1);
+      await stage.until(
+        "one receiver",
+        async () => (await stateOf(transport.inspection, queue))?.receivers === 1,
+      );
       await probe.receiver.stop();
-      await stage.until("no receiver", async () => (await stateOf(transport.inspection, queue))?.receivers === 0);
+      await stage.until(
+        "no receiver",
+        async () => (await stateOf(transport.inspection, queue))?.receivers === 0,
+      );
     },
   },
   {
@@ -87,7 +109,10 @@ export const inspectionCases: readonly SuiteCase[] = [
       const taken = await probe.take(3);
       await probe.receiver.stop();
       for (const delivery of taken) await delivery.settle(complete);
-      await stage.until("7 items left", async () => (await stateOf(transport.inspection, `${stream}@readers`))?.ready === 7);
+      await stage.until(
+        "7 items left",
+        async () => (await stateOf(transport.inspection, `${stream}@readers`))?.ready === 7,
+      );
       const state = await stateOf(transport.inspection, `${stream}@readers`);
       assert.equal(state?.kind, "stream");
       assert.equal(state?.inFlight, 0);

@@ -58,7 +58,8 @@ export const lockCases: readonly SuiteCase[] = [
   },
   {
     id: "lock.fencing",
-    title: "who lost the lock settles in vain: lockLost, and what was to leave with it does not leave",
+    title:
+      "who lost the lock settles in vain: lockLost, and what was to leave with it does not leave",
     notFor: needsAtomicSettle,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
@@ -72,9 +73,15 @@ export const lockCases: readonly SuiteCase[] = [
       const held = await rival.next();
       frozen.wake();
       await late.receiver.stop();
-      assert.equal(await lost.settle({ kind: "complete", send: [toQueue(queue, "ghost")] }), "lockLost");
+      assert.equal(
+        await lost.settle({ kind: "complete", send: [toQueue(queue, "ghost")] }),
+        "lockLost",
+      );
       assert.equal(await lost.settle({ kind: "release" }), "lockLost");
-      assert.equal(await held.settle({ kind: "complete", send: [toQueue(queue, "real")] }), "settled");
+      assert.equal(
+        await held.settle({ kind: "complete", send: [toQueue(queue, "real")] }),
+        "settled",
+      );
       assert.equal(bodyText(await rival.next()), "real");
       await rival.nothingMore();
     },
@@ -99,7 +106,8 @@ export const lockCases: readonly SuiteCase[] = [
   },
   {
     id: "lock.dispose",
-    title: "what an instance did not settle before it closed comes to another one, with the attempt counted",
+    title:
+      "what an instance did not settle before it closed comes to another one, with the attempt counted",
     notFor: needsAttempts,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();

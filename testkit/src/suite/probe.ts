@@ -67,7 +67,10 @@ export class Probe implements Listener {
   /** The next `count` deliveries. */
   async take(count: number): Promise<readonly Delivery[]> {
     const end = this.#taken + count;
-    await this.#patience.until(`delivery ${end}, ${this.deliveries.length} came`, () => this.deliveries.length >= end);
+    await this.#patience.until(
+      `delivery ${end}, ${this.deliveries.length} came`,
+      () => this.deliveries.length >= end,
+    );
     const taken = this.deliveries.slice(this.#taken, end);
     this.#taken = end;
     return taken;
@@ -77,7 +80,9 @@ export class Probe implements Listener {
   async nothingMore(ms = 40): Promise<void> {
     await this.#patience.pass(ms);
     if (this.deliveries.length === this.#taken) return;
-    throw new Error(`nothing more was to come, but this did: ${this.bodies.slice(this.#taken).join(", ")}`);
+    throw new Error(
+      `nothing more was to come, but this did: ${this.bodies.slice(this.#taken).join(", ")}`,
+    );
   }
 }
 

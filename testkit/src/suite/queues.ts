@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Header } from "@waybill/core";
 import { type SuiteCase, needsAtomicBatch, needsOrder } from "./case.ts";
 import { numbers, toQueue, toStream, toTopic } from "./messages.ts";
-import { bodyText, complete, settleAll } from "./probe.ts";
+import { bodyText, settleAll } from "./probe.ts";
 
 const everyField: Header = {
   specversion: "1.0",
@@ -25,7 +25,15 @@ const everyField: Header = {
   dedupid: "dedup",
   deadline: "2031-01-01T00:00:00.000Z",
   calldepth: 3,
-  attributes: { region: "EU", total: 12.5, vip: true, empty: "", zero: 0, no: false, "with space": "✓ \"quoted\"" },
+  attributes: {
+    region: "EU",
+    total: 12.5,
+    vip: true,
+    empty: "",
+    zero: 0,
+    no: false,
+    "with space": '✓ "quoted"',
+  },
 };
 
 export const queueCases: readonly SuiteCase[] = [
@@ -34,13 +42,18 @@ export const queueCases: readonly SuiteCase[] = [
     title: "every field of the header arrives as it was sent, attributes with their types",
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
-      await transport.send([{ to: { kind: "queue", name: queue }, envelope: { header: everyField, body: "{}" } }]);
+      await transport.send([
+        { to: { kind: "queue", name: queue }, envelope: { header: everyField, body: "{}" } },
+      ]);
       const delivery = await stage.receive(transport, source).next();
       assert.deepEqual(delivery.envelope.header, everyField);
       assert.equal(delivery.attempt, 1);
       assert.equal(delivery.failure, undefined);
       assert.equal(delivery.position, undefined);
-      assert.ok(Math.abs(delivery.enqueuedAt - stage.now()) < 10_000, "enqueuedAt is the broker's time of taking it");
+      assert.ok(
+        Math.abs(delivery.enqueuedAt - stage.now()) < 10_000,
+        "enqueuedAt is the broker's time of taking it",
+      );
     },
   },
   {
@@ -49,12 +62,27 @@ export const queueCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       const bytes = Uint8Array.from({ length: 256 }, (_, index) => index);
-      const large = "0123456789".repeat(Math.min(20_000, Math.floor(transport.capabilities.bodyBytesMax / 10)));
-      const bodies = ["", "plain", "ünïcode ✓ 漢字 😀 \u0000 \r\n", bytes, new Uint8Array(0), large];
-      await transport.send(bodies.map((body) => toQueue(queue, body, { header: { datacontenttype: "application/octet-stream" } })));
+      const large = "0123456789".repeat(
+        Math.min(20_000, Math.floor(transport.capabilities.bodyBytesMax / 10)),
+      );
+      const bodies = [
+        "",
+        "plain",
+        "ünïcode ✓ 漢字 😀 \u0000 \r\n",
+        bytes,
+        new Uint8Array(0),
+        large,
+      ];
+      await transport.send(
+        bodies.map((body) =>
+          toQueue(queue, body, { header: { datacontenttype: "application/octet-stream" } }),
+        ),
+      );
       const taken = await stage.receive(transport, source).take(bodies.length);
       const sent = bodies.map((body) => Buffer.from(body as string).toString("hex"));
-      const came = taken.map(({ envelope }) => Buffer.from(envelope.body as string).toString("hex"));
+      const came = taken.map(({ envelope }) =>
+        Buffer.from(envelope.body as string).toString("hex"),
+      );
       assert.deepEqual(came.toSorted(), sent.toSorted());
     },
   },
@@ -76,12 +104,16 @@ export const queueCases: readonly SuiteCase[] = [
   },
   {
     id: "queue.too-large",
-    title: "a body above the limit is refused with BODY_TOO_LARGE, and nothing of its batch is stored",
-    notFor: ({ bodyBytesMax }) => (bodyBytesMax <= 64_000_000 ? undefined : "takes bodies beyond 64 MB"),
+    title:
+      "a body above the limit is refused with BODY_TOO_LARGE, and nothing of its batch is stored",
+    notFor: ({ bodyBytesMax }) =>
+      bodyBytesMax <= 64_000_000 ? undefined : "takes bodies beyond 64 MB",
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       const { bodyBytesMax } = transport.capabilities;
-      await assert.rejects(transport.send([toQueue(queue, "x".repeat(bodyBytesMax + 1))]), { code: "BODY_TOO_LARGE" });
+      await assert.rejects(transport.send([toQueue(queue, "x".repeat(bodyBytesMax + 1))]), {
+        code: "BODY_TOO_LARGE",
+      });
       const wide = "é".repeat(Math.floor(bodyBytesMax / 2) + 1);
       await assert.rejects(transport.send([toQueue(queue, wide)]), { code: "BODY_TOO_LARGE" });
       await transport.send([toQueue(queue, "x".repeat(bodyBytesMax))]);
@@ -112,13 +144,22 @@ export const queueCases: readonly SuiteCase[] = [
       const { transport, queue, source } = await stage.withQueue();
       const other = await stage.open();
       const options = { prefetch: 5, ...settleAll };
-      const probes = [stage.receive(transport, source, options), stage.receive(other, source, options), stage.receive(other, source, options)];
+      const probes = [
+        stage.receive(transport, source, options),
+        stage.receive(other, source, options),
+        stage.receive(other, source, options),
+      ];
       const sent = numbers(300);
       await transport.send(sent.map((body) => toQueue(queue, body)));
       const got = (): readonly string[] => probes.flatMap((probe) => probe.bodies);
       await stage.until("300 deliveries", () => got().length >= 300);
       await stage.pass(30);
-      assert.deepEqual(got().map(Number).toSorted((left, right) => left - right), sent.map(Number));
+      assert.deepEqual(
+        got()
+          .map(Number)
+          .toSorted((left, right) => left - right),
+        sent.map(Number),
+      );
     },
   },
   {
@@ -138,7 +179,10 @@ export const queueCases: readonly SuiteCase[] = [
     notFor: needsAtomicBatch,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
-      await assert.rejects(transport.send([toQueue(queue, "one"), toQueue(stage.name("nowhere"), "two")]), { code: "UNROUTABLE" });
+      await assert.rejects(
+        transport.send([toQueue(queue, "one"), toQueue(stage.name("nowhere"), "two")]),
+        { code: "UNROUTABLE" },
+      );
       await transport.send([toQueue(queue, "three"), toQueue(queue, "four")]);
       const probe = stage.receive(transport, source);
       assert.deepEqual((await probe.take(2)).map(bodyText), ["three", "four"]);
@@ -161,7 +205,8 @@ export const queueCases: readonly SuiteCase[] = [
       const nowhere = stage.name("nowhere");
       const attempts = [toQueue(nowhere, "x"), toTopic(nowhere, "x")];
       if (transport.capabilities.streams) attempts.push(toStream(nowhere, "x", "key"));
-      for (const outgoing of attempts) await assert.rejects(transport.send([outgoing]), { code: "UNROUTABLE" });
+      for (const outgoing of attempts)
+        await assert.rejects(transport.send([outgoing]), { code: "UNROUTABLE" });
     },
   },
 ];

@@ -24,7 +24,12 @@ export const receiverCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       const body = "x".repeat(1_000);
-      await transport.send([toQueue(queue, body.repeat(5)), toQueue(queue, body), toQueue(queue, body), toQueue(queue, body)]);
+      await transport.send([
+        toQueue(queue, body.repeat(5)),
+        toQueue(queue, body),
+        toQueue(queue, body),
+        toQueue(queue, body),
+      ]);
       const probe = stage.receive(transport, source, { prefetchBytes: 2_000 });
       const large = await probe.next();
       await probe.nothingMore();
@@ -51,7 +56,8 @@ export const receiverCases: readonly SuiteCase[] = [
   },
   {
     id: "receive.stop",
-    title: "after stop nothing is delivered, what was delivered can still be settled, and the rest waits for others",
+    title:
+      "after stop nothing is delivered, what was delivered can still be settled, and the rest waits for others",
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       await transport.send(numbers(6).map((body) => toQueue(queue, body)));

@@ -18,9 +18,17 @@ const type = "suite.happened";
 /** Which of `events` a subscription with that rule gets. */
 async function selected(stage: Stage, rule: Where | undefined): Promise<readonly string[]> {
   const topic = stage.name(`rule-${stage.environment.id().slice(-6)}`);
-  const accepts = [rule === undefined ? { type } : { type, where: rule as Rule }, { type: "suite.end" }];
-  const transport = await stage.declared({ topics: [{ name: topic }], subscriptions: [{ topic, name: "one", accepts }] });
-  const sent = Object.entries(events).map(([body, attributes]) => toTopic(topic, body, { header: { attributes } }));
+  const accepts = [
+    rule === undefined ? { type } : { type, where: rule as Rule },
+    { type: "suite.end" },
+  ];
+  const transport = await stage.declared({
+    topics: [{ name: topic }],
+    subscriptions: [{ topic, name: "one", accepts }],
+  });
+  const sent = Object.entries(events).map(([body, attributes]) =>
+    toTopic(topic, body, { header: { attributes } }),
+  );
   // What a rule turns away has a subscriber all the same.
   assert.deepEqual((await transport.send(sent)).unrouted, []);
   await transport.send([toTopic(topic, "end", { header: { type: "suite.end" } })]);
@@ -38,25 +46,72 @@ interface RuleExample {
 }
 
 const examples: readonly RuleExample[] = [
-  { operator: "eq", rules: [[undefined, ["bare", "eu", "north", "text", "us"]], [{ region: "EU" }, ["eu", "text"]], [{ total: { eq: 100 } }, ["north"]], [{ vip: false }, ["eu"]], [{ region: "EU", total: 50 }, ["eu"]]] },
-  { operator: "compare", rules: [[{ total: { gt: 50 } }, ["north", "us"]], [{ total: { gte: 50, lt: 150 } }, ["eu", "north"]], [{ total: { lte: 50 } }, ["eu"]], [{ region: { gt: "EU" } }, ["north", "us"]]] },
-  { operator: "in", rules: [[{ region: { in: ["US", "EU-north"] } }, ["north", "us"]], [{ total: { in: [50, "100"] } }, ["eu", "text"]], [{ region: { in: [] } }, []]] },
-  { operator: "prefix", rules: [[{ region: { prefix: "EU" } }, ["eu", "north", "text"]], [{ region: { prefix: "eu" } }, []], [{ total: { prefix: "10" } }, ["text"]]] },
-  { operator: "exists", rules: [[{ vip: { exists: true } }, ["eu", "us"]], [{ vip: { exists: false } }, ["bare", "north", "text"]]] },
-  { operator: "logic", rules: [[{ or: [{ region: "US" }, { total: { lt: 60 } }] }, ["eu", "us"]], [{ and: [{ region: { prefix: "EU" } }, { total: { gte: 100 } }] }, ["north"]], [{ not: { region: "EU" } }, ["bare", "north", "us"]], [{ vip: { not: true } }, ["bare", "eu", "north", "text"]]] },
+  {
+    operator: "eq",
+    rules: [
+      [undefined, ["bare", "eu", "north", "text", "us"]],
+      [{ region: "EU" }, ["eu", "text"]],
+      [{ total: { eq: 100 } }, ["north"]],
+      [{ vip: false }, ["eu"]],
+      [{ region: "EU", total: 50 }, ["eu"]],
+    ],
+  },
+  {
+    operator: "compare",
+    rules: [
+      [{ total: { gt: 50 } }, ["north", "us"]],
+      [{ total: { gte: 50, lt: 150 } }, ["eu", "north"]],
+      [{ total: { lte: 50 } }, ["eu"]],
+      [{ region: { gt: "EU" } }, ["north", "us"]],
+    ],
+  },
+  {
+    operator: "in",
+    rules: [
+      [{ region: { in: ["US", "EU-north"] } }, ["north", "us"]],
+      [{ total: { in: [50, "100"] } }, ["eu", "text"]],
+      [{ region: { in: [] } }, []],
+    ],
+  },
+  {
+    operator: "prefix",
+    rules: [
+      [{ region: { prefix: "EU" } }, ["eu", "north", "text"]],
+      [{ region: { prefix: "eu" } }, []],
+      [{ total: { prefix: "10" } }, ["text"]],
+    ],
+  },
+  {
+    operator: "exists",
+    rules: [
+      [{ vip: { exists: true } }, ["eu", "us"]],
+      [{ vip: { exists: false } }, ["bare", "north", "text"]],
+    ],
+  },
+  {
+    operator: "logic",
+    rules: [
+      [{ or: [{ region: "US" }, { total: { lt: 60 } }] }, ["eu", "us"]],
+      [{ and: [{ region: { prefix: "EU" } }, { total: { gte: 100 } }] }, ["north"]],
+      [{ not: { region: "EU" } }, ["bare", "north", "us"]],
+      [{ vip: { not: true } }, ["bare", "eu", "north", "text"]],
+    ],
+  },
 ];
 
 export const ruleCases: readonly SuiteCase[] = [
-  ...examples.map(
-    ({ operator, rules }): SuiteCase => ({
-      id: `rule.${operator}`,
-      title: `a subscription gets exactly the events that its rule selects: ${operator}`,
-      notFor: ({ filters }) => (filters.some((filter) => filter === operator) ? undefined : `leaves the operator "${operator}" to the core`),
-      run: async (stage) => {
-        for (const [rule, expected] of rules) assert.deepEqual(await selected(stage, rule), expected, JSON.stringify(rule));
-      },
-    }),
-  ),
+  ...examples.map(({ operator, rules }): SuiteCase => ({
+    id: `rule.${operator}`,
+    title: `a subscription gets exactly the events that its rule selects: ${operator}`,
+    notFor: ({ filters }) =>
+      filters.some((filter) => filter === operator)
+        ? undefined
+        : `leaves the operator "${operator}" to the core`,
+    run: async (stage) => {
+      for (const [rule, expected] of rules)
+        assert.deepEqual(await selected(stage, rule), expected, JSON.stringify(rule));
+    },
+  })),
   {
     id: "rule.replaced",
     title: "declaring a subscription again replaces its rules and keeps what it holds",
@@ -64,8 +119,12 @@ export const ruleCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const topic = stage.name("topic");
       const wanting = (region: string) =>
-        topology({ topics: [{ name: topic }], subscriptions: [{ topic, name: "one", accepts: [{ type, where: { region } }] }] });
-      const publish = (body: string, region: string) => toTopic(topic, body, { header: { attributes: { region } } });
+        topology({
+          topics: [{ name: topic }],
+          subscriptions: [{ topic, name: "one", accepts: [{ type, where: { region } }] }],
+        });
+      const publish = (body: string, region: string) =>
+        toTopic(topic, body, { header: { attributes: { region } } });
       const transport = await stage.open();
       await transport.declare(wanting("EU"));
       await transport.send([publish("old-eu", "EU"), publish("old-us", "US")]);
@@ -84,7 +143,10 @@ export const ruleCases: readonly SuiteCase[] = [
       const transport = await stage.open();
       const where = { total: { about: 5 } } as unknown as Rule;
       const subscriptions = [{ topic, name: "one", accepts: [{ type, where }] }];
-      await assert.rejects(transport.declare(topology({ topics: [{ name: topic }], subscriptions })), { code: "WIRING_INVALID" });
+      await assert.rejects(
+        transport.declare(topology({ topics: [{ name: topic }], subscriptions })),
+        { code: "WIRING_INVALID" },
+      );
     },
   },
 ];

@@ -22,13 +22,19 @@ export const scheduleCases: readonly SuiteCase[] = [
   },
   {
     id: "schedule.order",
-    title: "scheduled messages come in the order in which they fall due; a moment in the past is now",
+    title:
+      "scheduled messages come in the order in which they fall due; a moment in the past is now",
     notFor: needsSchedule,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       const now = stage.now();
       const at = (body: string, ms: number) => toQueue(queue, body, { notBefore: now + ms });
-      await transport.send([at("third", 200), at("first", 100), at("past", -60_000), at("second", 150)]);
+      await transport.send([
+        at("third", 200),
+        at("first", 100),
+        at("past", -60_000),
+        at("second", 150),
+      ]);
       const probe = stage.receive(transport, source);
       assert.deepEqual((await probe.take(4)).map(bodyText), ["past", "first", "second", "third"]);
     },
@@ -52,7 +58,10 @@ export const scheduleCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const topic = stage.name("topic");
       const accepts = [{ type: "suite.happened" }];
-      const transport = await stage.declared({ topics: [{ name: topic }], subscriptions: [{ topic, name: "one", accepts }] });
+      const transport = await stage.declared({
+        topics: [{ name: topic }],
+        subscriptions: [{ topic, name: "one", accepts }],
+      });
       const probe = stage.receive(transport, { kind: "subscription", topic, name: "one" });
       const due = stage.now() + 150;
       await transport.send([toTopic(topic, "later", { notBefore: due })]);
@@ -66,7 +75,10 @@ export const scheduleCases: readonly SuiteCase[] = [
     notFor: needsDeadLetters,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
-      await transport.send([toQueue(queue, "stale", { notAfter: stage.now() + 80 }), toQueue(queue, "fresh")]);
+      await transport.send([
+        toQueue(queue, "stale", { notAfter: stage.now() + 80 }),
+        toQueue(queue, "fresh"),
+      ]);
       await stage.pass(120);
       const probe = stage.receive(transport, source);
       assert.equal(bodyText(await probe.next()), "fresh");
@@ -78,8 +90,23 @@ export const scheduleCases: readonly SuiteCase[] = [
     },
   },
   {
+    id: "expiry.replay",
+    title: "a replayed message that had expired is delivered and does not expire again",
+    notFor: needsDeadLetters,
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      await transport.send([toQueue(queue, "stale", { notAfter: stage.now() + 40 })]);
+      const [dead] = await stage.listed(transport.inspection, { state: "dead", address: queue }, 1);
+      assert.equal(await transport.inspection.replay([dead?.handle ?? ""]), 1);
+      const delivery = await stage.receive(transport, source).next();
+      assert.equal(bodyText(delivery), "stale");
+      assert.equal(delivery.attempt, 1);
+    },
+  },
+  {
     id: "expiry.in-time",
-    title: "a message with an expiry is delivered while it is in time, and is not taken from who holds it",
+    title:
+      "a message with an expiry is delivered while it is in time, and is not taken from who holds it",
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       await transport.send([toQueue(queue, "in time", { notAfter: stage.now() + 150 })]);
@@ -87,7 +114,10 @@ export const scheduleCases: readonly SuiteCase[] = [
       const delivery = await probe.next();
       await stage.pass(200);
       assert.equal(await delivery.settle(complete), "settled");
-      assert.equal((await transport.inspection.list({ state: "dead", address: queue, limit: 10 })).length, 0);
+      assert.equal(
+        (await transport.inspection.list({ state: "dead", address: queue, limit: 10 })).length,
+        0,
+      );
     },
   },
   {
@@ -111,12 +141,16 @@ export const scheduleCases: readonly SuiteCase[] = [
     title: "a message whose sender wants no dead letter of it is deleted when it expires",
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
-      await transport.send([toQueue(queue, "call", { notAfter: stage.now() + 60, discardExpired: true })]);
+      await transport.send([
+        toQueue(queue, "call", { notAfter: stage.now() + 60, discardExpired: true }),
+      ]);
       await stage.pass(120);
       const probe = stage.receive(transport, source);
       await probe.nothingMore();
       await stage.until("an empty queue", async () => {
-        const state = (await transport.inspection.addresses()).find(({ address }) => address === queue);
+        const state = (await transport.inspection.addresses()).find(
+          ({ address }) => address === queue,
+        );
         return state?.ready === 0 && state.dead === 0;
       });
     },

@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { type SuiteCase, needsAtomicSettle, needsAttempts, needsDelay, needsOrder } from "./case.ts";
+import {
+  type SuiteCase,
+  needsAtomicSettle,
+  needsAttempts,
+  needsDelay,
+  needsOrder,
+} from "./case.ts";
 import { failure, numbers, toQueue } from "./messages.ts";
 import { bodyText, complete, release } from "./probe.ts";
 
@@ -24,7 +30,8 @@ export const settlingCases: readonly SuiteCase[] = [
   },
   {
     id: "settle.refused-send",
-    title: "completing with a message that cannot be sent rejects, changes nothing, and the delivery can be settled otherwise",
+    title:
+      "completing with a message that cannot be sent rejects, changes nothing, and the delivery can be settled otherwise",
     notFor: needsAtomicSettle,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
@@ -79,7 +86,10 @@ export const settlingCases: readonly SuiteCase[] = [
       const failedAt = stage.now();
       await delivery.settle({ kind: "retry", delayMs: 150, failure: failure(1) });
       await probe.next();
-      assert.ok(stage.now() - failedAt >= 148, `came after ${stage.now() - failedAt} ms instead of 150`);
+      assert.ok(
+        stage.now() - failedAt >= 148,
+        `came after ${stage.now() - failedAt} ms instead of 150`,
+      );
     },
   },
   {
@@ -94,7 +104,11 @@ export const settlingCases: readonly SuiteCase[] = [
         const delivery = await probe.next();
         assert.equal(delivery.attempt, attempt);
         assert.deepEqual(delivery.failure, attempt === 1 ? undefined : failure(attempt - 1));
-        await delivery.settle({ kind: "retry", delayMs: attempt === 2 ? 0 : 10, failure: failure(attempt) });
+        await delivery.settle({
+          kind: "retry",
+          delayMs: attempt === 2 ? 0 : 10,
+          failure: failure(attempt),
+        });
       }
     },
   },

@@ -43,7 +43,6 @@ export class Stage {
   readonly #subject: SuiteSubject;
   readonly #opened: Transport[] = [];
   readonly #prefix: string;
-  #ids = 0;
 
   constructor(subject: SuiteSubject) {
     this.#subject = subject;
@@ -55,7 +54,12 @@ export class Stage {
   async open(options: OpenOptions = {}): Promise<Transport> {
     const { environment = this.environment, unrouted = () => {} } = options;
     const instance = `${this.#prefix}-${this.#opened.length + 1}`;
-    const transport = await this.#subject.factory.open({ environment, logger: silent, instance, unrouted });
+    const transport = await this.#subject.factory.open({
+      environment,
+      logger: silent,
+      instance,
+      unrouted,
+    });
     this.#opened.push(transport);
     return transport;
   }
@@ -82,7 +86,8 @@ export class Stage {
   async until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
     const end = this.environment.clock.monotonic() + patienceMs;
     while (!(await holds())) {
-      if (this.environment.clock.monotonic() >= end) throw new Error(`waited ${patienceMs} ms in vain for: ${what}`);
+      if (this.environment.clock.monotonic() >= end)
+        throw new Error(`waited ${patienceMs} ms in vain for: ${what}`);
       await this.pass(stepMs);
     }
   }
@@ -102,14 +107,20 @@ export class Stage {
   }
 
   /** Opens a connection with one queue, and gives the queue's name with it. */
-  async withQueue(word = "queue"): Promise<{ readonly transport: Transport; readonly queue: string; readonly source: Source }> {
+  async withQueue(
+    word = "queue",
+  ): Promise<{ readonly transport: Transport; readonly queue: string; readonly source: Source }> {
     const queue = this.name(word);
     const transport = await this.declared({ queues: [{ name: queue }] });
     return { transport, queue, source: { kind: "queue", name: queue } };
   }
 
   /** Waits until so many messages are in that state. */
-  async listed(inspection: Inspection, query: Omit<ListQuery, "limit">, count: number): Promise<readonly StoredMessage[]> {
+  async listed(
+    inspection: Inspection,
+    query: Omit<ListQuery, "limit">,
+    count: number,
+  ): Promise<readonly StoredMessage[]> {
     let found: readonly StoredMessage[] = [];
     await this.until(`${count} messages that are ${query.state}`, async () => {
       found = await inspection.list({ ...query, limit: 1_000 });
@@ -119,6 +130,8 @@ export class Stage {
   }
 }
 
-type ProbeOptions = Partial<ReceiveOptions> & { readonly onDelivery?: (delivery: Delivery) => void };
+type ProbeOptions = Partial<ReceiveOptions> & {
+  readonly onDelivery?: (delivery: Delivery) => void;
+};
 
 const stepMs = 4;

@@ -8,13 +8,19 @@ import type { Stage } from "./stage.ts";
 export interface StreamSetting {
   readonly transport: Transport;
   readonly stream: string;
-  group(name?: string): Source;
+  readonly group: (name?: string) => Source;
 }
 
 export async function withStream(stage: Stage, partitions: number): Promise<StreamSetting> {
   const stream = stage.name("stream");
-  const transport = await stage.declared({ streams: [{ name: stream, partitions, retention: {} }] });
-  return { transport, stream, group: (group = "readers") => ({ kind: "stream", name: stream, group }) };
+  const transport = await stage.declared({
+    streams: [{ name: stream, partitions, retention: {} }],
+  });
+  return {
+    transport,
+    stream,
+    group: (group = "readers") => ({ kind: "stream", name: stream, group }),
+  };
 }
 
 /** `count` items, their keys in turn: the body is `key:number`. */
@@ -39,8 +45,13 @@ export const streamCases: readonly SuiteCase[] = [
       const probe = stage.receive(transport, group(), { prefetch: 16, ...settleAll });
       await probe.take(200);
       for (const key of keys) {
-        const expected = sent.map((outgoing) => outgoing.envelope.body).filter((body) => String(body).startsWith(`${key}:`));
-        assert.deepEqual(probe.bodies.filter((body) => body.startsWith(`${key}:`)), expected);
+        const expected = sent
+          .map((outgoing) => outgoing.envelope.body)
+          .filter((body) => String(body).startsWith(`${key}:`));
+        assert.deepEqual(
+          probe.bodies.filter((body) => body.startsWith(`${key}:`)),
+          expected,
+        );
       }
       await probe.nothingMore();
     },
@@ -89,7 +100,8 @@ export const streamCases: readonly SuiteCase[] = [
       await transport.send(items(stream, 10, keys));
       const first = await stage.open();
       const probe = stage.receive(first, group());
-      for (const delivery of await probe.take(10)) assert.equal(await delivery.settle(complete), "settled");
+      for (const delivery of await probe.take(10))
+        assert.equal(await delivery.settle(complete), "settled");
       await first[Symbol.asyncDispose]();
       await transport.send([toStream(stream, "new", "a")]);
       const next = stage.receive(await stage.open(), group());
@@ -121,7 +133,8 @@ export const streamCases: readonly SuiteCase[] = [
       await transport.send(items(stream, 5, ["a"]));
       const first = await stage.open();
       const taken = await stage.receive(first, group()).take(5);
-      for (const delivery of taken) if (bodyText(delivery) !== "a:1") await delivery.settle(complete);
+      for (const delivery of taken)
+        if (bodyText(delivery) !== "a:1") await delivery.settle(complete);
       await first[Symbol.asyncDispose]();
       const probe = stage.receive(await stage.open(), group(), settleAll);
       assert.equal(bodyText(await probe.next()), "a:1");

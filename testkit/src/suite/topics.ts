@@ -10,12 +10,19 @@ const anyEvent: readonly Acceptance[] = [{ type: "suite.happened" }];
 interface TopicSetting {
   readonly transport: Transport;
   readonly topic: string;
-  source(name: string): Source;
+  readonly source: (name: string) => Source;
 }
 
-async function withTopic(stage: Stage, accepts: Readonly<Record<string, readonly Acceptance[]>>): Promise<TopicSetting> {
+async function withTopic(
+  stage: Stage,
+  accepts: Readonly<Record<string, readonly Acceptance[]>>,
+): Promise<TopicSetting> {
   const topic = stage.name("topic");
-  const subscriptions = Object.entries(accepts).map(([name, list]) => ({ topic, name, accepts: list }));
+  const subscriptions = Object.entries(accepts).map(([name, list]) => ({
+    topic,
+    name,
+    accepts: list,
+  }));
   const transport = await stage.declared({ topics: [{ name: topic }], subscriptions });
   return { transport, topic, source: (name) => ({ kind: "subscription", topic, name }) };
 }
@@ -25,7 +32,10 @@ export const topicCases: readonly SuiteCase[] = [
     id: "topic.fan-out",
     title: "every subscription gets its own copy of an event",
     run: async (stage) => {
-      const { transport, topic, source } = await withTopic(stage, { billing: anyEvent, shipping: anyEvent });
+      const { transport, topic, source } = await withTopic(stage, {
+        billing: anyEvent,
+        shipping: anyEvent,
+      });
       const sent = await transport.send([toTopic(topic, "placed")]);
       assert.deepEqual(sent.unrouted, []);
       for (const name of ["billing", "shipping"]) {
@@ -43,9 +53,15 @@ export const topicCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, topic, source } = await withTopic(stage, { billing: anyEvent });
       const settle = { prefetch: 3, ...settleAll };
-      const probes = [stage.receive(transport, source("billing"), settle), stage.receive(await stage.open(), source("billing"), settle)];
+      const probes = [
+        stage.receive(transport, source("billing"), settle),
+        stage.receive(await stage.open(), source("billing"), settle),
+      ];
       await transport.send(numbers(60).map((body) => toTopic(topic, body)));
-      await stage.until("60 deliveries", () => probes.flatMap((probe) => probe.bodies).length >= 60);
+      await stage.until(
+        "60 deliveries",
+        () => probes.flatMap((probe) => probe.bodies).length >= 60,
+      );
       await stage.pass(30);
       const got = probes.flatMap((probe) => probe.bodies);
       assert.deepEqual(got.toSorted(), numbers(60).toSorted());
@@ -87,7 +103,10 @@ export const topicCases: readonly SuiteCase[] = [
     title: "a retry in one subscription does not touch the others",
     notFor: needsDelay(10),
     run: async (stage) => {
-      const { transport, topic, source } = await withTopic(stage, { billing: anyEvent, shipping: anyEvent });
+      const { transport, topic, source } = await withTopic(stage, {
+        billing: anyEvent,
+        shipping: anyEvent,
+      });
       await transport.send([toTopic(topic, "placed")]);
       const billing = stage.receive(transport, source("billing"));
       const shipping = stage.receive(transport, source("shipping"));
@@ -117,27 +136,45 @@ export const topicCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, topic } = await withTopic(stage, {});
       const visitor = await stage.open();
-      await visitor.declare(topology({ topics: [{ name: topic }], subscriptions: [{ topic, name: "visit", accepts: anyEvent, temporary: true }] }));
+      await visitor.declare(
+        topology({
+          topics: [{ name: topic }],
+          subscriptions: [{ topic, name: "visit", accepts: anyEvent, temporary: true }],
+        }),
+      );
       const probe = stage.receive(visitor, { kind: "subscription", topic, name: "visit" });
       await transport.send([toTopic(topic, "seen")]);
       assert.equal(bodyText(await probe.next()), "seen");
       await visitor[Symbol.asyncDispose]();
-      await stage.until("the subscription to be gone", async () => (await transport.send([toTopic(topic, "unseen")])).unrouted.length === 1);
+      await stage.until(
+        "the subscription to be gone",
+        async () => (await transport.send([toTopic(topic, "unseen")])).unrouted.length === 1,
+      );
     },
   },
   {
     id: "topic.unrouted",
-    title: "an event whose type nobody subscribes to is kept as a dead letter of its topic, and the publisher is told",
+    title:
+      "an event whose type nobody subscribes to is kept as a dead letter of its topic, and the publisher is told",
     notFor: needsDeadLetters,
     run: async (stage) => {
       const { transport: declaring, topic } = await withTopic(stage, { billing: anyEvent });
       const told: [Envelope, string][] = [];
-      const transport = await stage.open({ unrouted: (envelope, name) => void told.push([envelope, name]) });
+      const transport = await stage.open({
+        unrouted: (envelope, name) => void told.push([envelope, name]),
+      });
       const nobody = toTopic(topic, "nobody", { header: { type: "suite.unheard" } });
       const sent = await transport.send([toTopic(topic, "heard"), nobody]);
       assert.deepEqual(sent.unrouted, [1]);
-      assert.deepEqual(told.map(([envelope, name]) => [envelope.header.type, name]), [["suite.unheard", topic]]);
-      const [dead] = await stage.listed(declaring.inspection, { state: "dead", address: `${topic}/` }, 1);
+      assert.deepEqual(
+        told.map(([envelope, name]) => [envelope.header.type, name]),
+        [["suite.unheard", topic]],
+      );
+      const [dead] = await stage.listed(
+        declaring.inspection,
+        { state: "dead", address: `${topic}/` },
+        1,
+      );
       assert.equal(dead?.failure?.reason, "SUBSCRIBER_MISSING");
       assert.deepEqual(dead?.envelope, nobody.envelope);
     },
@@ -149,14 +186,27 @@ export const topicCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, topic, source } = await withTopic(stage, {});
       await transport.send([toTopic(topic, "early")]);
-      const [dead] = await stage.listed(transport.inspection, { state: "dead", address: `${topic}/` }, 1);
-      await transport.declare(topology({ subscriptions: [{ topic, name: "late", accepts: anyEvent }], topics: [{ name: topic }] }));
+      const [dead] = await stage.listed(
+        transport.inspection,
+        { state: "dead", address: `${topic}/` },
+        1,
+      );
+      await transport.declare(
+        topology({
+          subscriptions: [{ topic, name: "late", accepts: anyEvent }],
+          topics: [{ name: topic }],
+        }),
+      );
       assert.equal(await transport.inspection.replay([dead?.handle ?? ""]), 1);
       const probe = stage.receive(transport, source("late"));
       const delivery = await probe.next();
       assert.equal(bodyText(delivery), "early");
       assert.equal(delivery.attempt, 1);
-      assert.equal((await transport.inspection.list({ state: "dead", address: `${topic}/`, limit: 10 })).length, 0);
+      assert.equal(
+        (await transport.inspection.list({ state: "dead", address: `${topic}/`, limit: 10 }))
+          .length,
+        0,
+      );
       await probe.nothingMore();
     },
   },
@@ -169,9 +219,14 @@ export const topicCases: readonly SuiteCase[] = [
       const { topic } = await withTopic(stage, {});
       const told: string[] = [];
       const transport = await stage.open({ unrouted: (_envelope, name) => void told.push(name) });
-      await sender.send([{ to: { kind: "queue", name: queue }, envelope: toTopic(topic, "order").envelope }]);
+      await sender.send([
+        { to: { kind: "queue", name: queue }, envelope: toTopic(topic, "order").envelope },
+      ]);
       const delivery = await stage.receive(transport, source).next();
-      assert.equal(await delivery.settle({ kind: "complete", send: [toTopic(topic, "nobody")] }), "settled");
+      assert.equal(
+        await delivery.settle({ kind: "complete", send: [toTopic(topic, "nobody")] }),
+        "settled",
+      );
       await stage.listed(sender.inspection, { state: "dead", address: `${topic}/` }, 1);
       assert.deepEqual(told, [topic]);
     },
