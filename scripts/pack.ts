@@ -62,7 +62,7 @@ function stage(room: string, content: PackageJson, folder: string): void {
 }
 
 function isShipped(path: string): boolean {
-  return !/\.(test|fixture)\.(js|d\.ts|js\.map)$|\.tsbuildinfo$|[\\/]fixtures([\\/]|$)/.test(path);
+  return !/\.(test|fixture)\.|\.tsbuildinfo$|[\\/]fixtures([\\/]|$)/.test(path);
 }
 
 /** Without the condition that leads to sources, which are not shipped, and without what is for work on it. */

@@ -108,7 +108,7 @@ function filesOf(repository: string, room: Room): readonly File[] {
 }
 
 function isTestFile(path: string): boolean {
-  return /\.(test|fixture)\.[a-z]+$|\/fixtures\//.test(path);
+  return /\.(test|fixture)\.|\/fixtures\//.test(path);
 }
 
 class Checker {
