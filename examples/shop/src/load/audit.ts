@@ -1,0 +1,67 @@
+import { join } from "node:path";
+import {
+  type Bus,
+  type DeclaredBy,
+  connect,
+  embedded,
+  service,
+  sleep,
+  systemEnvironment,
+} from "waybill";
+import { ListStock, type Stock } from "../contracts/inventory.ts";
+import { GetTakings } from "../contracts/payment.ts";
+import { CountParcels } from "../contracts/shipping.ts";
+import type { Account } from "./customer.ts";
+
+/** A script that only asks is a service without handlers. */
+const auditor = service("auditor", { asks: [ListStock, GetTakings, CountParcels] });
+
+type AuditorBus = Bus<DeclaredBy<readonly [typeof auditor]>>;
+
+const patienceMs = 20_000;
+
+/**
+ * Holds the books of the services against what the customers saw: stock, money and parcels must fit to the order, so nothing was
+ * lost and nothing happened twice. Answers what does not fit. What follows from a cancelled order may take its time.
+ */
+export async function audit(
+  directory: string,
+  accounts: readonly Account[],
+): Promise<readonly string[]> {
+  await using bus = await connect({
+    transport: embedded({ directory: join(directory, "broker") }),
+    services: [auditor],
+  });
+  const { clock, timers } = systemEnvironment;
+  const endsAt = clock.monotonic() + patienceMs;
+  for (;;) {
+    const faults = await compare(bus, accounts);
+    if (faults.length === 0 || clock.monotonic() > endsAt) return faults;
+    await sleep(timers, 500);
+  }
+}
+
+async function compare(bus: AuditorBus, accounts: readonly Account[]): Promise<readonly string[]> {
+  const completed = accounts.filter(({ end }) => end === "completed");
+  const cents = completed.reduce((sum, { totalCents }) => sum + totalCents, 0);
+  const takings = await bus.ask(GetTakings, {});
+  const { parcels } = await bus.ask(CountParcels, {});
+  return [
+    ...differs("payments taken", takings.payments, completed.length),
+    ...differs("cents taken", takings.cents, cents),
+    ...differs("parcels sent", parcels, completed.length),
+    ...(await bus.ask(ListStock, {})).flatMap((stock) => compareStock(stock, accounts)),
+  ];
+}
+
+/** Held is what was sold, and what a dead order still claims. */
+function compareStock({ sku, held }: Stock, accounts: readonly Account[]): readonly string[] {
+  const claimed = accounts
+    .filter(({ plan, end }) => plan.sku === sku && (end === "completed" || end === "dead"))
+    .reduce((sum, { plan }) => sum + plan.quantity, 0);
+  return differs(`${sku} held`, held, claimed);
+}
+
+function differs(what: string, found: number, expected: number): readonly string[] {
+  return found === expected ? [] : [`${what}: ${found}, by the orders ${expected}`];
+}

@@ -1,0 +1,74 @@
+/**
+ * Runs one service as a process of its own: `node --conditions=@waybill/source src/run.ts ordering --data DIR`.
+ * It ends in order on Ctrl-C, on SIGTERM and when the process that started it is gone.
+ */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Bus, type Service, connect, embedded, terminated } from "waybill";
+import { DataDirectory } from "./database.ts";
+import { services } from "./services.ts";
+import { readSettings } from "./settings.ts";
+import { driveVans } from "./shipping/vans.ts";
+import { Storefront } from "./storefront/server.ts";
+import { storefront } from "./storefront/service.ts";
+
+/** What a running service tells who started it. */
+export interface Ready {
+  readonly ready: true;
+  /** Where the storefront answers. */
+  readonly url?: string;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { data: { type: "string", default: "data" }, port: { type: "string", default: "0" } },
+});
+const [name = ""] = positionals;
+
+using data = new DataDirectory(values.data);
+const ending = terminated();
+// Whoever started this process is gone, or asks it to end.
+process.once("disconnect", () => process.emit("SIGTERM"));
+await using bus = await connect({
+  transport: embedded({ directory: join(values.data, "broker") }),
+  services: [promptly(serviceCalled(name))],
+});
+await using work = await begin(name, bus);
+process.send?.({ ready: true, ...(work.url !== undefined && { url: work.url }) } satisfies Ready);
+await ending;
+
+function serviceCalled(wanted: string): Service {
+  if (wanted === "storefront") return storefront;
+  const settings = readSettings(process.env);
+  for (const [known, open] of Object.entries(services)) {
+    if (known === wanted) return open(data, settings);
+  }
+  const names = ["storefront", ...Object.keys(services)].join(", ");
+  throw new RangeError(`There is no service "${wanted}". Services: ${names}.`);
+}
+
+interface Work extends AsyncDisposable {
+  readonly url?: string;
+}
+
+/** What a service does besides handling messages. It ends before the bus does. */
+async function begin(service: string, connected: Bus): Promise<Work> {
+  if (service === "storefront") return Storefront.open(connected, Number(values.port));
+  const ended = new AbortController();
+  const driving = service === "shipping" ? driveVans(connected, ended.signal) : Promise.resolve();
+  return {
+    [Symbol.asyncDispose]: () => {
+      ended.abort();
+      return driving;
+    },
+  };
+}
+
+/** What a killed process had in hand goes to the next one after five seconds instead of thirty. */
+function promptly(service: Service): Service {
+  const bindings = service.bindings.map((binding) => ({
+    ...binding,
+    options: { lockMs: 5_000, ...binding.options },
+  }));
+  return { ...service, bindings };
+}

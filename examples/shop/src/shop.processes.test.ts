@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { audit } from "./load/audit.ts";
+import { balanceOf, runLoad } from "./load/run.ts";
+
+const main = join(import.meta.dirname, "main.ts");
+
+function start(context: TestContext, directory: string) {
+  const child = spawn(
+    process.execPath,
+    ["--conditions=@waybill/source", main, "--data", directory, "--port", "0"],
+    {
+      env: { ...process.env, SHOP_DELIVERY_MS: "50" },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  const output = { text: "" };
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => (output.text += text));
+  }
+  const exited = once(child, "exit");
+  context.after(async () => {
+    child.kill("SIGKILL");
+    await exited;
+  });
+  return { child, output, exited };
+}
+
+async function until<Value>(
+  what: string,
+  look: () => Value | undefined | null | false,
+): Promise<Value> {
+  for (const endsAt = Date.now() + 30_000; Date.now() < endsAt;) {
+    const found = look();
+    if (found !== undefined && found !== null && found !== false) return found;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`Waited in vain for ${what}.`);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+function pidsIn(text: string): number[] {
+  return [...text.matchAll(/ pid (\d+)/g)].map(([, pid]) => Number(pid));
+}
+
+test("the shop as processes: a killed service comes back, every order ends once, and SIGTERM leaves nothing behind", async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), "waybill-shop-test-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  const { child, output, exited } = start(context, directory);
+  const url = await until("the address", () => /open: (\S+)/.exec(output.text)?.[1]);
+  assert.equal(pidsIn(output.text).length, 11);
+
+  let random = 0.1;
+  const ordering = Number(/ordering +pid (\d+)/.exec(output.text)?.[1]);
+  const accounts = await runLoad({
+    url,
+    orders: 50,
+    customers: 10,
+    // Every kind of card comes up, and the book of which there are three.
+    random: () => (random = (random * 7.13 + 0.017) % 1),
+    onEnd: (ended) => void (ended === 15 && process.kill(ordering, "SIGKILL")),
+  });
+  assert.match(output.text, /ordering \(pid \d+\) ended with SIGKILL; it starts again/);
+  const balance = balanceOf(accounts);
+  assert.equal(balance.accepted, 50);
+  assert.ok(balance.balances, JSON.stringify(balance));
+  assert.deepEqual(await audit(directory, accounts), []);
+
+  const twice = start(context, directory);
+  assert.deepEqual(await twice.exited, [1, null]);
+  assert.match(twice.output.text, /Another shop runs on/);
+
+  const pids = pidsIn(output.text);
+  child.kill("SIGTERM");
+  assert.deepEqual(await exited, [0, null]);
+  assert.doesNotMatch(output.text, /is killed/);
+  assert.deepEqual(pids.filter(isAlive), []);
+});
+
+test("services end by themselves when whoever started them is killed", async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), "waybill-shop-test-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  const { child, output } = start(context, directory);
+  await until("the address", () => /open: (\S+)/.exec(output.text));
+  const pids = pidsIn(output.text);
+  child.kill("SIGKILL");
+  await until("all to end", () => pids.every((pid) => !isAlive(pid)));
+});

@@ -1,0 +1,34 @@
+// The page: plain DOM, no framework, no build.
+
+import { $, call, doing, every, newId, say } from "./dom.js";
+import { showProducts } from "./goods.js";
+import { watch } from "./live.js";
+import { showOffice } from "./office.js";
+import { hasEnded, showOrder } from "./orders.js";
+
+async function checkOut(form) {
+  const { orderId } = await call("POST", "/api/orders", {
+    orderId: newId(),
+    name: form.get("name"),
+    region: form.get("region"),
+    tier: form.has("vip") ? "vip" : "standard",
+    card: form.get("card"),
+    payWithinMs: Number(form.get("payWithinMs")),
+  });
+  watch(orderId);
+  $("orders-title").scrollIntoView({ behavior: "smooth", block: "start" });
+  say("Thank you. Your order is on its way through the shop.");
+}
+
+$("checkout").addEventListener("submit", (event) => {
+  event.preventDefault();
+  doing(() => checkOut(new FormData(event.target)))();
+});
+
+doing(async () => {
+  await showProducts();
+  const orders = await call("GET", "/api/orders");
+  for (const order of orders.toReversed()) showOrder(order);
+  watch(...orders.filter((order) => !hasEnded(order)).map(({ orderId }) => orderId));
+  await every(1_500, showOffice);
+})();
