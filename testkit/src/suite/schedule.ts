@@ -113,11 +113,10 @@ export const scheduleCases: readonly SuiteCase[] = [
       const probe = stage.receive(transport, source);
       const delivery = await probe.next();
       await stage.pass(200);
+      const dead = { state: "dead", address: queue, limit: 10 } as const;
+      assert.deepEqual(await transport.inspection.list(dead), []);
       assert.equal(await delivery.settle(complete), "settled");
-      assert.equal(
-        (await transport.inspection.list({ state: "dead", address: queue, limit: 10 })).length,
-        0,
-      );
+      assert.deepEqual(await transport.inspection.list(dead), []);
     },
   },
   {
