@@ -4,7 +4,7 @@ import type { FilterOperator } from "./ports/transport.ts";
 export type Predicate = (attributes: Attributes) => boolean;
 
 const depthMax = 8;
-const testsMax = 200;
+const partsMax = 200;
 const operators = ["eq", "gt", "gte", "lt", "lte", "in", "prefix", "exists", "not"] as const;
 type Operator = (typeof operators)[number];
 type Tests = Readonly<Partial<Record<Operator, unknown>>>;
@@ -31,23 +31,28 @@ export interface CompiledRule {
 /** Reads a rule. Throws a RangeError with the path of the fault; rules may come from a file or a broker, so all is checked. */
 export function compileRule(rule: Rule): CompiledRule {
   const uses = new Set<FilterOperator>();
-  const budget = { tests: testsMax };
+  const budget: Budget = { tests: partsMax, groups: partsMax };
   return { matches: compileGroup(rule, "where", { depth: 0, uses, budget }), uses };
 }
 
 interface Reading {
   readonly depth: number;
   readonly uses: Set<FilterOperator>;
-  readonly budget: { tests: number };
+  readonly budget: Budget;
+}
+
+/** What a rule may still have. */
+interface Budget {
+  tests: number;
+  groups: number;
 }
 
 function compileGroup(rule: unknown, path: string, reading: Reading): Predicate {
   if (!isRecord(rule)) throw new RangeError(`${path}: a rule is an object of tests`);
+  if (reading.depth > 0) spend(reading, "groups", path);
   if (reading.depth > depthMax) throw new RangeError(`${path}: rules nest at most ${depthMax} deep`);
   const inner = { ...reading, depth: reading.depth + 1 };
-  const parts = Object.entries(rule)
-    .filter(([, test]) => test !== undefined)
-    .map(([name, test]) => compileEntry(name, test, { path: `${path}.${name}`, inner }));
+  const parts = Object.entries(rule).map(([name, test]) => compileEntry(name, test, { path: `${path}.${name}`, inner }));
   return all(parts);
 }
 
@@ -70,18 +75,21 @@ function compileEntry(name: string, test: unknown, at: { path: string; inner: Re
 type Check = (value: AttributeValue | undefined) => boolean;
 
 function compileTest(test: unknown, path: string, reading: Reading): Check {
-  if (reading.budget.tests-- <= 0) throw new RangeError(`${path}: a rule has at most ${testsMax} tests`);
+  spend(reading, "tests", path);
   if (reading.depth > depthMax) throw new RangeError(`${path}: rules nest at most ${depthMax} deep`);
   if (isAttributeValue(test)) {
     reading.uses.add("eq");
     return (value) => value === test;
   }
   if (!isRecord(test)) throw new RangeError(`${path}: a test is a value or an object of operators`);
-  const checks = Object.entries(test as Tests)
-    .filter(([, operand]) => operand !== undefined)
-    .map(([operator, operand]) => compileOperator(operator, operand, { path, reading }));
+  const checks = Object.entries(test as Tests).map(([operator, operand]) => compileOperator(operator, operand, { path, reading }));
   if (checks.length === 0) throw new RangeError(`${path}: a test names at least one of ${operators.join(", ")}`);
   return (value) => checks.every((check) => check(value));
+}
+
+/** Groups are counted, too: a million empty ones cost as much as a million tests. */
+function spend({ budget }: Reading, part: keyof Budget, path: string): void {
+  if (budget[part]-- <= 0) throw new RangeError(`${path}: a rule has at most ${partsMax} ${part}`);
 }
 
 function compileOperator(operator: string, operand: unknown, at: { path: string; reading: Reading }): Check {
@@ -116,7 +124,7 @@ function compileOperator(operator: string, operand: unknown, at: { path: string;
 }
 
 function compileComparison(operator: "gt" | "gte" | "lt" | "lte", operand: unknown, path: string): Check {
-  if (typeof operand !== "number" && typeof operand !== "string") throw new RangeError(`${path}: compares with a number or text`);
+  if (!isNumber(operand) && typeof operand !== "string") throw new RangeError(`${path}: compares with a number or text`);
   const comparable = (value: AttributeValue | undefined): value is number | string => typeof value === typeof operand;
   switch (operator) {
     case "gt":
@@ -141,9 +149,16 @@ function isOperator(name: string): name is Operator {
 }
 
 function isAttributeValue(value: unknown): value is AttributeValue & RuleTest {
-  return typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+  return typeof value === "string" || isNumber(value) || typeof value === "boolean";
+}
+
+/** NaN equals nothing, itself included, so no test of it could ever mean anything. */
+function isNumber(value: unknown): value is number {
+  return Number.isFinite(value);
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }
