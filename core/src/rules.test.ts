@@ -216,7 +216,7 @@ describe("a hostile rule", () => {
       or: Array.from({ length: count }, () => ({ region: "US" })),
     });
     assert.equal(matches(lists(200), eu), false);
-    assert.throws(() => compile(lists(201)), /a rule has at most 200 tests/);
+    assert.throws(() => compile(lists(201)), /a rule has at most 200 groups/);
     assert.equal(matches(wide(100), eu), true, "each not holds a test of its own");
     assert.throws(() => compile(wide(101)), /a rule has at most 200 tests/);
   });
