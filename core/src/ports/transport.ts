@@ -20,7 +20,7 @@ export interface TransportHost {
   unrouted?(envelope: Envelope, topic: string): void;
 }
 
-/** Stores and forwards. One connection of one bus to one broker. */
+/** Stores and forwards. One connection of one bus to one broker. What is unsettled when it is disposed comes again, its attempt counted: its handler may have run. */
 export interface Transport extends AsyncDisposable {
   readonly name: string;
   readonly capabilities: Capabilities;
@@ -116,7 +116,7 @@ export interface Destination {
 export interface Outgoing {
   readonly to: Destination;
   readonly envelope: Envelope;
-  /** Not to be delivered before this moment (clock of the environment, milliseconds since 1970). Not for streams. */
+  /** Not to be delivered before this moment (clock of the environment, milliseconds since 1970). An event is routed when it is sent. Not for streams. */
   readonly notBefore?: number;
   /** Not to be delivered after this moment; it then becomes a dead letter with the reason EXPIRED. Not for streams. */
   readonly notAfter?: number;
@@ -175,7 +175,8 @@ export interface Delivery {
   onLockLost: (() => void) | undefined;
   /**
    * Ends this delivery. A second call answers `lockLost`. Rejects only when `send` was refused (UNROUTABLE,
-   * BODY_TOO_LARGE, STORAGE_FULL): then nothing was changed, and the delivery is still held and can be settled otherwise.
+   * BODY_TOO_LARGE, STORAGE_FULL) or a stream's item cannot be settled that way (NOT_SUPPORTED): then nothing was changed,
+   * and the delivery is still held and can be settled otherwise.
    */
   settle(settlement: Settlement): Promise<Settled>;
 }
@@ -221,7 +222,7 @@ export interface Inspection {
   addresses(): Promise<readonly AddressState[]>;
   /** Oldest first. */
   list(query: ListQuery): Promise<readonly StoredMessage[]>;
-  /** Puts dead or deferred messages back where they came from, attempts at zero. A dead letter of a topic is published again; one of a stream goes to its group only. Answers how many. */
+  /** Puts dead or deferred messages back where they came from, attempts at zero and without the expiry that may have passed. A dead letter of a topic is published again; one of a stream goes to its group only. Answers how many. */
   replay(handles: readonly string[]): Promise<number>;
   /** Deletes dead or deferred messages for good. Answers how many. */
   discard(handles: readonly string[]): Promise<number>;
