@@ -9,7 +9,12 @@ import type { CaseResult, FailureResults, SuiteResults } from "@waybill/testkit"
 import { cacheDirectory, root, sourceCondition } from "./repository.ts";
 
 /** Each file calls a suite for one transport. Those of brokers join when their servers listen. */
-const suiteFiles = ["testkit/src/memory.test.ts", "testkit/src/failures.test.ts", "broker/src/transport.test.ts", "broker/src/failures.test.ts"];
+const suiteFiles = [
+  "testkit/src/memory.test.ts",
+  "testkit/src/failures.test.ts",
+  "broker/src/transport.test.ts",
+  "broker/src/failures.test.ts",
+];
 const timeoutMs = 300_000;
 
 process.exitCode = main(process.argv.includes("--check"));
@@ -34,16 +39,22 @@ function main(check: boolean): number {
   return stale === 0 ? 0 : 1;
 }
 
-function runSuites(): { suites: readonly SuiteResults[]; failures: readonly FailureResults[] } | undefined {
+function runSuites():
+  | { suites: readonly SuiteResults[]; failures: readonly FailureResults[] }
+  | undefined {
   const directory = join(cacheDirectory, "suites");
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
-  const { status } = spawnSync(process.execPath, [sourceCondition, "--test", "--test-reporter=dot", ...suiteFiles], {
-    cwd: root,
-    env: { ...process.env, WAYBILL_SUITE_RESULTS: directory },
-    stdio: "inherit",
-    timeout: timeoutMs,
-  });
+  const { status } = spawnSync(
+    process.execPath,
+    [sourceCondition, "--test", "--test-reporter=dot", ...suiteFiles],
+    {
+      cwd: root,
+      env: { ...process.env, WAYBILL_SUITE_RESULTS: directory },
+      stdio: "inherit",
+      timeout: timeoutMs,
+    },
+  );
   if (status !== 0) {
     console.error("A suite failed, so there is nothing to publish.");
     return undefined;
@@ -53,7 +64,10 @@ function runSuites(): { suites: readonly SuiteResults[]; failures: readonly Fail
       .filter((name) => name.endsWith(suffix) && (without === undefined || !name.endsWith(without)))
       .toSorted()
       .map((name) => JSON.parse(readFileSync(join(directory, name), "utf8")) as Results);
-  return { suites: read<SuiteResults>(".json", ".failures.json"), failures: read<FailureResults>(".failures.json") };
+  return {
+    suites: read<SuiteResults>(".json", ".failures.json"),
+    failures: read<FailureResults>(".failures.json"),
+  };
 }
 
 function transportsPage(suites: readonly SuiteResults[]): string {
@@ -68,13 +82,26 @@ function transportsPage(suites: readonly SuiteResults[]): string {
     "",
     "## What each can do",
     "",
-    table(["Capability", ...names], capabilities.map((name) => [`\`${name}\``, ...suites.map((suite) => valueText(suite.capabilities[name]))])),
+    table(
+      ["Capability", ...names],
+      capabilities.map((name) => [
+        `\`${name}\``,
+        ...suites.map((suite) => valueText(suite.capabilities[name])),
+      ]),
+    ),
     "",
     "What the words mean stands at `Capabilities` in `core/src/ports/transport.ts`.",
     "",
     `## What each was seen to do: ${first.cases.length} cases`,
     "",
-    table(["Case", "What every transport must do", ...names], first.cases.map(({ id, title }) => [`\`${id}\``, title, ...suites.map(({ cases }) => mark(cases, id))])),
+    table(
+      ["Case", "What every transport must do", ...names],
+      first.cases.map(({ id, title }) => [
+        `\`${id}\``,
+        title,
+        ...suites.map(({ cases }) => mark(cases, id)),
+      ]),
+    ),
     "",
     ...skipped(suites),
   ].join("\n");
@@ -82,7 +109,9 @@ function transportsPage(suites: readonly SuiteResults[]): string {
 
 function skipped(suites: readonly SuiteResults[]): readonly string[] {
   const lines = suites.flatMap(({ transport, cases }) =>
-    cases.filter(({ outcome }) => outcome === "skipped").map(({ id, reason }) => `- ${transport}, \`${id}\`: ${reason}.`),
+    cases
+      .filter(({ outcome }) => outcome === "skipped")
+      .map(({ id, reason }) => `- ${transport}, \`${id}\`: ${reason}.`),
   );
   return lines.length === 0 ? ["No case was skipped.", ""] : ["Skipped:", "", ...lines, ""];
 }
@@ -90,14 +119,22 @@ function skipped(suites: readonly SuiteResults[]): readonly string[] {
 function failuresPage(failures: readonly FailureResults[]): string {
   const first = failures[0];
   if (first === undefined) throw new Error("no failure suite left a result");
-  const rows = first.cases.map(({ id, title, then }) => [`\`${id}\``, title, then, ...failures.map(({ cases }) => mark(cases, id))]);
+  const rows = first.cases.map(({ id, title, then }) => [
+    `\`${id}\``,
+    title,
+    then,
+    ...failures.map(({ cases }) => mark(cases, id)),
+  ]);
   return [
     "# What happens on failure",
     "",
     "Written by `npm run tables`, from a run of `failureSuite()` on each transport, through the whole of `connect()`. Each row is a test of that name",
     "in `testkit/src/failures/`; ✓ says that it passed there.",
     "",
-    table(["Test", "What goes wrong", "What happens", ...failures.map(({ transport }) => transport)], rows),
+    table(
+      ["Test", "What goes wrong", "What happens", ...failures.map(({ transport }) => transport)],
+      rows,
+    ),
     "",
     "Processes killed with `kill -9` and stopped with SIGTERM under load, hundreds of times, are a test of their own: `broker/src/chaos.long.test.ts`, run by `npm run test:long`.",
     "",
@@ -110,7 +147,8 @@ function mark(cases: readonly CaseResult[], id: string): string {
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
