@@ -25,6 +25,10 @@ export function encode(outgoing: Outgoing, bodyBytesMax: number): Encoded {
       { details: { bytes, bodyBytesMax } },
     );
   }
+  for (const moment of [outgoing.notBefore, outgoing.notAfter]) {
+    if (moment === undefined || Number.isSafeInteger(Math.floor(moment))) continue;
+    throw new WaybillError("MESSAGE_INVALID", `${header.type} ${header.id} is timed for ${moment}, which is no moment. Give milliseconds since 1970.`);
+  }
   return { outgoing, header: encodeHeader(header), body, bytes };
 }
 

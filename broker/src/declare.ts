@@ -82,7 +82,8 @@ class Draft {
 
   stream({ name, partitions, retention }: StreamSpec): void {
     const { sql } = this.#transaction;
-    const { ageMs = null, bytes = null } = retention;
+    const ageMs = retention.ageMs === undefined ? null : Math.ceil(retention.ageMs);
+    const bytes = retention.bytes === undefined ? null : Math.ceil(retention.bytes);
     const known = sql.streamByName.get(name) as StreamRow | undefined;
     if (known === undefined) {
       const { id } = sql.insertStream.get(name, partitions, ageMs, bytes) as { id: number };

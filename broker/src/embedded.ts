@@ -20,7 +20,7 @@ import { openDatabase } from "./database.ts";
 import { DeclareOperation } from "./declare.ts";
 import { storageError } from "./errors.ts";
 import { EmbeddedInspection } from "./inspection.ts";
-import { type EmbeddedOptions, type Settings, settingsOf } from "./options.ts";
+import { delayMsMax, type EmbeddedOptions, type Settings, settingsOf } from "./options.ts";
 import { QueueReceiver } from "./queue-receiver.ts";
 import { quotaOf } from "./quota.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
@@ -172,9 +172,6 @@ function assertOptions(options: ReceiveOptions): void {
     throw new WaybillError("OPTION_INVALID", `receive({ ${name} }) takes a number from 1, not ${options[name]}.`);
   }
 }
-
-/** The broker's clock of milliseconds ends where exact integers do. */
-const delayMsMax = 100 * 365 * 24 * 60 * 60 * 1000;
 
 function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
   return {

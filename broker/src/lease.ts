@@ -6,7 +6,7 @@ import type { Operation } from "./writer.ts";
 
 /** The one place that says when a lock ends. */
 export function lockedUntil(now: number, lockMs: number): number {
-  return now + lockMs;
+  return now + Math.ceil(lockMs);
 }
 
 export interface LeaseHolder {

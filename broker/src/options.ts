@@ -21,6 +21,9 @@ export interface EmbeddedOptions {
 
 export type Settings = Required<Omit<EmbeddedOptions, "quotaBytes">> & { readonly quotaBytes: number | undefined };
 
+/** 100 years: a moment must stay an exact integer of milliseconds. */
+export const delayMsMax: number = 100 * 365 * 24 * 60 * 60 * 1000;
+
 const mebibyte = 1024 * 1024;
 /** Below this there is no room for the tables and the reserve that settling needs. */
 const quotaBytesMin = mebibyte;

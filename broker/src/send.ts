@@ -97,16 +97,18 @@ function publish(transaction: Transaction, message: Encoded): boolean {
 function enqueue(transaction: Transaction, address: number, message: Encoded): void {
   const { sql, now } = transaction;
   const { notBefore, notAfter } = message.outgoing;
+  const expires = notAfter === undefined ? null : Math.floor(notAfter);
   const seq = transaction.takeSeq();
   sql.insertMessage.run(seq, address, now, message.outgoing.discardExpired === true ? 1 : 0, message.header, message.body);
   if (notBefore !== undefined && notBefore > now) {
-    sql.insertScheduled.run(notBefore, seq, address, 0, message.bytes, notAfter ?? null);
-    transaction.willBeDue(notBefore);
+    const due = Math.ceil(notBefore);
+    sql.insertScheduled.run(due, seq, address, 0, message.bytes, expires);
+    transaction.willBeDue(due);
   } else {
-    sql.insertReady.run(address, seq, 0, message.bytes, notAfter ?? null);
+    sql.insertReady.run(address, seq, 0, message.bytes, expires);
     transaction.madeReady.add(address);
   }
-  if (notAfter !== undefined) transaction.willBeDue(notAfter);
+  if (expires !== null) transaction.willBeDue(expires);
 }
 
 function park(transaction: Transaction, topic: number, message: Encoded): void {

@@ -4,6 +4,7 @@ import { bury } from "./dead-letters.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
 import { refuseUnroutable, store } from "./send.ts";
 import type { Transaction } from "./transaction.ts";
+import { delayMsMax } from "./options.ts";
 import type { Operation } from "./writer.ts";
 
 /** A settlement as it is stored; `reopen` is what happens to a delivery whose end nobody knows. */
@@ -94,7 +95,7 @@ export class SettleOperation implements Operation {
       sql.deleteMessage.run(seq);
       sql.deleteFailure.run(seq);
     } else if (delayMs > 0) {
-      const due = now + Math.ceil(delayMs);
+      const due = now + Math.min(delayMsMax, Math.ceil(delayMs));
       sql.insertScheduled.run(due, seq, address, attempt, bytes, expires);
       transaction.willBeDue(due);
     } else {

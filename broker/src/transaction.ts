@@ -5,7 +5,7 @@ import type { Statements } from "./statements.ts";
 /** What one `BEGIN … COMMIT` knows and leaves behind. After a rollback it is thrown away with everything it knows. */
 export class Transaction {
   readonly sql: Statements;
-  /** One reading of the clock, so that everything in the transaction happens at one moment. */
+  /** One reading of the clock in whole milliseconds, so that everything in the transaction happens at one moment. */
   readonly now: number;
   readonly addresses: AddressBook;
   /** Addresses in which something can be claimed now that could not before. */
@@ -23,7 +23,7 @@ export class Transaction {
 
   constructor(sql: Statements, addresses: AddressBook, now: number) {
     this.sql = sql;
-    this.now = now;
+    this.now = Math.floor(now);
     const [seq, topology] = sql.readState.get() as unknown as [number, number];
     this.#seq = seq;
     this.#seqBefore = seq;

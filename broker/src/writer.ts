@@ -37,7 +37,7 @@ const bytesMax = 8 * 1024 * 1024;
 /** How long operations wait for the write lock of other processes before they fail with STORAGE_BUSY. */
 const busyMsMax = 10_000;
 /** For so many turns of the event loop the lock is tried for on each: most transactions of others are shorter. */
-const spinsMax = 100;
+const spinsMax = 200;
 const backoffMs = 2;
 
 /**

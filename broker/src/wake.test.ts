@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fakeEnvironment } from "@waybill/testkit";
+import { folder, open, probe, toQueue, topology, until } from "./fixture.test.support.ts";
+
+const source = { kind: "queue", name: "orders" } as const;
+
+test("a message sent by another process wakes a receiver without any clock", async (context) => {
+  const directory = folder(context);
+  const environment = fakeEnvironment();
+  const receiving = await open(context, directory, { environment });
+  await receiving.declare(topology({ queues: [{ name: "orders" }] }));
+  const { deliveries } = probe(receiving, source);
+  await environment.drain();
+  const sending = await open(context, directory);
+  for (let count = 1; count <= 20; count++) {
+    await sending.send([toQueue("orders", `${count}`)]);
+    await until(`message ${count}`, () => deliveries.length === count);
+  }
+  assert.equal(environment.clock.monotonic(), 0);
+});
+
+test("without notification of the file system the poll finds it within two seconds", async (context) => {
+  const directory = folder(context);
+  const environment = fakeEnvironment();
+  const sending = await open(context, directory);
+  await sending.declare(topology({ queues: [{ name: "orders" }] }));
+  // The receiver watches a bell of its own, which nobody rings.
+  rmSync(join(directory, "waybill.bell"));
+  writeFileSync(join(directory, "waybill.bell"), "");
+  const receiving = await open(context, directory, { environment });
+  const { deliveries } = probe(receiving, source);
+  await environment.drain();
+  await sending.send([toQueue("orders", "silent")]);
+  await environment.advance(2_000);
+  assert.equal(deliveries.length, 1);
+});
+
+test("an idle receiver begins no transaction", async (context) => {
+  const environment = fakeEnvironment();
+  const transport = await open(context, folder(context), { environment });
+  await transport.declare(topology({ queues: [{ name: "orders" }] }));
+  const { deliveries } = probe(transport, source);
+  await environment.drain();
+  // Only heartbeats: the wake-ups of a minute are polls of one second and one heartbeat in two.
+  await environment.advance(60_000);
+  assert.equal(deliveries.length, 0);
+  await transport.send([toQueue("orders", "here")]);
+  await environment.drain();
+  assert.equal(deliveries.length, 1);
+});

@@ -1,0 +1,48 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { systemEnvironment } from "@waybill/core";
+import { probe, silent, toQueue, topology } from "./fixture.test.support.ts";
+import { embedded } from "./index.ts";
+
+/** What another process is told to do. */
+export interface Order {
+  readonly directory: string;
+  readonly role: "send" | "hold" | "settle";
+  readonly queue: string;
+  readonly lockMs: number;
+  readonly count: number;
+}
+
+/** Starts another process on the same broker; it tells what it does by messages. */
+export function startWorker(order: Order): ChildProcess {
+  return fork(import.meta.filename, [JSON.stringify(order)], { execArgv: ["--conditions=@waybill/source"], stdio: "inherit" });
+}
+
+/** The next word of the worker. */
+export async function heard(worker: ChildProcess): Promise<unknown> {
+  const [word] = (await once(worker, "message")) as [unknown];
+  return word;
+}
+
+async function work({ directory, role, queue, lockMs, count }: Order): Promise<void> {
+  const transport = await embedded({ directory }).open({ environment: systemEnvironment, logger: silent, instance: `worker-${process.pid}` });
+  await transport.declare(topology({ queues: [{ name: queue }] }));
+  const say = (word: unknown): void => void process.send?.(word);
+  if (role === "send") {
+    await Promise.all(Array.from({ length: count }, (_, index) => transport.send([toQueue(queue, `${process.pid}-${index}`)])));
+    say("sent");
+  } else {
+    const { deliveries } = probe(transport, { kind: "queue", name: queue }, {
+      lockMs,
+      onDelivery: (delivery) => {
+        if (role === "settle") void delivery.settle({ kind: "complete" }).then(() => say(delivery.envelope.body));
+        else say("holding");
+      },
+    });
+    process.on("message", () => void deliveries[0]?.settle({ kind: "complete" }).then(say));
+  }
+  // Lives until it is killed or its parent goes.
+  process.on("disconnect", () => process.exit());
+}
+
+if (process.argv[1] === import.meta.filename) await work(JSON.parse(process.argv[2] ?? "") as Order);
