@@ -2,17 +2,22 @@ import type { Command, Event, Feed, Query, Stream } from "@waybill/contracts";
 import type { CallOptions, OpenOptions, Receipt, SendOptions, Verbs } from "./context.ts";
 import { AsideMessages } from "./dead-letters.ts";
 import type { Running } from "./connect.ts";
-import { WaybillError } from "./errors.ts";
+import { WaybillError, messageOf } from "./errors.ts";
 import { type Health, readHealth } from "./health.ts";
 import type { Capabilities } from "./ports/transport.ts";
 import type { AnyContract } from "./uses.ts";
+import { within } from "./within.ts";
 
 export interface CloseOptions {
   /** How long running handlers may take to end, in milliseconds. Default 10,000. */
   readonly deadlineMs?: number;
 }
 
-/** A connected system: the five verbs for everything its services declare or bind, and a look inside. */
+/**
+ * A connected system. One with handlers keeps the process alive until it is closed; one that only speaks does so
+ * while a call waits.
+ *
+ * It has the five verbs for everything its services declare or bind, and a look inside. */
 export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   /** What the broker underneath can do. */
   readonly capabilities: Capabilities;
@@ -66,8 +71,10 @@ export class ConnectedBus implements Bus {
   }
 
   health(): Promise<Health> {
-    const { runtime, listeners } = this.#running;
-    return readHealth(runtime.transport, runtime.counters, new Map(listeners.map((each) => [each.address, each.inFlight])));
+    const { runtime, listeners, servings } = this.#running;
+    const running = new Map(listeners.map((each) => [each.address, each.inFlight]));
+    for (const [address, { local, remote }] of servings) running.set(address, local.inFlight + remote.inFlight);
+    return readHealth(runtime.transport, runtime.counters, running);
   }
 
   pause(address: string): void {
@@ -82,8 +89,9 @@ export class ConnectedBus implements Bus {
     return (this.#closing ??= this.#close(options.deadlineMs ?? deadlineMsDefault));
   }
 
+  /** Closes. Where `close()` was called before, its caller has the error and it is not thrown again. */
   [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+    return this.#closing === undefined ? this.close() : this.#closing.catch(() => undefined);
   }
 
   async #say(contract: AnyContract, value: unknown, options: SendOptions): Promise<Receipt> {
@@ -112,20 +120,45 @@ export class ConnectedBus implements Bus {
   }
 
   async #close(deadlineMs: number): Promise<void> {
-    const { listeners, servings, calls, channels, runtime } = this.#running;
-    const left = await Promise.all([
-      ...listeners.map((listener) => listener.stop(deadlineMs)),
-      ...servings.map((serving) => serving.stop(deadlineMs)),
-    ]);
-    calls.close();
-    for (const channel of channels) await channel[Symbol.asyncDispose]();
-    await runtime.transport[Symbol.asyncDispose]();
-    const unfinished = left.reduce((sum, count) => sum + count, 0);
-    if (unfinished === 0) return;
-    throw new WaybillError(
-      "SHUTDOWN_INCOMPLETE",
-      `${unfinished} handlers were still running after ${deadlineMs} ms. Their messages stay with the broker and come again; let handlers heed context.signal or raise deadlineMs.`,
-      { details: { unfinished } },
-    );
+    const { listeners, calls, channels, runtime, release } = this.#running;
+    const releaseClosing = runtime.vigil.hold();
+    release();
+    try {
+      const unfinished = await this.#drain(deadlineMs);
+      calls.close();
+      for (const channel of channels) await channel[Symbol.asyncDispose]();
+      await this.#closeTransport();
+      if (unfinished === 0) return;
+      throw new WaybillError(
+        "SHUTDOWN_INCOMPLETE",
+        `${unfinished} handlers were still running after ${deadlineMs} ms. Their messages stay with the broker and come again; let handlers heed context.signal or raise deadlineMs.`,
+        { details: { unfinished, running: listeners.filter(({ inFlight }) => inFlight > 0).map(({ address }) => address) } },
+      );
+    } finally {
+      releaseClosing();
+    }
+  }
+
+  /** Local calls last: handlers that are still running may make them. Answers how many handlers had not ended. */
+  async #drain(deadlineMs: number): Promise<number> {
+    const { listeners, runtime } = this.#running;
+    const servings = [...this.#running.servings.values()];
+    const { clock } = runtime.environment;
+    const until = clock.monotonic() + deadlineMs;
+    const outer = await Promise.all([...listeners, ...servings.map(({ remote }) => remote)].map((each) => each.stop(deadlineMs)));
+    const inner = await Promise.all(servings.map(({ local }) => local.stop(until - clock.monotonic())));
+    return [...outer, ...inner].reduce((sum, count) => sum + count, 0);
+  }
+
+  async #closeTransport(): Promise<void> {
+    const { transport, environment, logger } = this.#running.runtime;
+    const closed = Promise.resolve(transport[Symbol.asyncDispose]()).catch((error: unknown) => {
+      logger.error(`${transport.name} did not close well: ${messageOf(error)}`);
+    });
+    if (!(await within(environment, closed, transportMsMax))) {
+      logger.error(`${transport.name} did not close within ${transportMsMax} ms and is left to itself.`);
+    }
   }
 }
+
+const transportMsMax = 10_000;

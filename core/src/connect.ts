@@ -7,13 +7,14 @@ import { type Codec, jsonCodec } from "./codec.ts";
 import { consoleLogger } from "./console-logger.ts";
 import { Counters } from "./counters.ts";
 import { systemEnvironment } from "./environment/system.ts";
+import { messageOf } from "./errors.ts";
 import { Listener } from "./listener.ts";
 import { MessageRunner } from "./message-runner.ts";
 import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./pipeline.ts";
 import type { Channel, Serving } from "./ports/channel.ts";
 import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
-import type { Transport, TransportFactory } from "./ports/transport.ts";
+import { type Transport, type TransportFactory, type TransportHost, addressOf } from "./ports/transport.ts";
 import type { RetryPolicy } from "./retry.ts";
 import type { Intake } from "./route.ts";
 import type { CallDepthPolicy, Runtime } from "./runtime.ts";
@@ -23,6 +24,7 @@ import { Speech } from "./speech.ts";
 import { callSteps, messageSteps, outgoingSteps } from "./steps/index.ts";
 import { loadTelemetry } from "./telemetry.ts";
 import { type AnyContract, type DeclaredIn, declaredIn } from "./uses.ts";
+import { Vigil } from "./vigil.ts";
 import { type Wiring, wire } from "./wiring.ts";
 
 export interface ConnectOptions<Services extends readonly Service[]> {
@@ -55,8 +57,11 @@ export interface Running {
   readonly speech: Speech;
   readonly calls: Calls;
   readonly listeners: readonly Listener[];
-  readonly servings: readonly Serving[];
+  /** By address: who answers calls from this process and from others. */
+  readonly servings: ReadonlyMap<string, { readonly local: Serving; readonly remote: Serving }>;
   readonly channels: readonly Channel[];
+  /** Lets the process end. */
+  readonly release: () => void;
 }
 
 const callDepthDefault: CallDepthPolicy = { max: 3, policy: "warn" };
@@ -69,37 +74,42 @@ const callDepthDefault: CallDepthPolicy = { max: 3, policy: "warn" };
 export async function connect<const Services extends readonly Service[]>(
   options: ConnectOptions<Services>,
 ): Promise<Bus<DeclaredBy<Services>>> {
-  const wiring = wire(options.services, options.retry);
+  const callDepth = { ...callDepthDefault, ...options.callDepth };
+  const wiring = wire(options.services, { retry: options.retry, callDepth });
   const counters = new Counters();
   const logger = options.logger ?? consoleLogger;
   const environment = options.environment ?? systemEnvironment;
   const instance = environment.id();
-  const transport = await options.transport.open({
-    environment,
-    logger,
-    instance,
-    unrouted: ({ header }, topic) => {
-      counters.of(header.type).unrouted += 1;
-      const text = `"${header.type}" was published and no service subscribes to it. It is kept among the dead letters of "${topic}/"; replay it when a subscriber is there.`;
-      logger.warn(text, { id: header.id });
-    },
-  });
-  const runtime: Runtime = {
-    environment,
-    logger,
-    counters,
-    codec: options.codec ?? jsonCodec,
-    transport,
-    telemetry: await loadTelemetry(transport.name),
-    instance,
-    callDepth: { ...callDepthDefault, ...options.callDepth },
-  };
+  const transport = await options.transport.open({ environment, logger, instance, unrouted: reportUnrouted(counters, logger) });
   try {
+    const runtime: Runtime = {
+      environment,
+      logger,
+      counters,
+      codec: options.codec ?? jsonCodec,
+      transport,
+      telemetry: await loadTelemetry(transport.name),
+      instance,
+      callDepth,
+      vigil: new Vigil(environment),
+    };
     return new ConnectedBus(await run(runtime, wiring, options)) as unknown as Bus<DeclaredBy<Services>>;
   } catch (error) {
-    await transport[Symbol.asyncDispose]();
+    try {
+      await transport[Symbol.asyncDispose]();
+    } catch (second) {
+      logger.error(`${transport.name} did not close well: ${messageOf(second)}`);
+    }
     throw error;
   }
+}
+
+function reportUnrouted(counters: Counters, logger: Logger): NonNullable<TransportHost["unrouted"]> {
+  return ({ header }, topic) => {
+    counters.of(header.type).unrouted += 1;
+    const text = `"${header.type}" was published and no service subscribes to it. It is kept among the dead letters of "${topic}/"; replay it when a subscriber is there.`;
+    logger.warn(text, { id: header.id });
+  };
 }
 
 type RunOptions = Pick<ConnectOptions<readonly Service[]>, "steps" | "localCalls">;
@@ -109,26 +119,30 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
   checkCapabilities(wiring, transport, runtime.logger);
   const speech = toSpeech(runtime, wiring, options.steps ?? []);
   const remote = new TransportChannel(runtime);
-  const local = new LocalChannel();
+  const local = new LocalChannel(runtime.environment);
   const calls = new Calls(speech, runtime, (contract) => (options.localCalls !== false && local.has(contract) ? local : remote));
   speech.useCalls(calls);
-  const lists = {
-    message: placeSteps(messageSteps(speech), "incoming", options.steps ?? []),
-    call: placeSteps(callSteps(speech), "incoming", forCalls(options.steps ?? [], speech)),
-  };
-  await transport.declare(wiring.topology);
-  const servings: Serving[] = [];
+  const steps = options.steps ?? [];
+  const messages = placeSteps(messageSteps(speech), "incoming", steps);
+  const callers = placeSteps(callSteps(speech), "incoming", forCalls(steps, speech));
+  // All is compiled before anything is declared or begins to receive: what cannot work leaves no trace.
+  const responders = new Map<Intake, RouteResponder>();
   const listeners: Listener[] = [];
   for (const intake of wiring.intakes) {
     const [route] = intake.routes;
     if (route !== undefined && (route.binding.verb === "answer" || route.binding.verb === "serve")) {
-      const responder = new RouteResponder(route, compileIncoming(lists.call, route, runtime), { speech, runtime });
-      servings.push(await local.serve(route.contract.name, responder));
-      servings.push(await remote.serve(route.contract.name, responder, intake));
-    } else listeners.push(toListener(intake, runtime, lists.message));
+      responders.set(intake, new RouteResponder(route, compileIncoming(callers, route, runtime), { speech, runtime }));
+    } else listeners.push(toListener(intake, runtime, messages));
+  }
+  await transport.declare(wiring.topology);
+  const servings = new Map<string, { local: Serving; remote: Serving }>();
+  for (const [intake, responder] of responders) {
+    const address = addressOf(intake.source);
+    servings.set(address, { local: await local.serve(address, responder), remote: await remote.serve(address, responder, intake) });
   }
   for (const listener of listeners) listener.start();
-  return { runtime, wiring, speech, calls, listeners, servings, channels: [local, remote] };
+  const release = wiring.intakes.length > 0 ? runtime.vigil.hold() : (): void => undefined;
+  return { runtime, wiring, speech, calls, listeners, servings, channels: [local, remote], release };
 }
 
 function toListener(intake: Intake, runtime: Runtime, steps: Parameters<typeof compileIncoming>[0]): Listener {
@@ -149,10 +163,14 @@ function toListener(intake: Intake, runtime: Runtime, steps: Parameters<typeof c
   );
 }
 
-/** A user's step beside `settle`, `exhaust` or `retry` has no place in a call, which is neither settled nor retried. */
+/** A user's step beside `settle`, `exhaust` or `retry` has no place in a call, which is neither settled nor retried. Nor has one beside such a step. */
 function forCalls(steps: readonly UserStep[], speech: Speech): readonly UserStep[] {
   const names = new Set(callSteps(speech).map(({ name }) => name));
-  return steps.filter(({ before, after }) => names.has(before ?? after ?? ""));
+  return steps.filter(({ before, after, direction, step }) => {
+    if (direction !== "incoming" || !names.has(before ?? after ?? "")) return false;
+    names.add(step.name);
+    return true;
+  });
 }
 
 function toSpeech(runtime: Runtime, wiring: Wiring, added: readonly UserStep[]): Speech {

@@ -16,7 +16,7 @@ export interface ContractCounters {
   settleUnknown: number;
   /** Published while no subscription took this type. */
   unrouted: number;
-  /** Calls whose caller had stopped waiting before the handler began. */
+  /** Calls whose caller stopped waiting before there was an answer. */
   abandoned: number;
 }
 

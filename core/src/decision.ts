@@ -1,4 +1,4 @@
-import { type ErrorCode, messageOf } from "./errors.ts";
+import { type ErrorCode, messageOf, stackOf } from "./errors.ts";
 import type { Incoming } from "./message.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Failure } from "./ports/transport.ts";
@@ -37,7 +37,8 @@ export function decideOnOutcome(outcome: Outcome, message: Incoming, chance: Cha
 
 export function decideOnError(thrown: unknown, message: Incoming, chance: Chance): Decision {
   const { kind, reason, afterMs } = judge(thrown);
-  if (kind === "lockLost") return { act: "leave" };
+  // Believed only when it is so: who throws LOCK_LOST while the lock is held would leave the message locked for good.
+  if (kind === "lockLost" && message.lifetime.over) return { act: "leave" };
   const failure = failureOf(message, chance.now, { reason, text: messageOf(thrown), stack: stackOf(thrown) });
   return mayRetry(kind) ? retryOrDeadLetter(message, { failure, afterMs, chance }) : { act: "deadLetter", failure };
 }
@@ -70,8 +71,4 @@ export function failureOf(
     firstFailedAt: message.failure?.firstFailedAt ?? now,
     lastFailedAt: now,
   };
-}
-
-function stackOf(thrown: unknown): string | undefined {
-  return thrown instanceof Error && typeof thrown.stack === "string" ? thrown.stack : undefined;
 }

@@ -60,29 +60,20 @@ export class WaybillError extends Error {
   }
 }
 
-/** What an error says on the wire: never the stack, never the cause. */
-export interface WireError {
-  readonly code: string;
-  readonly message: string;
-  readonly retryable: boolean;
-  readonly details: Readonly<Record<string, unknown>>;
-}
-
-const wireTextMax = 2_000;
-
-export function toWireError(error: unknown): WireError {
-  if (error instanceof WaybillError) {
-    const { code, message, retryable, details } = error;
-    return { code, message: message.slice(0, wireTextMax), retryable, details };
-  }
-  return { code: "HANDLER_FAILED", message: messageOf(error).slice(0, wireTextMax), retryable: false, details: {} };
-}
-
 /** A text for anything that was thrown; throwing something that is not an error is legal, so is a getter that throws. */
 export function messageOf(thrown: unknown): string {
   try {
-    return thrown instanceof Error ? thrown.message : String(thrown);
+    return String(thrown instanceof Error ? thrown.message : thrown);
   } catch {
     return "a value that cannot be turned into text";
+  }
+}
+
+/** The stack of whatever was thrown, where it has one. */
+export function stackOf(thrown: unknown): string | undefined {
+  try {
+    return thrown instanceof Error && typeof thrown.stack === "string" ? thrown.stack : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -2,12 +2,13 @@ import type { Command, Event, Feed, Query, Schema, Stream } from "@waybill/contr
 import type { Codec } from "./codec.ts";
 import type { AppendOptions, CallOptions, Context, OpenOptions, Receipt, SendOptions } from "./context.ts";
 import type { Envelope, Header } from "./envelope.ts";
-import { WaybillError } from "./errors.ts";
+import { WaybillError, messageOf } from "./errors.ts";
 import type { Incoming } from "./message.ts";
 import { sleep } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { Outgoing, Position } from "./ports/transport.ts";
 import type { Runtime } from "./runtime.ts";
+import { Said } from "./said.ts";
 import type { Speech } from "./speech.ts";
 import { validated } from "./steps/validate.ts";
 import type { AnyContract } from "./uses.ts";
@@ -21,7 +22,7 @@ export class HandlerContext implements Context<any> {
   readonly #speech: Speech;
   readonly #runtime: Runtime;
   #controller: AbortController | undefined;
-  #pending: Promise<unknown>[] | undefined;
+  #said: Said<Receipt>[] | undefined;
   #closed = false;
 
   constructor(message: Incoming, speech: Speech, runtime: Runtime) {
@@ -85,9 +86,9 @@ export class HandlerContext implements Context<any> {
     return this.#speech.open(feed, input, { service: this.service, parent: this.#message.envelope, options, signal: this.signal });
   }
 
-  /** Resolves when everything the handler sent without waiting has been checked and held. */
+  /** Resolves when everything the handler sent without waiting has been checked and held. Rejects when one was refused and the handler did not look. */
   async held(): Promise<void> {
-    if (this.#pending !== undefined) await Promise.all(this.#pending);
+    for (const said of this.#said ?? []) await said.ended();
   }
 
   /** From here on a send would vanish, so it is refused. */
@@ -96,26 +97,33 @@ export class HandlerContext implements Context<any> {
   }
 
   #say(contract: AnyContract, value: unknown, options: SendOptions): Promise<Receipt> {
-    if (this.#closed) {
-      return Promise.reject(
-        new WaybillError("CLOSED", `"${contract.name}" was sent after the handler had ended. Await every send inside the handler, or use the bus.`),
-      );
-    }
+    if (this.#closed) return Promise.reject(tooLate(contract.name));
     let prepared: Outgoing | Promise<Outgoing>;
     try {
       prepared = this.#speech.prepare(contract, value, { service: this.service, parent: this.#message.envelope, options });
     } catch (error) {
-      return Promise.reject(error as Error);
+      return this.#watch(Promise.reject(error as Error));
     }
-    if (!(prepared instanceof Promise)) return Promise.resolve(this.#keep(prepared));
-    const kept = prepared.then((outgoing) => this.#keep(outgoing));
-    (this.#pending ??= []).push(kept);
-    return kept;
+    if (prepared instanceof Promise) return this.#watch(prepared.then((outgoing) => this.#keep(outgoing)));
+    const kept = this.#keep(prepared);
+    return kept instanceof Promise ? this.#watch(kept) : Promise.resolve(kept);
   }
 
-  #keep(outgoing: Outgoing): Receipt {
+  #keep(outgoing: Outgoing): Receipt | Promise<Receipt> {
+    const { id, type } = outgoing.envelope.header;
+    // The schema took longer than the handler: what a failed run sent must not leave with the next one.
+    if (this.#closed) throw tooLate(type);
+    if (this.#message.route.binding.verb === "serve") return this.#speech.deliver([outgoing]).then(() => ({ id }));
     this.#message.held.push(outgoing);
-    return { id: outgoing.envelope.header.id };
+    return { id };
+  }
+
+  #watch(work: Promise<Receipt>): Promise<Receipt> {
+    const said = Said.of(work);
+    // A feed may run for days, so what it sends is not collected.
+    if (this.#message.route.binding.verb !== "serve") (this.#said ??= []).push(said);
+    else said.ended().catch((error: unknown) => this.logger.error(`${this.#message.route.handlerName} sent without waiting, and it failed: ${messageOf(error)}`));
+    return said;
   }
 }
 
@@ -128,4 +136,8 @@ async function* readUpstream(
   for await (const { body } of items) {
     yield validated(schema, codec.decode(body), { contract, what: "sent upstream" });
   }
+}
+
+function tooLate(contract: string): WaybillError {
+  return new WaybillError("CLOSED", `"${contract}" was sent after the handler had ended. Await every send inside the handler, or use the bus.`);
 }

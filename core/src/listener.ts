@@ -1,8 +1,9 @@
-import { WaybillError } from "./errors.ts";
+import { WaybillError, messageOf, stackOf } from "./errors.ts";
 import type { Lifetime } from "./message.ts";
 import type { Delivery, Failure, Receiver, Source } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
 import type { Runtime } from "./runtime.ts";
+import { within } from "./within.ts";
 
 /** A delivery on its way through this process. */
 export class Entry implements Lifetime {
@@ -10,21 +11,36 @@ export class Entry implements Lifetime {
   /** Delivery attempts and runs in place together. */
   attempt: number;
   failure: Failure | undefined;
+  /** Entries of one lane run one after another; undefined for no lane. */
+  readonly lane: string | undefined;
+  /** The lock is gone: somebody else may have this message, and nothing that is done here counts. */
+  lost = false;
+  #ended: { readonly reason: unknown } | undefined;
   #abort: ((reason: unknown) => void) | undefined;
 
-  constructor(delivery: Delivery) {
+  constructor(delivery: Delivery, lane: string | undefined) {
     this.delivery = delivery;
     this.attempt = delivery.attempt;
     this.failure = delivery.failure;
+    this.lane = lane;
+    delivery.onLockLost = () => {
+      this.lost = true;
+      this.abort(new WaybillError("LOCK_LOST", "The lock of this message was lost, somebody else may be handling it. Stop without effects."));
+    };
+  }
+
+  get over(): boolean {
+    return this.#ended !== undefined;
   }
 
   onSignal(abort: (reason: unknown) => void): void {
     this.#abort = abort;
-    this.delivery.onLockLost = () =>
-      abort(new WaybillError("LOCK_LOST", "The lock of this message was lost, somebody else may be handling it. Stop without effects."));
+    if (this.#ended !== undefined) abort(this.#ended.reason);
   }
 
   abort(reason: unknown): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = { reason };
     this.#abort?.(reason);
   }
 }
@@ -37,7 +53,7 @@ export interface ListenerOptions {
   readonly start?: "earliest" | "latest";
   /** Entries of one lane run one after another; undefined for no lane. */
   readonly lane?: (delivery: Delivery) => string | undefined;
-  /** Settles the entry, or answers after how many milliseconds to run it again without letting its lane go on. Never rejects. */
+  /** Settles the entry, or answers after how many milliseconds to run it again without letting its lane go on. */
   readonly run: (entry: Entry) => Promise<number | undefined>;
   /** Told how many entries went back unhandled at shutdown. */
   readonly released?: (entry: Entry) => void;
@@ -94,19 +110,33 @@ export class Listener {
    * running at the deadline; their signals are aborted then.
    */
   async stop(deadlineMs: number): Promise<number> {
+    const { environment } = this.#runtime;
+    const until = environment.clock.monotonic() + deadlineMs;
     this.#stopping = true;
-    await this.#receiver?.stop();
-    await Promise.all(this.#takeIdle().map((entry) => this.#release(entry)));
-    if (this.#running.size > 0) await this.#drain(deadlineMs);
+    await within(environment, this.#endIntake(), deadlineMs);
+    if (this.#running.size > 0) {
+      const drained = new Promise<void>((resolve) => (this.#drained = resolve));
+      await within(environment, drained, until - environment.clock.monotonic());
+    }
+    const left = this.#running.size;
     for (const entry of this.#running) {
       entry.abort(new WaybillError("CLOSED", "The bus is closing and its deadline has passed."));
     }
-    return this.#running.size;
+    return left;
+  }
+
+  async #endIntake(): Promise<void> {
+    try {
+      await this.#receiver?.stop();
+    } catch (error) {
+      this.#runtime.logger.error(`Receiving from ${this.address} could not be stopped: ${messageOf(error)}`);
+    }
+    await Promise.all(this.#takeIdle().map((entry) => this.#release(entry)));
   }
 
   #take(batch: readonly Delivery[]): void {
     for (const delivery of batch) {
-      const entry = new Entry(delivery);
+      const entry = new Entry(delivery, this.#options.lane?.(delivery));
       if (this.#stopping) void this.#release(entry);
       else if (this.#joinLane(entry)) this.#waiting.push(entry);
     }
@@ -115,11 +145,10 @@ export class Listener {
 
   /** Whether the entry is the head of its lane, or has none. */
   #joinLane(entry: Entry): boolean {
-    const key = this.#options.lane?.(entry.delivery);
-    if (key === undefined) return true;
-    const lane = this.#lanes.get(key);
+    if (entry.lane === undefined) return true;
+    const lane = this.#lanes.get(entry.lane);
     if (lane === undefined) {
-      this.#lanes.set(key, [entry]);
+      this.#lanes.set(entry.lane, [entry]);
       return true;
     }
     lane.push(entry);
@@ -127,19 +156,19 @@ export class Listener {
   }
 
   #leaveLane(entry: Entry): void {
-    const key = this.#options.lane?.(entry.delivery);
-    const lane = key === undefined ? undefined : this.#lanes.get(key);
-    if (key === undefined || lane === undefined) return;
+    const lane = entry.lane === undefined ? undefined : this.#lanes.get(entry.lane);
+    if (entry.lane === undefined || lane === undefined) return;
     lane.shift();
     const head = lane[0];
-    if (head === undefined) this.#lanes.delete(key);
+    if (head === undefined) this.#lanes.delete(entry.lane);
     else this.#waiting.push(head);
   }
 
   #pump(): void {
     while (this.#running.size < this.#options.concurrency && this.#next < this.#waiting.length && !this.#stopping) {
       const entry = this.#waiting[this.#next++] as Entry;
-      void this.#start(entry);
+      if (entry.lost) this.#leaveLane(entry);
+      else void this.#start(entry);
     }
     if (this.#next === this.#waiting.length) {
       this.#waiting.length = 0;
@@ -152,10 +181,17 @@ export class Listener {
 
   async #start(entry: Entry): Promise<void> {
     this.#running.add(entry);
-    const againMs = await this.#options.run(entry);
+    let againMs: number | undefined;
+    try {
+      againMs = await this.#options.run(entry);
+    } catch (error) {
+      // No error of ours or of a transport may cost the slot, hold up the lane or end the process.
+      this.#runtime.logger.error(`A message from ${this.address} could not be settled: ${messageOf(error)}`, { stack: stackOf(error) });
+      await this.#release(entry);
+    }
+    if (againMs !== undefined && this.#stopping) await this.#release(entry);
     this.#running.delete(entry);
-    if (againMs === undefined) this.#leaveLane(entry);
-    else if (this.#stopping) void this.#release(entry);
+    if (againMs === undefined || this.#stopping) this.#leaveLane(entry);
     else this.#rest(entry, againMs);
     this.#pump();
     if (this.#stopping && this.#running.size === 0) this.#drained?.();
@@ -182,18 +218,12 @@ export class Listener {
   }
 
   async #release(entry: Entry): Promise<void> {
-    this.#options.released?.(entry);
-    await entry.delivery.settle({ kind: "release" });
-  }
-
-  #drain(deadlineMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.#runtime.environment.timers.set(resolve, deadlineMs);
-      this.#drained = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
+    try {
+      await entry.delivery.settle({ kind: "release" });
+      if (this.#stopping) this.#options.released?.(entry);
+    } catch (error) {
+      this.#runtime.logger.warn(`A message from ${this.address} could not be given back; it comes again when its lock has run out: ${messageOf(error)}`);
+    }
   }
 }
 

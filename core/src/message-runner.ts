@@ -5,6 +5,7 @@ import type { Delivery } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
 import type { Intake, Route } from "./route.ts";
 import type { Runtime } from "./runtime.ts";
+import { readBody } from "./steps/decode.ts";
 
 interface Compiled {
   readonly route: Route;
@@ -62,9 +63,9 @@ export class MessageRunner {
     if (position !== undefined) return `partition ${position.partition}`;
     const route = this.#find(envelope.header.type)?.route;
     const orderedBy = route?.binding.options.orderedBy;
-    if (orderedBy === undefined) return undefined;
+    if (route === undefined || orderedBy === undefined) return undefined;
     try {
-      return `key ${orderedBy(this.#runtime.codec.decode(envelope.body))}`;
+      return `key ${orderedBy(readBody(envelope, route.contract, this.#runtime.codec))}`;
     } catch {
       return undefined;
     }

@@ -29,8 +29,10 @@ export interface Incoming {
 
 /** Where a message's end can come from outside: a lost lock, a caller that gave up, a shutdown out of time. */
 export interface Lifetime {
-  /** Called when a handler first asks for its signal; `abort` may then be called, once. */
+  /** Called when a handler first asks for its signal; `abort` may then be called, once, and at once when the end has come already. */
   onSignal(abort: (reason: unknown) => void): void;
+  /** The end has come: running the handler again here is of no use. */
+  readonly over: boolean;
 }
 
 /** A header under construction. */

@@ -1,3 +1,5 @@
+import { WaybillError } from "./errors.ts";
+
 /** What a handler decided about its message. Returning nothing means complete. */
 export type Outcome =
   | { readonly outcome: "complete" }
@@ -13,8 +15,14 @@ export function complete(): Outcome {
   return completed;
 }
 
-/** Try again later, after `afterMs` or as the retry policy says. Nothing the handler sent leaves. Counts as an attempt. */
+const afterMsMax = 365 * 86_400_000;
+
+/** Try again later, after `afterMs` (at most a year) or as the retry policy says. Nothing the handler sent leaves. Counts as an attempt. */
 export function retry(options: { readonly afterMs?: number; readonly reason?: string } = {}): Outcome {
+  const { afterMs = 0 } = options;
+  if (!(afterMs >= 0 && afterMs <= afterMsMax)) {
+    throw new WaybillError("OPTION_INVALID", `retry({ afterMs }) is ${String(afterMs)}; give milliseconds from 0 to ${afterMsMax}.`);
+  }
   return { outcome: "retry", afterMs: options.afterMs, reason: options.reason ?? "The handler asked for a retry." };
 }
 
@@ -26,4 +34,13 @@ export function deadLetter(reason: string): Outcome {
 /** Set the message aside on purpose, until `bus.deferred.resume` brings it back. What the handler sent does not leave. */
 export function defer(): Outcome {
   return deferred;
+}
+
+const outcomes: ReadonlySet<unknown> = new Set<Outcome["outcome"]>(["complete", "retry", "deadLetter", "defer"]);
+
+/** Reads what a handler returned. Anything without an `outcome` means complete; one that is unknown is an error, not a guess. */
+export function toOutcome(result: unknown): Outcome {
+  if (typeof result !== "object" || result === null || !("outcome" in result)) return completed;
+  if (outcomes.has(result.outcome)) return result as Outcome;
+  throw new TypeError(`The handler returned the outcome ${String(result.outcome)}; return complete(), retry(), deadLetter(), defer() or nothing.`);
 }

@@ -43,6 +43,9 @@ export function placeSteps<Step extends { readonly name: string }>(
       const names = list.map(({ name }) => name).join(", ");
       throw new WaybillError("OPTION_INVALID", `The step "${step.name}" must stand before or after exactly one of the ${direction} steps: ${names}.`);
     }
+    if (list.some(({ name }) => name === step.name)) {
+      throw new WaybillError("OPTION_INVALID", `There are two ${direction} steps "${step.name}"; give yours its own name, so that others can stand beside it.`);
+    }
     list.splice(before === undefined ? index + 1 : index, 0, step as unknown as Step);
   }
   return list;

@@ -4,6 +4,7 @@ import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { Transport } from "./ports/transport.ts";
 import type { Telemetry } from "./telemetry.ts";
+import type { Vigil } from "./vigil.ts";
 
 /** What every step and listener of one bus shares. */
 export interface Runtime {
@@ -17,6 +18,7 @@ export interface Runtime {
   /** This process among all that share the broker. */
   readonly instance: string;
   readonly callDepth: CallDepthPolicy;
+  readonly vigil: Vigil;
 }
 
 /** What to do when calls stand on calls: the synchronous chain that makes every owner's outage everybody's. */

@@ -57,6 +57,14 @@ const afterMsMax = 3_600_000;
 
 /** Decides by code and by plain properties, never by message text. Anything may have been thrown, so nothing is assumed. */
 export function judge(thrown: unknown): Judgement {
+  try {
+    return judgeByClues(thrown);
+  } catch {
+    return { kind: "unknown", reason: "HANDLER_FAILED" }; // it throws when it is looked at
+  }
+}
+
+function judgeByClues(thrown: unknown): Judgement {
   if (thrown instanceof WaybillError) return judgeOwn(thrown);
   const { status, retryable, afterMs, code } = readClues(thrown);
   if (status === 429 || afterMs !== undefined) return { kind: "throttled", reason: "HANDLER_FAILED", ...(afterMs !== undefined && { afterMs }) };
@@ -73,6 +81,8 @@ function judgeOwn(error: WaybillError): Judgement {
   if (code === "LOCK_LOST") return { kind: "lockLost", reason: code };
   if (code === "UNAUTHORISED") return { kind: "unauthorised", reason: code };
   if (code === "DEADLINE_EXCEEDED") return { kind: "ambiguous", reason: code };
+  // It is this process that ends, not the message that is wrong: another instance may handle it.
+  if (code === "CLOSED") return { kind: "retryable", reason: code };
   return { kind: error.retryable ? "retryable" : "permanent", reason: code };
 }
 

@@ -40,11 +40,15 @@ function telemetryOver(api: Api, system: string): Telemetry {
   const tracer = api.trace.getTracer("waybill");
   return {
     sent: (header, { destination, call }) => {
-      const span = tracer.startSpan(`send ${destination}`, {
+      const options = {
         kind: call ? api.SpanKind.CLIENT : api.SpanKind.PRODUCER,
         attributes: attributesOf(system, header, { destination, operation: "send" }),
-      });
-      api.propagation.inject(api.trace.setSpan(api.context.active(), span), header, headerSetter);
+      };
+      // Where nothing is active (the body of a feed's generator), the message in hand is the parent: it left its trace in the header.
+      const active = api.context.active();
+      const context = api.trace.getSpan(active) === undefined ? api.propagation.extract(active, header, headerGetter) : active;
+      const span = tracer.startSpan(`send ${destination}`, options, context);
+      api.propagation.inject(api.trace.setSpan(context, span), header, headerSetter);
       span.end();
     },
     received: (header, details, work) => {
@@ -66,12 +70,21 @@ async function finished<Result>(api: Api, span: Span, work: () => Promise<Result
   try {
     return await work();
   } catch (error) {
-    span.setAttribute("error.type", judge(error).reason);
-    span.setStatus({ code: api.SpanStatusCode.ERROR, message: messageOf(error) });
-    if (error instanceof Error) span.recordException(error);
+    record(api, span, error);
     throw error;
   } finally {
     span.end();
+  }
+}
+
+function record(api: Api, span: Span, error: unknown): void {
+  const message = messageOf(error);
+  span.setAttribute("error.type", judge(error).reason);
+  span.setStatus({ code: api.SpanStatusCode.ERROR, message });
+  try {
+    if (error instanceof Error) span.recordException(error);
+  } catch {
+    span.recordException(message); // it throws when it is looked at
   }
 }
 

@@ -7,10 +7,12 @@
  */
 export function terminated(signal?: AbortSignal): Promise<"SIGINT" | "SIGTERM"> {
   return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason as Error);
     const end = (): void => {
       process.off("SIGINT", onInterrupt);
       process.off("SIGTERM", onTerminate);
       clearInterval(awake);
+      signal?.removeEventListener("abort", onAbort);
     };
     const onInterrupt = (): void => {
       end();
@@ -20,17 +22,14 @@ export function terminated(signal?: AbortSignal): Promise<"SIGINT" | "SIGTERM"> 
       end();
       resolve("SIGTERM");
     };
-    // A bus that only listens keeps no handle of its own, so waiting for a signal has to keep the process.
+    const onAbort = (): void => {
+      end();
+      reject(signal?.reason as Error);
+    };
+    // Waiting for a signal is a reason to live, whatever else there is.
     const awake = setInterval(() => undefined, 2 ** 30);
     process.on("SIGINT", onInterrupt);
     process.on("SIGTERM", onTerminate);
-    signal?.addEventListener(
-      "abort",
-      () => {
-        end();
-        reject(signal.reason as Error);
-      },
-      { once: true },
-    );
+    signal?.addEventListener("abort", onAbort, { once: true });
   });
 }

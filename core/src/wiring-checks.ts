@@ -1,26 +1,44 @@
+import type { Schema } from "@waybill/contracts";
 import { compileRule } from "./rules.ts";
 import { messageOf } from "./errors.ts";
 import { contractNameFault, serviceNameFault } from "./names.ts";
 import { addressOf } from "./ports/transport.ts";
-import { retryPolicy } from "./retry.ts";
+import { type RetryPolicy, retryPolicy } from "./retry.ts";
+import { inputSchema } from "./route.ts";
+import type { CallDepthPolicy } from "./runtime.ts";
 import type { Binding, HandlerOptions, Service } from "./service.ts";
 import { allContracts, sourceOf } from "./sources.ts";
 import { type AnyContract, type Uses, useVerbs } from "./uses.ts";
 
 /** Every way in which the services cannot work together, each a sentence with the places. Empty when they can. */
 export function checkServices(services: readonly Service[]): readonly string[] {
-  const faults = [...new Set([...services.flatMap(kindFaults)])];
-  if (faults.length > 0) return faults; // what is not a contract cannot be checked further
+  const present = services.filter(isService);
+  const missing = services.map((service, index) => (isService(service) ? "" : `services[${index}] is no service (a circular import makes it undefined).`));
+  // What is not a contract cannot be checked further; everything else can, so that all faults come at once.
+  const sound = present.map(withoutFaulty);
   return [
     ...new Set([
-      ...serviceFaults(services),
-      ...allContracts(services).flatMap(contractFaults),
-      ...doubleNameFaults(allContracts(services)),
-      ...services.flatMap(bindingFaults),
-      ...ownerFaults(services),
-      ...services.flatMap(subscriptionFaults),
+      ...missing.filter((fault) => fault !== ""),
+      ...present.flatMap(kindFaults),
+      ...serviceFaults(present),
+      ...allContracts(sound).flatMap(contractFaults),
+      ...doubleNameFaults(allContracts(sound)),
+      ...sound.flatMap(bindingFaults),
+      ...ownerFaults(sound),
+      ...subscriptionFaults(sound),
     ]),
   ];
+}
+
+/** Faults in what `connect` takes beside the services. */
+export function checkOptions(retry: RetryPolicy | undefined, callDepth: CallDepthPolicy | undefined): readonly string[] {
+  const faults: string[] = [];
+  attempt(faults, "connect()", () => retryPolicy(retry));
+  if (callDepth === undefined) return faults;
+  const { max, policy } = callDepth;
+  if (!isCount(max)) faults.push(`callDepth.max is ${String(max)}; give a whole number from 1.`);
+  if (policy !== "warn" && policy !== "refuse") faults.push(`callDepth.policy is "${String(policy)}"; give "warn" or "refuse".`);
+  return faults;
 }
 
 const bindVerbs: Readonly<Record<Binding["verb"], AnyContract["kind"]>> = {
@@ -31,21 +49,45 @@ const bindVerbs: Readonly<Record<Binding["verb"], AnyContract["kind"]>> = {
   consume: "stream",
 };
 
+function isService(service: Service | undefined): service is Service {
+  return Array.isArray(service?.bindings) && typeof service.uses === "object" && service.uses !== null;
+}
+
+/** What a service says under one verb. JavaScript may say anything there. */
+function used(service: Service, verb: string): readonly (AnyContract | undefined)[] {
+  const list = (service.uses as Readonly<Record<string, unknown>>)[verb] ?? [];
+  return Array.isArray(list) ? list : [];
+}
+
+function withoutFaulty(service: Service): Service {
+  const uses = Object.entries(useVerbs).map(([verb, kind]) => [verb, used(service, verb).filter((contract) => contract?.kind === kind)]);
+  const bindings = service.bindings.filter(({ verb, contract }) => (contract as AnyContract | undefined)?.kind === bindVerbs[verb]);
+  return { ...service, uses: Object.fromEntries(uses) as Uses, bindings };
+}
+
 /** Type checks find these in TypeScript; services written in JavaScript come here. */
 function kindFaults(service: Service): readonly string[] {
-  const used = Object.entries(useVerbs).flatMap(([verb, kind]) =>
-    ((service.uses as Uses)[verb as keyof Uses] ?? [])
-      .filter((contract: AnyContract | undefined) => contract?.kind !== kind)
-      .map((contract: AnyContract | undefined) => `Service "${service.name}" ${verb} ${described(contract)}, which is no ${kind}.`),
+  const verbs = Object.entries(service.uses as object).flatMap(([verb, list]) => {
+    if (!Object.hasOwn(useVerbs, verb)) return [`Service "${service.name}" uses "${verb}", which is no verb; there are ${Object.keys(useVerbs).join(", ")}.`];
+    return list === undefined || Array.isArray(list) ? [] : [`Service "${service.name}" ${verb} something that is no list; write ${verb}: [...].`];
+  });
+  const uses = Object.entries(useVerbs).flatMap(([verb, kind]) =>
+    used(service, verb)
+      .filter((contract) => contract?.kind !== kind)
+      .map((contract) => `Service "${service.name}" ${verb} ${described(contract)}, which is no ${kind}.`),
   );
-  const bound = service.bindings
-    .filter(({ verb, contract }) => (contract as AnyContract | undefined)?.kind !== bindVerbs[verb])
-    .map(({ verb, contract, place }) => `${verb}() takes a ${bindVerbs[verb]}; ${described(contract)} is none${at(place)}.`);
-  return [...used, ...bound];
+  const bound = service.bindings.flatMap(({ verb, contract, handler, place }) => {
+    const faults: string[] = [];
+    if ((contract as AnyContract | undefined)?.kind !== bindVerbs[verb]) faults.push(`${verb}() takes a ${bindVerbs[verb]}; ${described(contract)} is none${at(place)}.`);
+    if (typeof handler !== "function") faults.push(`${verb}() of ${described(contract)} has no handler function${at(place)}; a circular import makes it undefined.`);
+    return faults;
+  });
+  return [...verbs, ...uses, ...bound];
 }
 
 function described(contract: AnyContract | undefined): string {
-  return contract?.name === undefined ? "something that is not a contract (a circular import makes it undefined)" : `the ${contract.kind} "${contract.name}"`;
+  const known = contract !== undefined && contract !== null && Object.values(bindVerbs).includes(contract.kind);
+  return known ? `the ${contract.kind} "${contract.name}"` : "something that is not a contract (a circular import makes it undefined)";
 }
 
 function serviceFaults(services: readonly Service[]): readonly string[] {
@@ -69,6 +111,12 @@ function contractFaults(contract: AnyContract): readonly string[] {
     if (fault !== undefined) faults.push(`The ${label} "${name}" of ${named} is not legal: ${fault}.`);
   };
   check("name", contract.name);
+  for (const [part, schema] of schemasOf(contract)) {
+    if (typeof (schema as Partial<Schema> | undefined)?.["~standard"]?.validate === "function") continue;
+    faults.push(`The ${part} of ${named} is no Standard Schema (a circular import makes it undefined); use zod, valibot, arktype or another one that is.`);
+  }
+  if (contract.kind === "event" && typeof contract.attributes !== "function") faults.push(`The attributes of ${named} are no function; write attributes: (payload) => ({ ... }).`);
+  if (contract.kind === "stream" && typeof contract.key !== "function") faults.push(`The key of ${named} is no function; write key: (item) => item.id.`);
   if (contract.kind === "command" && contract.queue !== contract.name) check("queue", contract.queue);
   if (contract.kind === "event" && contract.topic !== contract.name) check("topic", contract.topic);
   if (!isCount(contract.version)) faults.push(`The version of ${named} is ${String(contract.version)}; give a whole number from 1.`);
@@ -79,7 +127,19 @@ function contractFaults(contract: AnyContract): readonly string[] {
   if (contract.kind === "stream" && !(isCount(contract.partitions) && contract.partitions <= partitionsMax)) {
     faults.push(`The ${named} has ${String(contract.partitions)} partitions; give a whole number from 1 to ${partitionsMax}.`);
   }
+  if (contract.kind === "stream") {
+    for (const [bound, value] of Object.entries(contract.retention)) {
+      if (value !== undefined && !(value > 0)) faults.push(`The retention.${bound} of ${named} is ${String(value)}; give a number above 0.`);
+    }
+  }
   return faults;
+}
+
+function schemasOf(contract: AnyContract): readonly (readonly [string, unknown])[] {
+  const input = [contract.kind === "event" ? "payload" : contract.kind === "stream" ? "item" : "input", inputSchema(contract)] as const;
+  if (contract.kind === "query") return [input, ["output", contract.output]];
+  if (contract.kind !== "feed") return [input];
+  return [input, ["item", contract.item], ...(contract.upstream === undefined ? [] : [["upstream", contract.upstream] as const])];
 }
 
 function doubleNameFaults(contracts: readonly AnyContract[]): readonly string[] {
@@ -143,16 +203,32 @@ function ownerFaults(services: readonly Service[]): readonly string[] {
         `The queue "${first.address}" is owned by service "${first.service.name}"${at(first.binding.place)} and by service "${second.service.name}"${at(second.binding.place)}. ` +
         `Commands that share a queue need one owner.`,
     );
-  return [...sameContract, ...sameQueue];
+  return [...sameContract, ...sameQueue, ...callQueueFaults(services)];
 }
 
-function subscriptionFaults(service: Service): readonly string[] {
-  const reading = service.bindings.filter(({ verb }) => verb === "on" || verb === "consume");
-  return doubles(reading, (binding) => `${addressOf(sourceOf(service, binding))} ${binding.contract.name}`).map(
-    ([first, second]) =>
-      `Service "${service.name}" binds "${first.contract.name}" twice under one name:${at(first.place)} and${at(second.place)}. ` +
-      `Give each its own ${first.verb === "on" ? "{ name }" : "{ group }"}, so that one failing does not repeat the other.`,
+/** Calls have a queue of their own: who waits for an answer must not stand behind commands. */
+function callQueueFaults(services: readonly Service[]): readonly string[] {
+  const contracts = new Set(allContracts(services));
+  const calls = new Map([...contracts].filter(({ kind }) => kind === "query" || kind === "feed").map((contract) => [contract.name, contract]));
+  return [...contracts].flatMap((contract) => {
+    const call = contract.kind === "command" && contract.queue !== contract.name ? calls.get(contract.queue) : undefined;
+    if (contract.kind !== "command" || call === undefined) return [];
+    return [`The command "${contract.name}"${at(contract.definedAt)} names the queue "${contract.queue}", which is that of the ${call.kind} "${call.name}"${at(call.definedAt)}. Give it another queue.`];
+  });
+}
+
+function subscriptionFaults(services: readonly Service[]): readonly string[] {
+  const reading = services.flatMap((service) =>
+    service.bindings.filter(({ verb }) => verb === "on" || verb === "consume").map((binding) => ({ service, binding, address: addressOf(sourceOf(service, binding)) })),
   );
+  return doubles(reading, ({ address, binding }) => `${address} ${binding.contract.name}`).map(([first, second]) => {
+    const { contract, verb, place } = first.binding;
+    const remedy = `Give each its own ${verb === "on" ? "{ name }" : "{ group }"}`;
+    if (first.service === second.service) {
+      return `Service "${first.service.name}" binds "${contract.name}" twice under one name:${at(place)} and${at(second.binding.place)}. ${remedy}, so that one failing does not repeat the other.`;
+    }
+    return `Services "${first.service.name}"${at(place)} and "${second.service.name}"${at(second.binding.place)} read "${first.address}" together, so each would get a part only. ${remedy}.`;
+  });
 }
 
 /** Pairs of different members with the same key: the first with each later one. */

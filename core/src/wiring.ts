@@ -1,5 +1,6 @@
 import { WaybillError } from "./errors.ts";
-import { checkServices } from "./wiring-checks.ts";
+import type { CallDepthPolicy } from "./runtime.ts";
+import { checkOptions, checkServices } from "./wiring-checks.ts";
 import type { Acceptance, QueueSpec, StreamSpec, SubscriptionSpec, Topology } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
 import { type RetryPolicy, retryPolicy } from "./retry.ts";
@@ -23,9 +24,15 @@ const concurrencyDefault = 32;
 const lockMsDefault = 30_000;
 const prefetchFactor = 4;
 
+/** What `connect` takes beside the services, as far as it can be wrong. */
+export interface WiringOptions {
+  readonly retry?: RetryPolicy | undefined;
+  readonly callDepth?: CallDepthPolicy;
+}
+
 /** Throws WIRING_INVALID with all faults at once. */
-export function wire(services: readonly Service[], retry?: RetryPolicy): Wiring {
-  const faults = checkServices(services);
+export function wire(services: readonly Service[], { retry, callDepth }: WiringOptions = {}): Wiring {
+  const faults = [...checkServices(services), ...checkOptions(retry, callDepth)];
   if (faults.length > 0) {
     const list = faults.map((fault) => `  - ${fault}`).join("\n");
     throw new WaybillError("WIRING_INVALID", `The services do not fit together:\n${list}`, { details: { faults } });

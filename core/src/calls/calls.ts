@@ -5,6 +5,7 @@ import { WaybillError } from "../errors.ts";
 import type { Channel } from "../ports/channel.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CallHeader, Calling, CallOrigin, Speech } from "../speech.ts";
+import { encodeBody } from "../steps/outgoing.ts";
 import { validated } from "../steps/validate.ts";
 import { readError } from "./frames.ts";
 
@@ -36,6 +37,7 @@ export class Calls implements Calling {
     const call = this.#header(query, origin.parent, new Date(clock.now() + timeoutMs).toISOString());
     const { envelope } = await this.#speech.prepare(query, input, { service: origin.service, parent: origin.parent, options: {}, call });
     const { controller, unlink } = this.#link(query, origin);
+    const release = this.#runtime.vigil.hold();
     const timer = timers.set(() => {
       const text = `"${query.name}" was not answered within ${timeoutMs} ms. Is the service that answers it running?`;
       controller.abort(new WaybillError("DEADLINE_EXCEEDED", text, { retryable: true }));
@@ -47,6 +49,7 @@ export class Calls implements Calling {
       return await this.#read(answer, { name: query.name, schema: query.output, failure: "ANSWER_FAILED" });
     } finally {
       timer.cancel();
+      release();
       unlink();
     }
   }
@@ -59,13 +62,15 @@ export class Calls implements Calling {
     const call = this.#header(feed, origin.parent, undefined);
     const { envelope } = await this.#speech.prepare(feed, input, { service: origin.service, parent: origin.parent, options: {}, call });
     const { controller, unlink } = this.#link(feed, origin);
-    const upstream = this.#upstream(feed, origin.options.upstream, envelope);
+    const release = this.#runtime.vigil.hold();
     try {
+      const upstream = this.#upstream(feed, origin.options.upstream, envelope);
       controller.signal.throwIfAborted();
       this.#runtime.counters.of(feed.name).sent += 1;
       const items = this.#channelFor(feed.name).open(envelope, { signal: controller.signal, upstream, bufferMax });
       for await (const item of items) yield await this.#read(item, { name: feed.name, schema: feed.item, failure: "FEED_FAILED" });
     } finally {
+      release();
       unlink();
       controller.abort(new WaybillError("CALL_CANCELLED", `The caller left "${feed.name}".`));
     }
@@ -118,8 +123,8 @@ export class Calls implements Calling {
 
   async #read(answer: Envelope, expected: { name: string; schema: Schema<any>; failure: "ANSWER_FAILED" | "FEED_FAILED" }): Promise<unknown> {
     if (answer.header.type === "waybill.error") throw readError(this.#runtime, answer, expected.failure);
-    const value = this.#runtime.codec.decode(answer.body);
     try {
+      const value = answer.body.length === 0 ? undefined : this.#runtime.codec.decode(answer.body);
       return await validated(expected.schema, value, { contract: expected.name, what: "in answer" });
     } catch (cause) {
       throw new WaybillError("ANSWER_INVALID", `What "${expected.name}" gave does not fit its contract. Are both sides on one version?`, { cause });
@@ -130,11 +135,11 @@ export class Calls implements Calling {
     if (items === undefined) return undefined;
     const { upstream: schema } = feed;
     if (schema === undefined) throw new WaybillError("OPTION_INVALID", `"${feed.name}" takes no upstream items; its contract declares none.`);
-    const { codec } = this.#runtime;
+    const runtime = this.#runtime;
     return (async function* encoded(): AsyncIterable<Envelope> {
       for await (const item of items) {
         await validated(schema, item, { contract: feed.name, what: "to be sent upstream" });
-        yield { header, body: codec.encode(item) };
+        yield { header, body: encodeBody(item, feed.name, runtime) };
       }
     })();
   }

@@ -10,6 +10,8 @@ import { ItemQueue } from "./item-queue.ts";
 /** A feed whose other side says nothing for so long is lost; both sides speak at a third of it. */
 export const feedSilenceMs = 15_000;
 export const beatsPerSilence = 3;
+/** Most upstream items on their way or waiting for the handler. */
+export const upstreamWindow = 64;
 
 /** The caller's side of one feed over a transport: takes frames in order, gives credit as items are read. */
 export class FeedClient {
@@ -18,13 +20,16 @@ export class FeedClient {
   readonly #request: Envelope;
   readonly #settings: OpenSettings;
   readonly #queue = new ItemQueue<Envelope>();
+  /** Reply address of the process that serves this feed: the first one that accepted it, and no other. */
   #server: string | undefined;
+  #over = false;
   #expected = 0;
   #read = 0;
   #granted: number;
   #heardAt: number;
   #beat: Timer | undefined;
-  #upstreamStarted = false;
+  #upstreamCredit = upstreamWindow;
+  #wakeUpstream: (() => void) | undefined;
 
   constructor(runtime: Runtime, inbox: Inbox, feed: { request: Envelope; settings: OpenSettings }) {
     this.#runtime = runtime;
@@ -39,11 +44,15 @@ export class FeedClient {
     const { signal, bufferMax } = this.#settings;
     const { correlationid = "" } = this.#request.header;
     await this.#inbox.ready();
-    const onAbort = (): void => this.#queue.fail(signal.reason);
+    const onAbort = (): void => {
+      this.#queue.fail(signal.reason);
+      void this.#leave(); // now, not when the caller comes back for the next item
+    };
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
     this.#inbox.register(correlationid, (received) => this.#take(received));
     try {
+      signal.throwIfAborted();
       await this.#start();
       this.#keepAlive();
       for await (const item of this.#queue) {
@@ -54,9 +63,8 @@ export class FeedClient {
       }
     } finally {
       signal.removeEventListener("abort", onAbort);
-      this.#beat?.cancel();
-      this.#inbox.unregister(correlationid, (late) => this.#cancelLate(late));
-      if (this.#server !== undefined) await this.#say(this.#server, "waybill.cancel");
+      this.#inbox.unregister(correlationid);
+      await this.#leave();
     }
   }
 
@@ -76,31 +84,36 @@ export class FeedClient {
 
   #take(received: Envelope): void {
     const { type, sequence, replyto } = received.header;
+    if (type === "waybill.accepted") return this.#accept(replyto);
+    if (replyto !== this.#server) return;
     this.#heardAt = this.#runtime.environment.clock.monotonic();
-    if (type === "waybill.accepted" && isReplyAddress(replyto)) {
-      this.#server = replyto;
-      if (!this.#upstreamStarted) void this.#sendUpstream(replyto);
-      this.#upstreamStarted = true;
-      return;
-    }
-    if (type === "waybill.credit") return;
+    if (type === "waybill.credit") return this.#mayGoOn(Number(sequence));
     if (type !== "waybill.item" && type !== "waybill.end" && type !== "waybill.error") return;
     const position = Number(sequence);
     if (position < this.#expected) return; // delivered twice; taken once
-    if (position > this.#expected) {
+    if (position !== this.#expected) {
       this.#queue.fail(new WaybillError("FEED_FAILED", `"${this.#request.header.type}" lost items on the way. Open it again.`, { retryable: true }));
       return;
     }
     this.#expected += 1;
     if (type === "waybill.item") return this.#queue.push(received);
-    this.#server = undefined;
+    this.#over = true;
     if (type === "waybill.error") this.#queue.push(received);
     this.#queue.end();
   }
 
+  /** A request that is delivered twice may be accepted twice. Items of two servers must not be mixed, so the second one is sent away. */
+  #accept(replyto: string | undefined): void {
+    if (!isReplyAddress(replyto) || replyto === this.#server) return;
+    if (this.#server !== undefined) return void this.#say(replyto, "waybill.cancel");
+    this.#server = replyto;
+    this.#heardAt = this.#runtime.environment.clock.monotonic();
+    void this.#sendUpstream(replyto);
+  }
+
   #grant(): void {
     this.#granted = this.#read + this.#settings.bufferMax;
-    if (this.#server !== undefined) void this.#say(this.#server, "waybill.credit", this.#granted);
+    if (this.#server !== undefined && !this.#over) void this.#say(this.#server, "waybill.credit", this.#granted);
   }
 
   #keepAlive(): void {
@@ -111,9 +124,18 @@ export class FeedClient {
         this.#queue.fail(new WaybillError("FEED_FAILED", text, { retryable: true }));
         return;
       }
-      if (this.#server !== undefined) void this.#say(this.#server, "waybill.credit", this.#granted);
+      if (this.#server !== undefined && !this.#over) void this.#say(this.#server, "waybill.credit", this.#granted);
       this.#keepAlive();
     }, feedSilenceMs / beatsPerSilence);
+  }
+
+  /** Once, however the feed ends: a server that still works for it is told to stop. */
+  async #leave(): Promise<void> {
+    const toldBy = this.#over ? undefined : this.#server;
+    this.#over = true;
+    this.#beat?.cancel();
+    this.#wakeUpstream?.();
+    if (toldBy !== undefined) await this.#say(toldBy, "waybill.cancel");
   }
 
   async #sendUpstream(server: string): Promise<void> {
@@ -122,9 +144,9 @@ export class FeedClient {
     let sequence = 0;
     try {
       for await (const { body } of upstream) {
-        if (this.#settings.signal.aborted) return;
+        while (sequence >= this.#upstreamCredit && !this.#over) await new Promise<void>((resolve) => (this.#wakeUpstream = resolve));
+        if (this.#over) return;
         const item = frame(this.#runtime, this.#request.header, { type: "waybill.upstream-item", body, sequence: sequence++ });
-        // Awaited: a transport that is full slows the caller's own source down.
         await this.#inbox.send(server, [item]);
       }
       await this.#say(server, "waybill.upstream-end", sequence);
@@ -133,8 +155,9 @@ export class FeedClient {
     }
   }
 
-  #cancelLate({ header }: Envelope): void {
-    if (header.type === "waybill.accepted" && isReplyAddress(header.replyto)) void this.#say(header.replyto, "waybill.cancel");
+  #mayGoOn(credit: number): void {
+    if (credit > this.#upstreamCredit) this.#upstreamCredit = credit;
+    this.#wakeUpstream?.();
   }
 
   async #say(to: string, type: "waybill.cancel" | "waybill.credit" | "waybill.upstream-end", sequence?: number): Promise<void> {

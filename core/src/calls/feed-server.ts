@@ -1,17 +1,17 @@
 import type { Envelope } from "../envelope.ts";
-import { WaybillError } from "../errors.ts";
+import { WaybillError, messageOf } from "../errors.ts";
 import type { Entry } from "../listener.ts";
 import type { Responder } from "../ports/channel.ts";
 import type { Timer } from "../ports/environment.ts";
 import type { Runtime } from "../runtime.ts";
-import { beatsPerSilence, feedSilenceMs } from "./feed-client.ts";
-import { errorFrame, frame } from "./frames.ts";
+import { within } from "../within.ts";
+import { beatsPerSilence, feedSilenceMs, upstreamWindow } from "./feed-client.ts";
+import { errorFrame, frame, toWireError } from "./frames.ts";
 import type { Inbox } from "./inbox.ts";
 import { ItemQueue } from "./item-queue.ts";
 
 const sessionsMax = 1_000;
 const bufferMax = 10_000;
-const upstreamMax = 1_000;
 
 /** The serving side of feeds over a transport. */
 export class FeedServer {
@@ -24,27 +24,41 @@ export class FeedServer {
     this.#inbox = inbox;
   }
 
+  get size(): number {
+    return this.#sessions.size;
+  }
+
   /** Accepts a feed and settles its request: from here on the two processes talk directly, and a death is noticed by silence. */
   async start({ delivery }: Entry, at: { address: string; responder: Responder }): Promise<void> {
     await this.#inbox.ready();
     const request = delivery.envelope;
-    if (this.#sessions.size >= sessionsMax) {
-      const refusal = { code: "BUFFER_FULL", message: `This process serves ${sessionsMax} feeds already. Open it again later.`, retryable: true, details: {} };
-      const answer = errorFrame(this.#runtime, request.header, refusal);
-      await this.#inbox.send(request.header.replyto ?? "", [{ ...answer, header: { ...answer.header, sequence: "0" } }]);
-    } else {
-      const session = new FeedSession(this.#runtime, this.#inbox, { request, responder: at.responder });
-      this.#sessions.set(session, at.address);
-      void session.run().then(() => this.#sessions.delete(session));
+    // The request may be delivered twice; the feed is served once.
+    if (!this.#inbox.has(request.header.correlationid ?? "")) {
+      if (this.#sessions.size < sessionsMax) this.#run(new FeedSession(this.#runtime, this.#inbox, { request, responder: at.responder }), at.address);
+      else await this.#refuse(request);
     }
     await delivery.settle({ kind: "complete" });
   }
 
-  /** Ends the feeds of one address with an error that tells the callers to open them again. Answers 0: no feed outlives it. */
-  async stop(address: string): Promise<number> {
+  /** Ends the feeds of one address with an error that tells the callers to open them again. Answers how many handlers had not ended by the deadline. */
+  async stop(address: string, deadlineMs: number): Promise<number> {
     const own = [...this.#sessions].filter(([, each]) => each === address).map(([session]) => session);
-    await Promise.all(own.map((session) => session.stop()));
-    return 0;
+    const ended = await Promise.all(own.map((session) => within(this.#runtime.environment, session.stop(), deadlineMs)));
+    return ended.filter((each) => !each).length;
+  }
+
+  #run(session: FeedSession, address: string): void {
+    this.#sessions.set(session, address);
+    session
+      .run()
+      .catch((error: unknown) => this.#runtime.logger.error(`A feed of "${address}" ended badly: ${messageOf(error)}`))
+      .finally(() => this.#sessions.delete(session));
+  }
+
+  async #refuse({ header }: Envelope): Promise<void> {
+    const refusal = new WaybillError("BUFFER_FULL", `This process serves ${sessionsMax} feeds already. Open it again later.`, { retryable: true });
+    const answer = errorFrame(this.#runtime, header, toWireError(refusal));
+    await this.#inbox.send(header.replyto ?? "", [{ ...answer, header: { ...answer.header, sequence: "0" } }]);
   }
 }
 
@@ -58,7 +72,10 @@ class FeedSession {
   #credit: number;
   #sent = 0;
   #upstreamTaken = 0;
+  #upstreamGranted = upstreamWindow;
+  /** What the loop waits for: credit, or the end. One waiter at a time. */
   #wake: (() => void) | undefined;
+  #finished: Promise<void> = Promise.resolve();
   #ended: { readonly reason: unknown } | undefined;
   #onCancel: ((reason: unknown) => void) | undefined;
   #heardAt: number;
@@ -73,40 +90,73 @@ class FeedSession {
     this.#heardAt = runtime.environment.clock.monotonic();
   }
 
-  async run(): Promise<void> {
+  /** Resolves when the handler has ended, its `finally` included. */
+  run(): Promise<void> {
+    this.#finished = this.#serve();
+    return this.#finished;
+  }
+
+  /** Tells the caller, and resolves when the handler has ended. */
+  async stop(): Promise<void> {
+    const reason = new WaybillError("FEED_FAILED", `The process that serves "${this.#request.header.type}" is closing. Open it again.`, { retryable: true });
+    this.#end(reason);
+    await this.#say(this.#last(errorFrame(this.#runtime, this.#request.header, toWireError(reason))));
+    await this.#finished;
+  }
+
+  async #serve(): Promise<void> {
     const { correlationid = "" } = this.#request.header;
     this.#inbox.register(correlationid, (received) => this.#take(received));
-    await this.#say(frame(this.#runtime, this.#request.header, { type: "waybill.accepted", replyto: this.#inbox.address }));
+    await this.#say(frame(this.#runtime, this.#request.header, { type: "waybill.accepted" }));
     this.#keepAlive();
-    const items = this.#responder.serve(this.#request, { onCancel: (callback) => this.#watch(callback), upstream: this.#upstream })[Symbol.asyncIterator]();
+    const call = { onCancel: (callback: (reason: unknown) => void) => this.#watch(callback), upstream: this.#readUpstream() };
+    const items = this.#responder.serve(this.#request, call)[Symbol.asyncIterator]();
     try {
       await this.#forward(items);
     } finally {
       this.#beat?.cancel();
       this.#inbox.unregister(correlationid);
       this.#upstream.end();
-      // Not awaited: a handler that is stuck in something else must not keep the process from closing.
-      void items.return?.();
+      await items.return?.();
     }
-  }
-
-  async stop(): Promise<void> {
-    const reason = new WaybillError("FEED_FAILED", `The process that serves "${this.#request.header.type}" is closing. Open it again.`, { retryable: true });
-    this.#end(reason);
-    await this.#say(this.#last(errorFrame(this.#runtime, this.#request.header, { code: reason.code, message: reason.message, retryable: true, details: {} })));
   }
 
   async #forward(items: AsyncIterator<Envelope>): Promise<void> {
     while (this.#ended === undefined) {
-      const next = await Promise.race([items.next(), this.#untilEnded()]);
-      if (next === undefined || this.#ended !== undefined) return;
+      const next = await this.#unlessEnded(items.next());
+      if (next === undefined) return;
       if (next.done === true) return this.#say(this.#last(frame(this.#runtime, this.#request.header, { type: "waybill.end" })));
-      while (this.#sent >= this.#credit && this.#ended === undefined && next.value.header.type === "waybill.item") await this.#untilWoken();
-      if (this.#ended !== undefined) return;
       if (next.value.header.type === "waybill.error") return this.#say(this.#last(next.value));
+      while (this.#sent >= this.#credit && this.#ended === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
+      if (this.#ended !== undefined) return;
       this.#sent += 1;
       await this.#say(next.value);
     }
+  }
+
+  /** The work's result, or undefined when the feed ends first. */
+  #unlessEnded<Result>(work: Promise<Result>): Promise<Result | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#wake = () => {
+        if (this.#ended !== undefined) resolve(undefined);
+      };
+      work.then(resolve, reject);
+    });
+  }
+
+  async *#readUpstream(): AsyncIterable<Envelope> {
+    let read = 0;
+    for await (const item of this.#upstream) {
+      yield item;
+      read += 1;
+      if (read + upstreamWindow - this.#upstreamGranted < upstreamWindow / 2) continue;
+      this.#upstreamGranted = read + upstreamWindow;
+      await this.#sayCredit();
+    }
+  }
+
+  #sayCredit(): Promise<void> {
+    return this.#say(frame(this.#runtime, this.#request.header, { type: "waybill.credit", sequence: this.#upstreamGranted }));
   }
 
   #take({ header, body }: Envelope): void {
@@ -119,13 +169,23 @@ class FeedSession {
         this.#wake?.();
         return;
       case "waybill.upstream-item":
-        if (Number(header.sequence) !== this.#upstreamTaken) return;
+        if (!this.#isNext(header)) return;
         this.#upstreamTaken += 1;
-        if (this.#upstream.size < upstreamMax) return this.#upstream.push({ header, body });
-        return this.#upstream.fail(new WaybillError("BUFFER_FULL", `The caller sent more than ${upstreamMax} items ahead of the handler.`));
+        if (this.#upstreamTaken <= this.#upstreamGranted) return this.#upstream.push({ header, body });
+        return this.#upstream.fail(new WaybillError("BUFFER_FULL", "The caller sent more upstream items than it had credit for."));
       case "waybill.upstream-end":
-        return this.#upstream.end();
+        if (this.#isNext(header)) this.#upstream.end();
     }
+  }
+
+  /** Whether an upstream frame is the next in order. One that came twice is not; one that comes too early shows a loss, and fails. */
+  #isNext({ sequence, type }: Envelope["header"]): boolean {
+    const position = Number(sequence);
+    if (position === this.#upstreamTaken) return true;
+    if (!(position < this.#upstreamTaken)) {
+      this.#upstream.fail(new WaybillError("FEED_FAILED", `Upstream items were lost on the way: "${type}" ${String(sequence)} came instead of ${this.#upstreamTaken}.`, { retryable: true }));
+    }
+    return false;
   }
 
   #keepAlive(): void {
@@ -134,7 +194,7 @@ class FeedSession {
       if (clock.monotonic() - this.#heardAt > feedSilenceMs) {
         return this.#end(new WaybillError("CALL_CANCELLED", `The caller fell silent for ${feedSilenceMs} ms.`));
       }
-      void this.#say(frame(this.#runtime, this.#request.header, { type: "waybill.credit" }));
+      void this.#sayCredit();
       this.#keepAlive();
     }, feedSilenceMs / beatsPerSilence);
   }
@@ -151,21 +211,14 @@ class FeedSession {
     this.#wake?.();
   }
 
-  #untilWoken(): Promise<void> {
-    return new Promise((resolve) => (this.#wake = resolve));
-  }
-
-  async #untilEnded(): Promise<undefined> {
-    while (this.#ended === undefined) await this.#untilWoken();
-    return undefined;
-  }
-
   #last(envelope: Envelope): Envelope {
     return { ...envelope, header: { ...envelope.header, sequence: String(this.#sent) } };
   }
 
   async #say(envelope: Envelope): Promise<void> {
-    const reached = await this.#inbox.send(this.#request.header.replyto ?? "", [envelope]);
+    // The reply address says which server speaks: a request that was delivered twice may have two.
+    const header = { ...envelope.header, replyto: this.#inbox.address };
+    const reached = await this.#inbox.send(this.#request.header.replyto ?? "", [{ header, body: envelope.body }]);
     if (!reached) this.#end(new WaybillError("CALL_CANCELLED", "The caller's process is gone."));
   }
 }

@@ -1,7 +1,25 @@
 import type { Body, Envelope, Header } from "../envelope.ts";
-import { type WireError, WaybillError, messageOf } from "../errors.ts";
+import { WaybillError, messageOf } from "../errors.ts";
 import type { FrameType } from "../ports/channel.ts";
 import type { Runtime } from "../runtime.ts";
+import { judge, mayRetry } from "../taxonomy.ts";
+
+/** What an error says on the wire: never the stack, never the cause. */
+export interface WireError {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable: boolean;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+const wireTextMax = 2_000;
+
+/** Whether trying again may help is judged where the error is known; the caller only sees that it was an error over there. */
+export function toWireError(error: unknown): WireError {
+  const { kind, reason } = judge(error);
+  const details = reason !== "HANDLER_FAILED" && error instanceof WaybillError ? error.details : {};
+  return { code: reason, message: messageOf(error).slice(0, wireTextMax), retryable: mayRetry(kind), details };
+}
 
 /** Makes an envelope of the call's own traffic, in answer to or on account of `call`. */
 export function frame(
@@ -30,7 +48,13 @@ export function frame(
 }
 
 export function errorFrame(runtime: Pick<Runtime, "environment" | "codec">, call: Header, error: WireError): Envelope {
-  return frame(runtime, call, { type: "waybill.error", body: runtime.codec.encode(error) });
+  let body: Body;
+  try {
+    body = runtime.codec.encode(error);
+  } catch {
+    body = runtime.codec.encode({ ...error, details: {} }); // details may hold what the codec cannot write
+  }
+  return frame(runtime, call, { type: "waybill.error", body });
 }
 
 /** The caller's side of an error that came over the wire. What the other side wrote is data, so every field is checked. */

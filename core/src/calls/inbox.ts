@@ -4,6 +4,7 @@ import { Listener } from "../listener.ts";
 import type { FrameType } from "../ports/channel.ts";
 import type { Outgoing } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
+import { frame } from "./frames.ts";
 
 const prefetch = 1_000;
 const lockMs = 30_000;
@@ -22,9 +23,9 @@ export function isReplyAddress(address: unknown): address is string {
 export class Inbox {
   readonly address: string;
   readonly #runtime: Runtime;
-  readonly #open = new Map<string, (frame: Envelope) => void>();
+  readonly #open = new Map<string, (received: Envelope) => void>();
   /** Ids of ended calls, oldest first, to tell a late answer from a forged one. Bounded. */
-  readonly #ended = new Map<string, ((frame: Envelope) => void) | undefined>();
+  readonly #ended = new Set<string>();
   #listener: Listener | undefined;
   #ready: Promise<void> | undefined;
 
@@ -35,19 +36,26 @@ export class Inbox {
 
   /** Resolves when frames can arrive. */
   ready(): Promise<void> {
-    return (this.#ready ??= this.#declare());
+    this.#ready ??= this.#declare().catch((error: unknown) => {
+      this.#ready = undefined; // the next call tries again
+      throw error;
+    });
+    return this.#ready;
   }
 
-  register(correlationId: string, onFrame: (frame: Envelope) => void): void {
+  register(correlationId: string, onFrame: (received: Envelope) => void): void {
     this.#open.set(correlationId, onFrame);
   }
 
-  /** `onLate` gets what still comes for the call, so that a late acceptance can be cancelled. */
-  unregister(correlationId: string, onLate?: (frame: Envelope) => void): void {
+  has(correlationId: string): boolean {
+    return this.#open.has(correlationId);
+  }
+
+  unregister(correlationId: string): void {
     this.#open.delete(correlationId);
-    this.#ended.set(correlationId, onLate);
+    this.#ended.add(correlationId);
     if (this.#ended.size <= endedMax) return;
-    for (const oldest of this.#ended.keys()) {
+    for (const oldest of this.#ended) {
       this.#ended.delete(oldest);
       break;
     }
@@ -81,8 +89,9 @@ export class Inbox {
     this.#listener = new Listener(
       {
         source: { kind: "queue", name: this.address },
-        // One at a time, so that frames of a feed are taken in the order in which they came.
-        concurrency: 1,
+        // Each frame is taken before anything is awaited, so they are taken in the order in which they came; only
+        // settling runs side by side.
+        concurrency: prefetch,
         prefetch,
         lockMs,
         run: async ({ delivery }) => {
@@ -96,10 +105,10 @@ export class Inbox {
     this.#listener.start();
   }
 
-  #take(frame: Envelope): void {
-    const { correlationid = "", type, source } = frame.header;
+  #take(received: Envelope): void {
+    const { correlationid = "", type, source, replyto } = received.header;
     const onFrame = this.#open.get(correlationid);
-    if (onFrame !== undefined) return onFrame(frame);
+    if (onFrame !== undefined) return onFrame(received);
     const { replies } = this.#runtime.counters;
     if (!this.#ended.has(correlationid)) {
       replies.forged += 1;
@@ -107,7 +116,10 @@ export class Inbox {
       return;
     }
     if (isAnswer(type as FrameType)) replies.late += 1;
-    this.#ended.get(correlationid)?.(frame);
+    // Who begins to work for a caller that is gone is told so.
+    if (type === "waybill.accepted" && isReplyAddress(replyto)) {
+      void this.send(replyto, [frame(this.#runtime, received.header, { type: "waybill.cancel" })]);
+    }
   }
 }
 

@@ -2,7 +2,7 @@
 export class ItemQueue<Item> implements AsyncIterable<Item> {
   readonly #items: Item[] = [];
   #ended = false;
-  #error: unknown;
+  #failed: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
 
   get size(): number {
@@ -23,14 +23,14 @@ export class ItemQueue<Item> implements AsyncIterable<Item> {
   /** Items that are already here are still read before the error is thrown. */
   fail(error: unknown): void {
     if (this.#ended) return;
-    this.#error = error;
+    this.#failed = { error };
     this.end();
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<Item> {
     for (;;) {
       if (this.#items.length > 0) yield this.#items.shift() as Item;
-      else if (this.#error !== undefined) throw this.#error as Error;
+      else if (this.#failed !== undefined) throw this.#failed.error as Error;
       else if (this.#ended) return;
       else await new Promise<void>((resolve) => (this.#wake = resolve));
     }

@@ -1,73 +1,124 @@
 import type { Envelope } from "../envelope.ts";
+import { WaybillError } from "../errors.ts";
 import type { CallSettings, Channel, IncomingCall, OpenSettings, Responder, Serving } from "../ports/channel.ts";
+import type { Environment } from "../ports/environment.ts";
+import { within } from "../within.ts";
 
-/** Calls an owner in this very process: same checks, same encoding, no broker in between. */
+/** An owner in this process, and the calls that it is answering now. */
+interface Owner {
+  readonly responder: Responder;
+  readonly running: Set<Running>;
+}
+
+interface Running {
+  readonly done: Promise<void>;
+  cancel(reason: unknown): void;
+}
+
+/** Calls an owner in this very process: same checks, same encoding, no broker in between and no bound but the caller's own. */
 export class LocalChannel implements Channel {
   readonly name = "local";
-  readonly #responders = new Map<string, Responder>();
+  readonly #environment: Environment;
+  readonly #owners = new Map<string, Owner>();
+
+  constructor(environment: Environment) {
+    this.#environment = environment;
+  }
 
   has(address: string): boolean {
-    return this.#responders.has(address);
+    return this.#owners.has(address);
   }
 
   call(request: Envelope, { signal }: CallSettings): Promise<Envelope> {
-    const responder = this.#responders.get(request.header.type) as Responder;
+    const { responder, running } = this.#owners.get(request.header.type) as Owner;
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => reject(signal.reason as Error);
+      let onCancel: ((reason: unknown) => void) | undefined;
+      const cancel = (reason: unknown): void => onCancel?.(reason);
+      const onAbort = (): void => {
+        cancel(signal.reason);
+        reject(signal.reason as Error);
+      };
       signal.addEventListener("abort", onAbort, { once: true });
-      void responder.answer(request, incoming(signal, undefined)).then((answer) => {
-        signal.removeEventListener("abort", onAbort);
-        resolve(answer);
-      });
+      const done = responder
+        .answer(request, {
+          onCancel: (callback) => {
+            onCancel = callback;
+            if (signal.aborted) callback(signal.reason);
+          },
+          upstream: nothing(),
+        })
+        .then(resolve, reject)
+        .finally(() => {
+          signal.removeEventListener("abort", onAbort);
+          running.delete(entry);
+        });
+      const entry: Running = { done, cancel };
+      running.add(entry);
     });
   }
 
   async *open(request: Envelope, { signal, upstream }: OpenSettings): AsyncIterable<Envelope> {
-    const responder = this.#responders.get(request.header.type) as Responder;
-    const items = responder.serve(request, incoming(signal, upstream))[Symbol.asyncIterator]();
-    const aborted = new Promise<never>((_, reject) => {
-      signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-    });
-    aborted.catch(() => undefined);
+    const { responder } = this.#owners.get(request.header.type) as Owner;
+    const items = responder.serve(request, incoming(signal, upstream ?? nothing()))[Symbol.asyncIterator]();
+    let refuse: ((reason: unknown) => void) | undefined;
+    const onAbort = (): void => refuse?.(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
     try {
       for (;;) {
-        const next = await Promise.race([items.next(), aborted]);
+        signal.throwIfAborted();
+        // Not Promise.race with one long promise: that one would remember every item.
+        const next = await new Promise<IteratorResult<Envelope>>((resolve, reject) => {
+          refuse = reject;
+          items.next().then(resolve, reject);
+        });
         if (next.done === true) return;
         yield next.value;
       }
     } finally {
+      signal.removeEventListener("abort", onAbort);
       // Not awaited: a handler that waits for something else would hold the caller.
-      void items.return?.();
+      items.return?.().then(undefined, () => undefined);
     }
   }
 
   serve(address: string, responder: Responder): Promise<Serving> {
-    this.#responders.set(address, responder);
+    const owner: Owner = { responder, running: new Set() };
+    this.#owners.set(address, owner);
     return Promise.resolve({
-      inFlight: 0,
-      stop: () => {
-        this.#responders.delete(address);
-        return Promise.resolve(0);
+      get inFlight() {
+        return owner.running.size;
+      },
+      // Handlers that are still running may ask each other, so the owner answers until nobody asks any more.
+      stop: async (deadlineMs) => {
+        await within(this.#environment, idle(owner), deadlineMs);
+        this.#owners.delete(address);
+        const left = [...owner.running];
+        for (const call of left) call.cancel(new WaybillError("CLOSED", "The bus is closing and its deadline has passed."));
+        return left.length;
       },
     });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#responders.clear();
+    this.#owners.clear();
     return Promise.resolve();
   }
 }
 
-function incoming(signal: AbortSignal, upstream: AsyncIterable<Envelope> | undefined): IncomingCall {
+async function idle({ running }: Owner): Promise<void> {
+  while (running.size > 0) await Promise.all([...running].map(({ done }) => done));
+}
+
+function incoming(signal: AbortSignal, upstream: AsyncIterable<Envelope>): IncomingCall {
   return {
     onCancel: (callback) => {
       if (signal.aborted) callback(signal.reason);
       else signal.addEventListener("abort", () => callback(signal.reason), { once: true });
     },
-    upstream: upstream ?? nothing(),
+    upstream,
   };
 }
 
 async function* nothing(): AsyncIterable<never> {
-  // A feed without upstream reads an empty one.
+  // A call without upstream reads an empty one.
 }

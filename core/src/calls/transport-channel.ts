@@ -1,8 +1,9 @@
 import type { Envelope } from "../envelope.ts";
-import { WaybillError } from "../errors.ts";
+import { WaybillError, messageOf } from "../errors.ts";
 import { Listener, type Entry } from "../listener.ts";
 import type { CallSettings, Channel, OpenSettings, Responder, ServeSettings, Serving } from "../ports/channel.ts";
 import type { Runtime } from "../runtime.ts";
+import { completeWith } from "../steps/settle.ts";
 import { FeedClient } from "./feed-client.ts";
 import { FeedServer } from "./feed-server.ts";
 import { frame } from "./frames.ts";
@@ -34,14 +35,12 @@ export class TransportChannel implements Channel {
       let control: string | undefined;
       const cancel = (to: string): void =>
         void this.#inbox.send(to, [frame(this.#runtime, request.header, { type: "waybill.cancel" })]);
-      const end = (onLate?: (late: Envelope) => void): void => {
+      const end = (): void => {
         signal.removeEventListener("abort", onAbort);
-        this.#inbox.unregister(correlationid, onLate);
+        this.#inbox.unregister(correlationid);
       };
       const onAbort = (): void => {
-        end(({ header }) => {
-          if (header.type === "waybill.accepted" && isReplyAddress(header.replyto)) cancel(header.replyto);
-        });
+        end();
         if (control !== undefined) cancel(control);
         reject(signal.reason as Error);
       };
@@ -79,8 +78,11 @@ export class TransportChannel implements Channel {
     listener.start();
     return Promise.resolve({
       stop: async (deadlineMs) => {
-        const [calls, feeds] = await Promise.all([listener.stop(deadlineMs), this.#feeds.stop(address)]);
-        return calls + feeds;
+        const { clock } = this.#runtime.environment;
+        const until = clock.monotonic() + deadlineMs;
+        // First no new feeds, then the open ones.
+        const calls = await listener.stop(deadlineMs);
+        return calls + (await this.#feeds.stop(address, until - clock.monotonic()));
       },
       get inFlight() {
         return listener.inFlight;
@@ -99,7 +101,7 @@ export class TransportChannel implements Channel {
       await this.#refuse(entry, address);
       return undefined;
     }
-    if (header.deadline === undefined) {
+    if (responder.verb === "serve") {
       await this.#feeds.start(entry, { address, responder });
       return undefined;
     }
@@ -107,28 +109,35 @@ export class TransportChannel implements Channel {
     let registered = false;
     const answer = await responder.answer(envelope, {
       onCancel: (callback) => {
+        entry.onSignal(callback); // the lock is lost, or this process closes
         registered = true;
-        void this.#accept(envelope, { replyto, correlationid, callback });
+        this.#inbox.register(correlationid, (received) => {
+          if (received.header.type === "waybill.cancel") callback(new WaybillError("CALL_CANCELLED", `The caller of "${header.type}" gave up.`));
+        });
+        void this.#accept(envelope, replyto);
       },
       upstream: nothing(),
     });
     if (registered) this.#inbox.unregister(correlationid);
     try {
-      await entry.delivery.settle({ kind: "complete", send: [{ to: { kind: "queue", name: replyto }, envelope: answer }] });
-    } catch {
+      await completeWith([{ to: { kind: "queue", name: replyto }, envelope: answer }], entry.delivery, this.#runtime.transport);
+    } catch (error) {
       this.#runtime.counters.replies.undeliverable += 1;
+      this.#runtime.logger.debug(`The answer of "${address}" could not be delivered to ${replyto}: ${messageOf(error)}`);
       await entry.delivery.settle({ kind: "complete" });
     }
     return undefined;
   }
 
   /** Tells the caller where it can cancel. Only done when the handler looks at its signal, so it costs nobody else. */
-  async #accept(request: Envelope, call: { replyto: string; correlationid: string; callback: (reason: unknown) => void }): Promise<void> {
-    await this.#inbox.ready();
-    this.#inbox.register(call.correlationid, ({ header }) => {
-      if (header.type === "waybill.cancel") call.callback(new WaybillError("CALL_CANCELLED", `The caller of "${request.header.type}" gave up.`));
-    });
-    await this.#inbox.send(call.replyto, [frame(this.#runtime, request.header, { type: "waybill.accepted", replyto: this.#inbox.address })]);
+  async #accept(request: Envelope, replyto: string): Promise<void> {
+    try {
+      await this.#inbox.ready();
+    } catch (error) {
+      this.#runtime.logger.warn(`"${request.header.type}" cannot be cancelled by its caller: ${messageOf(error)}`);
+      return;
+    }
+    await this.#inbox.send(replyto, [frame(this.#runtime, request.header, { type: "waybill.accepted", replyto: this.#inbox.address })]);
   }
 
   /** What is no proper call is set aside where it can be looked at. */

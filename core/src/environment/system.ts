@@ -14,6 +14,10 @@ export const systemEnvironment: Environment = {
     },
     soon: (callback) => void setImmediate(callback),
   },
+  keepAlive: () => {
+    const interval = setInterval(() => undefined, delayMsMax);
+    return { cancel: () => clearInterval(interval) };
+  },
   random: () => Math.random(),
   id: () => randomUUID(),
 };

@@ -24,6 +24,8 @@ export interface OpenSettings {
 
 /** What stands behind an address: exactly one of the two, by the contract's kind. Neither rejects: a failure is an envelope too. */
 export interface Responder {
+  /** Which of the two. */
+  readonly verb: "answer" | "serve";
   answer(request: Envelope, call: IncomingCall): Promise<Envelope>;
   serve(request: Envelope, call: IncomingCall): AsyncIterable<Envelope>;
 }

@@ -5,6 +5,8 @@
 export interface Environment {
   readonly clock: Clock;
   readonly timers: Timers;
+  /** Keeps the process from ending by itself until the answer is cancelled. Absent where there is no process to keep. */
+  keepAlive?(): Timer;
   /** Uniform in [0, 1). Not for secrets. */
   random(): number;
   /** A new id that cannot be guessed: 122 random bits or more in production. */

@@ -1,4 +1,5 @@
-import { type Header, versionOf } from "../envelope.ts";
+import type { Codec } from "../codec.ts";
+import { type Envelope, type Header, versionOf } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
 import type { IncomingStep } from "../pipeline.ts";
 import type { AnyContract } from "../uses.ts";
@@ -8,18 +9,8 @@ export const decode: IncomingStep = {
   name: "decode",
   wrap: (next, { contract }, { codec }) => {
     return (message) => {
-      const { header, body } = message.envelope;
       try {
-        message.value = codec.decode(body);
-      } catch (error) {
-        return Promise.reject(
-          new WaybillError("DECODE_FAILED", `The body of "${header.type}" is not readable as ${codec.contentType}: ${messageOf(error)}. Its content type says ${header.datacontenttype}.`, { cause: error }),
-        );
-      }
-      const version = versionOf(header);
-      if (version === contract.version) return next(message);
-      try {
-        message.value = upcast(message.value, { contract, version, header });
+        message.value = readBody(message.envelope, contract, codec);
       } catch (error) {
         return Promise.reject(error as Error);
       }
@@ -27,6 +18,19 @@ export const decode: IncomingStep = {
     };
   },
 };
+
+/** What the body says in the contract's present version, not yet validated. Throws DECODE_FAILED or VERSION_UNKNOWN. */
+export function readBody({ header, body }: Envelope, contract: AnyContract, codec: Codec): unknown {
+  let value: unknown;
+  try {
+    value = codec.decode(body);
+  } catch (cause) {
+    const text = `The body of "${header.type}" is not readable as ${codec.contentType}: ${messageOf(cause)}. Its content type says ${header.datacontenttype}.`;
+    throw new WaybillError("DECODE_FAILED", text, { cause });
+  }
+  const version = versionOf(header);
+  return version === contract.version ? value : upcast(value, { contract, version, header });
+}
 
 function upcast(value: unknown, read: { contract: AnyContract; version: number; header: Header }): unknown {
   const { contract, version, header } = read;

@@ -1,6 +1,6 @@
 import { HandlerContext } from "../handler-context.ts";
 import type { Speech } from "../speech.ts";
-import { type Outcome, complete } from "../outcome.ts";
+import { complete, toOutcome } from "../outcome.ts";
 import type { IncomingStep } from "../pipeline.ts";
 
 /** The innermost step: runs the handler. What it sends is held in the message until all outer steps agree that it succeeded. */
@@ -16,7 +16,7 @@ export function dispatch(speech: Speech): IncomingStep {
         try {
           const result = await handler(message.value, context);
           await context.held();
-          if (!calls) return isOutcome(result) ? result : complete();
+          if (!calls) return toOutcome(result);
           message.output = result;
           return complete();
         } finally {
@@ -25,8 +25,4 @@ export function dispatch(speech: Speech): IncomingStep {
       };
     },
   };
-}
-
-function isOutcome(result: unknown): result is Outcome {
-  return typeof result === "object" && result !== null && "outcome" in result;
 }

@@ -12,7 +12,7 @@ import { validate, validateOutgoing } from "./validate.ts";
 
 /** What happens to a command, an event or a stream's item on its way in, outermost first. */
 export function messageSteps(speech: Speech): readonly IncomingStep[] {
-  return [settle, traceIncoming, expire, exhaust, decode, validate, retryImmediately, dispatch(speech)];
+  return [settle, traceIncoming, expire, exhaust, retryImmediately, decode, validate, dispatch(speech)];
 }
 
 /** What happens to a query or a feed on its way in. Somebody waits, so nothing is retried and there is nothing to settle. */

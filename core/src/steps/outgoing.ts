@@ -1,6 +1,8 @@
-import { bodyBytes } from "../envelope.ts";
+import { type Body, bodyBytes } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
+import { attributeNameFault } from "../names.ts";
 import type { OutgoingStep } from "../pipeline.ts";
+import type { Runtime } from "../runtime.ts";
 
 /** What brokers and rules need to see without opening the body: attributes of an event, the key of a stream's item. */
 export const describe: OutgoingStep = {
@@ -9,7 +11,12 @@ export const describe: OutgoingStep = {
     if (contract.kind === "event") {
       return (message) => {
         const attributes = contract.attributes(message.value);
-        if (Object.keys(attributes).length > 0) message.header.attributes = attributes;
+        const names = Object.keys(attributes);
+        for (const name of names) {
+          const fault = attributeNameFault(name);
+          if (fault !== undefined) throw new WaybillError("MESSAGE_INVALID", `The attribute "${name}" of the event "${contract.name}" has no legal name: ${fault}.`);
+        }
+        if (names.length > 0) message.header.attributes = attributes;
         return next(message);
       };
     }
@@ -26,22 +33,28 @@ export const describe: OutgoingStep = {
 /** Value → body. Errors: MESSAGE_INVALID when the codec cannot write it, BODY_TOO_LARGE. */
 export const encode: OutgoingStep = {
   name: "encode",
-  wrap: (next, contract, { codec, transport }) => {
-    const { bodyBytesMax } = transport.capabilities;
+  wrap: (next, contract, runtime) => {
     return (message) => {
-      try {
-        message.body = codec.encode(message.value);
-      } catch (cause) {
-        throw new WaybillError("MESSAGE_INVALID", `"${contract.name}" cannot be written as ${codec.contentType}: ${messageOf(cause)}.`, { cause });
-      }
-      // A string has at most three bytes per unit, so most messages need no counting.
-      if (message.body.length * 3 > bodyBytesMax && bodyBytes(message.body) > bodyBytesMax) {
-        throw new WaybillError(
-          "BODY_TOO_LARGE",
-          `"${contract.name}" has ${bodyBytes(message.body)} bytes; ${transport.name} takes ${bodyBytesMax}. Send a reference to the data instead.`,
-        );
-      }
+      message.body = encodeBody(message.value, contract.name, runtime);
       return next(message);
     };
   },
 };
+
+export function encodeBody(value: unknown, contract: string, { codec, transport }: Pick<Runtime, "codec" | "transport">): Body {
+  const { bodyBytesMax } = transport.capabilities;
+  let body: Body;
+  try {
+    body = codec.encode(value);
+  } catch (cause) {
+    throw new WaybillError("MESSAGE_INVALID", `"${contract}" cannot be written as ${codec.contentType}: ${messageOf(cause)}.`, { cause });
+  }
+  // A string has at most three bytes per unit, so most messages need no counting.
+  if (body.length * 3 > bodyBytesMax && bodyBytes(body) > bodyBytesMax) {
+    throw new WaybillError(
+      "BODY_TOO_LARGE",
+      `"${contract}" has ${bodyBytes(body)} bytes; ${transport.name} takes ${bodyBytesMax}. Send a reference to the data instead.`,
+    );
+  }
+  return body;
+}

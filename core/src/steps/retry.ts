@@ -1,7 +1,10 @@
 import type { IncomingStep } from "../pipeline.ts";
 import { judge, mayRetry } from "../taxonomy.ts";
 
-/** The immediate level: the handler runs again at once, inside the same lock. What the failed run sent is forgotten. */
+/**
+ * The immediate level: the handler runs again at once, inside the same lock. What the failed run sent is forgotten,
+ * and the body is decoded anew, so that what it did to its input is forgotten too.
+ */
 export const retryImmediately: IncomingStep = {
   name: "retry",
   wrap: (next, { policy, contract }, { counters }) => {
@@ -13,7 +16,7 @@ export const retryImmediately: IncomingStep = {
           return await next(message);
         } catch (error) {
           const { kind } = judge(error);
-          if (left === 0 || !mayRetry(kind) || kind === "throttled") throw error;
+          if (left === 0 || !mayRetry(kind) || kind === "throttled" || message.lifetime.over) throw error;
           counted.failed += 1;
           message.held = [];
         }

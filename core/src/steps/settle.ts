@@ -3,7 +3,7 @@ import type { ContractCounters } from "../counters.ts";
 import type { Incoming } from "../message.ts";
 import { type Outcome, complete, retry } from "../outcome.ts";
 import type { IncomingStep } from "../pipeline.ts";
-import type { Settled, Settlement } from "../ports/transport.ts";
+import type { Delivery, Outgoing, Settled, Transport } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
 
 /**
@@ -29,9 +29,7 @@ export const settle: IncomingStep = {
         if (inPlace) return retry({ afterMs: decision.delayMs });
       }
       if (decision.act === "deadLetter") logFailure(runtime, decision, handlerName, message);
-      const { settlement, before } = toSettlement(decision, message, runtime);
-      if (before !== undefined) await before;
-      report(await delivery.settle(settlement), { decision, counted, runtime, message });
+      report(await carryOut(decision, { delivery, held: message.held, runtime }), { decision, counted, runtime, message });
       return complete();
     };
     const chance = (): Chance => ({ now: runtime.environment.clock.now(), random: runtime.environment.random() });
@@ -55,23 +53,28 @@ export const settle: IncomingStep = {
 
 const done: Decision = { act: "complete" };
 
-function toSettlement(
+function carryOut(
   decision: Exclude<Decision, { act: "leave" }>,
-  message: Incoming,
-  { transport }: Runtime,
-): { settlement: Settlement; before?: Promise<unknown> } {
+  { delivery, held, runtime }: { delivery: Delivery; held: readonly Outgoing[]; runtime: Runtime },
+): Promise<Settled> {
   switch (decision.act) {
     case "complete":
-      if (message.held.length === 0) return { settlement: { kind: "complete" } };
-      if (transport.capabilities.atomicSettle) return { settlement: { kind: "complete", send: message.held } };
-      return { settlement: { kind: "complete" }, before: transport.send(message.held) };
+      return completeWith(held, delivery, runtime.transport);
     case "retry":
-      return { settlement: { kind: "retry", delayMs: decision.delayMs, failure: decision.failure } };
+      return delivery.settle({ kind: "retry", delayMs: decision.delayMs, failure: decision.failure });
     case "deadLetter":
-      return { settlement: { kind: "deadLetter", failure: decision.failure } };
+      return delivery.settle({ kind: "deadLetter", failure: decision.failure });
     case "defer":
-      return { settlement: { kind: "defer" } };
+      return delivery.settle({ kind: "defer" });
   }
+}
+
+/** In one transaction where the transport has one, else sent first: then a crash in between repeats, it never loses. */
+export async function completeWith(send: readonly Outgoing[], delivery: Delivery, transport: Transport): Promise<Settled> {
+  if (send.length === 0) return delivery.settle({ kind: "complete" });
+  if (transport.capabilities.atomicSettle) return delivery.settle({ kind: "complete", send });
+  await transport.send(send);
+  return delivery.settle({ kind: "complete" });
 }
 
 interface Settling {

@@ -23,8 +23,11 @@ export const validate: IncomingStep = {
           (error: unknown) => Promise.reject(schemaThrew(contract.name, error)),
         );
       }
-      if ("issues" in result) return Promise.reject(invalid(result.issues, contract.name, "received"));
-      message.value = result.value;
+      try {
+        message.value = accepted(result, contract.name, "received");
+      } catch (error) {
+        return Promise.reject(error as Error);
+      }
       return next(message);
     };
   },
@@ -36,12 +39,22 @@ export const validateOutgoing: OutgoingStep = {
   wrap: (next, contract) => {
     const schema = inputSchema(contract);
     return (message) => {
-      const result = check(schema, message.value);
+      let result;
+      try {
+        result = check(schema, message.value);
+      } catch (error) {
+        throw schemaThrew(contract.name, error);
+      }
       if (result instanceof Promise) {
-        return result.then((late) => {
-          accepted(late, contract.name, "to be sent");
-          return next(message);
-        });
+        return result.then(
+          (late) => {
+            accepted(late, contract.name, "to be sent");
+            return next(message);
+          },
+          (error: unknown) => {
+            throw schemaThrew(contract.name, error);
+          },
+        );
       }
       accepted(result, contract.name, "to be sent");
       return next(message);
@@ -57,8 +70,9 @@ export async function validated(schema: Schema<any>, value: unknown, naming: { c
 type Result = { readonly value: unknown } | { readonly issues: readonly Issue[] };
 
 function accepted(result: Result, contract: string, what: string): unknown {
-  if ("issues" in result) throw invalid(result.issues, contract, what);
-  return result.value;
+  // Some schemas give `issues: undefined` beside the value.
+  if ("issues" in result && result.issues !== undefined) throw invalid(result.issues, contract, what);
+  return (result as { readonly value: unknown }).value;
 }
 
 function invalid(issues: readonly Issue[], contract: string, what: string): WaybillError {
@@ -67,5 +81,5 @@ function invalid(issues: readonly Issue[], contract: string, what: string): Wayb
 }
 
 function schemaThrew(contract: string, cause: unknown): WaybillError {
-  return new WaybillError("MESSAGE_INVALID", `The schema of "${contract}" threw instead of naming issues. Mend the schema, then replay the message.`, { cause });
+  return new WaybillError("MESSAGE_INVALID", `The schema of "${contract}" threw instead of naming issues. Mend the schema; a message that came in can then be replayed.`, { cause });
 }
