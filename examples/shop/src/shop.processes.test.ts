@@ -58,33 +58,41 @@ function pidsIn(text: string): number[] {
 test("the shop as processes: a killed service comes back, every order ends once, and SIGTERM leaves nothing behind", async (context) => {
   const directory = mkdtempSync(join(tmpdir(), "waybill-shop-test-"));
   context.after(() => rmSync(directory, { recursive: true, force: true }));
+  const began = performance.now();
+  const passed = (what: string): void =>
+    context.diagnostic(`${what} after ${Math.round(performance.now() - began)} ms`);
   const { child, output, exited } = start(context, directory);
   const url = await until("the address", () => /open: (\S+)/.exec(output.text)?.[1]);
   assert.equal(pidsIn(output.text).length, 11);
+  passed("open");
 
   let random = 0.1;
   const ordering = Number(/ordering +pid (\d+)/.exec(output.text)?.[1]);
   const accounts = await runLoad({
     url,
     orders: 50,
-    customers: 10,
+    customers: 50,
     // Every kind of card comes up, and the book of which there are three.
     random: () => (random = (random * 7.13 + 0.017) % 1),
     onEnd: (ended) => void (ended === 15 && process.kill(ordering, "SIGKILL")),
   });
   assert.match(output.text, /ordering \(pid \d+\) ended with SIGKILL; it starts again/);
+  passed("orders ended");
   const balance = balanceOf(accounts);
   assert.equal(balance.accepted, 50);
   assert.ok(balance.balances, JSON.stringify(balance));
   assert.deepEqual(await audit(directory, accounts), []);
 
+  passed("audited");
   const twice = start(context, directory);
   assert.deepEqual(await twice.exited, [1, null]);
   assert.match(twice.output.text, /Another shop runs on/);
 
   const pids = pidsIn(output.text);
+  passed("second start refused");
   child.kill("SIGTERM");
   assert.deepEqual(await exited, [0, null]);
+  passed("closed");
   assert.doesNotMatch(output.text, /is killed/);
   assert.deepEqual(pids.filter(isAlive), []);
 });

@@ -1,5 +1,5 @@
 import { sleep, systemEnvironment } from "waybill";
-import type { OrderView } from "../contracts/ordering.ts";
+import type { OrderState, OrderView } from "../contracts/ordering.ts";
 import type { DeadLetter } from "../storefront/dead-letters.ts";
 
 const { clock, timers } = systemEnvironment;
@@ -43,6 +43,12 @@ export class ShopClient {
       }
       await sleep(timers, 200, signal).catch(() => undefined);
     }
+  }
+
+  /** Of the latest orders of this visitor. */
+  async stateOf(orderId: string): Promise<OrderState | undefined> {
+    const orders = await this.call<OrderView[]>("GET", "/api/orders");
+    return orders.find((order) => order.orderId === orderId)?.state;
   }
 
   async deadLetters(): Promise<DeadLetter[]> {

@@ -30,8 +30,8 @@ export interface Graveyard {
 }
 
 const skus = ["tea", "mug", "lantern", "compass", "map", "backpack", "boots"];
-const watchMs = 180_000;
-const { clock, timers } = systemEnvironment;
+const patienceMs = 180_000;
+const { timers } = systemEnvironment;
 
 /** The same customers for the same `random`. One in twenty-five wants a book of which there are three. */
 export function planOrder(random: () => number): Plan {
@@ -83,23 +83,40 @@ export async function follow(
   graveyard: Graveyard,
 ): Promise<End> {
   const left = new AbortController();
-  const feed = lastState(client, orderId, left.signal);
-  const endsAt = clock.monotonic() + watchMs;
+  const { signal } = left;
   try {
-    for (;;) {
-      const end = await Promise.race([feed, sleep(timers, 250, left.signal)]);
-      if (end !== undefined) return end;
-      if (graveyard.holds(orderId)) return "dead";
-      if (clock.monotonic() > endsAt) return "stuck";
-    }
+    return await Promise.race([
+      watch(client, orderId, signal),
+      poll(client, orderId, signal),
+      mourn(orderId, graveyard, signal),
+      sleep(timers, patienceMs, signal).then(() => "stuck" as const),
+    ]);
   } finally {
     left.abort();
   }
 }
 
-async function lastState(client: ShopClient, orderId: string, signal: AbortSignal): Promise<End> {
+async function watch(client: ShopClient, orderId: string, signal: AbortSignal): Promise<End> {
   for await (const { state } of client.watch(orderId, signal)) {
-    if (state === "completed" || state === "rejected" || state === "cancelled") return state;
+    if (isEnd(state)) return state;
   }
   return "stuck";
+}
+
+/** A feed notices by silence that the process behind it was killed, which takes its time; a question now and then does not. */
+async function poll(client: ShopClient, orderId: string, signal: AbortSignal): Promise<End> {
+  for (;;) {
+    await sleep(timers, 2_000, signal);
+    const state = await client.stateOf(orderId);
+    if (state !== undefined && isEnd(state)) return state;
+  }
+}
+
+async function mourn(orderId: string, graveyard: Graveyard, signal: AbortSignal): Promise<End> {
+  while (!graveyard.holds(orderId)) await sleep(timers, 250, signal);
+  return "dead";
+}
+
+function isEnd(state: OrderState): state is Extract<End, OrderState> {
+  return state === "completed" || state === "rejected" || state === "cancelled";
 }

@@ -1,6 +1,6 @@
 // What the page shows live: its basket and its open orders, over one connection.
 
-import { doing, later } from "./dom.js";
+import { call, doing, later } from "./dom.js";
 import { showBasket, showProducts } from "./goods.js";
 import { hasEnded, showOrder } from "./orders.js";
 
@@ -22,6 +22,14 @@ function connect() {
   source.addEventListener("error", () => {
     if (source.readyState === EventSource.CLOSED && source === events) later(2_000, connect);
   });
+}
+
+/** A feed takes a while to notice that the process behind it was killed; asking now and then does not. */
+export async function refresh() {
+  if (open.size === 0) return;
+  for (const order of await call("GET", "/api/orders")) {
+    if (open.has(order.orderId)) show({ order });
+  }
 }
 
 function show({ basket, order }) {

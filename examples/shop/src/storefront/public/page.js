@@ -2,7 +2,7 @@
 
 import { $, call, doing, every, newId, say } from "./dom.js";
 import { showProducts } from "./goods.js";
-import { watch } from "./live.js";
+import { refresh, watch } from "./live.js";
 import { showOffice } from "./office.js";
 import { hasEnded, showOrder } from "./orders.js";
 
@@ -30,5 +30,5 @@ doing(async () => {
   const orders = await call("GET", "/api/orders");
   for (const order of orders.toReversed()) showOrder(order);
   watch(...orders.filter((order) => !hasEnded(order)).map(({ orderId }) => orderId));
-  await every(1_500, showOffice);
+  await every(2_000, () => Promise.allSettled([showOffice(), refresh()]));
 })();
