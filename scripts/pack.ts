@@ -79,6 +79,9 @@ function publishable({
     ...content,
     exports: Object.fromEntries(entries),
     files: ["dist"],
+    // Not in the workspace's own package.json: npm would warn there on each `npm ci` with an older Node, although the
+    // repository brings the Node that it runs on.
+    engines: { node: ">=24" },
     publishConfig: { access: "public" },
   };
 }
