@@ -120,9 +120,8 @@ export class ConnectedBus implements Bus {
   }
 
   async #close(deadlineMs: number): Promise<void> {
-    const { listeners, calls, channels, runtime, release } = this.#running;
-    const releaseClosing = runtime.vigil.hold();
-    release();
+    const { listeners, calls, channels, runtime } = this.#running;
+    runtime.vigil.hold();
     try {
       const unfinished = await this.#drain(deadlineMs);
       calls.close();
@@ -135,7 +134,7 @@ export class ConnectedBus implements Bus {
         { details: { unfinished, running: listeners.filter(({ inFlight }) => inFlight > 0).map(({ address }) => address) } },
       );
     } finally {
-      releaseClosing();
+      runtime.vigil.end();
     }
   }
 

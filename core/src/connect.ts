@@ -60,8 +60,6 @@ export interface Running {
   /** By address: who answers calls from this process and from others. */
   readonly servings: ReadonlyMap<string, { readonly local: Serving; readonly remote: Serving }>;
   readonly channels: readonly Channel[];
-  /** Lets the process end. */
-  readonly release: () => void;
 }
 
 const callDepthDefault: CallDepthPolicy = { max: 3, policy: "warn" };
@@ -141,8 +139,8 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
     servings.set(address, { local: await local.serve(address, responder), remote: await remote.serve(address, responder, intake) });
   }
   for (const listener of listeners) listener.start();
-  const release = wiring.intakes.length > 0 ? runtime.vigil.hold() : (): void => undefined;
-  return { runtime, wiring, speech, calls, listeners, servings, channels: [local, remote], release };
+  if (wiring.intakes.length > 0) runtime.vigil.hold();
+  return { runtime, wiring, speech, calls, listeners, servings, channels: [local, remote] };
 }
 
 function toListener(intake: Intake, runtime: Runtime, steps: Parameters<typeof compileIncoming>[0]): Listener {

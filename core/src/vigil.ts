@@ -9,6 +9,7 @@ export class Vigil {
   readonly #environment: Environment;
   #reasons = 0;
   #lamp: Timer | undefined;
+  #over = false;
 
   constructor(environment: Environment) {
     this.#environment = environment;
@@ -17,7 +18,7 @@ export class Vigil {
   /** Answers how to end it; a second call of that does nothing. */
   hold(): () => void {
     this.#reasons += 1;
-    if (this.#reasons === 1) this.#lamp = this.#environment.keepAlive?.();
+    if (this.#reasons === 1 && !this.#over) this.#lamp = this.#environment.keepAlive?.();
     let held = true;
     return () => {
       if (!held) return;
@@ -25,5 +26,11 @@ export class Vigil {
       this.#reasons -= 1;
       if (this.#reasons === 0) this.#lamp?.cancel();
     };
+  }
+
+  /** The bus is closed: what still holds (an iterator that nobody finished) holds nothing any more. */
+  end(): void {
+    this.#over = true;
+    this.#lamp?.cancel();
   }
 }

@@ -17,8 +17,9 @@ export function isReplyAddress(address: unknown): address is string {
 }
 
 /**
- * The one reply queue of this process, made when it is first needed and gone with the process. Frames reach
- * whoever registered their correlation id; all others are refused and counted.
+ * A reply queue of this process, made when it is first needed and gone with the process. Frames reach whoever
+ * registered their correlation id; all others are refused and counted. One for the calls it makes and one for those
+ * it serves: a process that calls itself over the broker is on both ends of one correlation id.
  */
 export class Inbox {
   readonly address: string;
@@ -29,9 +30,9 @@ export class Inbox {
   #listener: Listener | undefined;
   #ready: Promise<void> | undefined;
 
-  constructor(runtime: Runtime) {
+  constructor(runtime: Runtime, side: "calling" | "serving") {
     this.#runtime = runtime;
-    this.address = `replies.${runtime.instance}`;
+    this.address = `replies.${runtime.instance}${side === "serving" ? "-serving" : ""}`;
   }
 
   /** Resolves when frames can arrive. */

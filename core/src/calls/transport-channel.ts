@@ -17,13 +17,15 @@ export class TransportChannel implements Channel {
   readonly name: string;
   readonly #runtime: Runtime;
   readonly #inbox: Inbox;
+  readonly #serving: Inbox;
   readonly #feeds: FeedServer;
 
   constructor(runtime: Runtime) {
     this.name = runtime.transport.name;
     this.#runtime = runtime;
-    this.#inbox = new Inbox(runtime);
-    this.#feeds = new FeedServer(runtime, this.#inbox);
+    this.#inbox = new Inbox(runtime, "calling");
+    this.#serving = new Inbox(runtime, "serving");
+    this.#feeds = new FeedServer(runtime, this.#serving);
   }
 
   async call(request: Envelope, { signal }: CallSettings): Promise<Envelope> {
@@ -91,7 +93,7 @@ export class TransportChannel implements Channel {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#inbox.stop(closeMs);
+    await Promise.all([this.#inbox.stop(closeMs), this.#serving.stop(closeMs)]);
   }
 
   async #handle(entry: Entry, address: string, responder: Responder): Promise<undefined> {
@@ -111,14 +113,14 @@ export class TransportChannel implements Channel {
       onCancel: (callback) => {
         entry.onSignal(callback); // the lock is lost, or this process closes
         registered = true;
-        this.#inbox.register(correlationid, (received) => {
+        this.#serving.register(correlationid, (received) => {
           if (received.header.type === "waybill.cancel") callback(new WaybillError("CALL_CANCELLED", `The caller of "${header.type}" gave up.`));
         });
         void this.#accept(envelope, replyto);
       },
       upstream: nothing(),
     });
-    if (registered) this.#inbox.unregister(correlationid);
+    if (registered) this.#serving.unregister(correlationid);
     try {
       await completeWith([{ to: { kind: "queue", name: replyto }, envelope: answer }], entry.delivery, this.#runtime.transport);
     } catch (error) {
@@ -132,12 +134,12 @@ export class TransportChannel implements Channel {
   /** Tells the caller where it can cancel. Only done when the handler looks at its signal, so it costs nobody else. */
   async #accept(request: Envelope, replyto: string): Promise<void> {
     try {
-      await this.#inbox.ready();
+      await this.#serving.ready();
     } catch (error) {
       this.#runtime.logger.warn(`"${request.header.type}" cannot be cancelled by its caller: ${messageOf(error)}`);
       return;
     }
-    await this.#inbox.send(replyto, [frame(this.#runtime, request.header, { type: "waybill.accepted", replyto: this.#inbox.address })]);
+    await this.#serving.send(replyto, [frame(this.#runtime, request.header, { type: "waybill.accepted", replyto: this.#serving.address })]);
   }
 
   /** What is no proper call is set aside where it can be looked at. */
