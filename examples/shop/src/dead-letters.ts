@@ -1,4 +1,5 @@
 /** `npm run shop:dead-letters -- list | replay [ORDER …] | discard ORDER …`: what a person does about messages that no retry can help. */
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { connect, embedded, service } from "waybill";
@@ -21,6 +22,10 @@ process.exitCode = values.help ? explain(0) : await main();
 async function main(): Promise<number> {
   if (!["list", "replay", "discard"].includes(action)) return explain(1);
   if (action === "discard" && orders.length === 0) return explain(1);
+  if (!existsSync(join(directory(), "broker"))) {
+    console.error(`There is no shop in ${directory()}. Where is its data? Say --data DIR.`);
+    return 1;
+  }
   // It handles nothing and says nothing, so it uses nothing; dead letters are the broker's own.
   await using bus = await connect({
     transport: embedded({ directory: join(directory(), "broker") }),

@@ -71,6 +71,14 @@ function until(order: Locator, state: string): Promise<void> {
   return order.and(page.locator(`[data-state="${state}"]`)).waitFor();
 }
 
+/** For the documents: UPDATE_SCREENSHOTS=1 npm run test:browser. */
+async function takeScreenshot(): Promise<void> {
+  await page.locator("#notice").evaluate((notice) => notice.setAttribute("hidden", ""));
+  await page.evaluate("scrollTo(0, 0)");
+  mkdirSync(dirname(screenshot), { recursive: true });
+  await page.screenshot({ path: screenshot, fullPage: true });
+}
+
 test("a person browses, orders and watches the order move by itself until it is completed", async () => {
   await put("Enamel mug");
   await put("Walking boots");
@@ -105,10 +113,7 @@ test("a poisoned payment shows among the dead letters, and a click replays it", 
 
   await put("Folding map");
   await page.locator("#telemetry", { hasText: "van-3" }).waitFor();
-  await page.locator("#notice").evaluate((notice) => notice.setAttribute("hidden", ""));
-  await page.evaluate("scrollTo(0, 0)");
-  mkdirSync(dirname(screenshot), { recursive: true });
-  await page.screenshot({ path: screenshot, fullPage: true });
+  if (process.env["UPDATE_SCREENSHOTS"] === "1") await takeScreenshot();
 
   await letter.getByRole("button", { name: "Replay" }).click();
   await until(order, "completed");

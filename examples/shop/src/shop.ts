@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { services } from "./services.ts";
+import { readSettings } from "./settings.ts";
 import { Supervised } from "./supervised.ts";
 
 export interface ShopOptions {
@@ -28,7 +29,7 @@ export class Shop implements AsyncDisposable {
   #port: number;
   #url = "";
 
-  /** Error: another shop runs on this directory. */
+  /** Errors: another shop runs on this directory; a setting makes no sense. */
   constructor({
     directory,
     port = portDefault,
@@ -36,6 +37,8 @@ export class Shop implements AsyncDisposable {
     env = {},
     log = console.log,
   }: ShopOptions) {
+    // Here once, in words, instead of from every service.
+    readSettings({ ...process.env, ...env });
     mkdirSync(directory, { recursive: true });
     this.#lock = lockOf(directory);
     if (fresh) empty(directory);
