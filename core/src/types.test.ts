@@ -1,0 +1,268 @@
+/**
+ * What must compile and what must not. The compiler is the test: every `@ts-expect-error` that expects in vain
+ * fails `tsc -b`. Nothing here runs but the proof that the file was loaded.
+ */
+import { test } from "node:test";
+import { command, event, feed, query, stream } from "@waybill/contracts";
+import * as z from "zod";
+import type { Bus } from "./bus.ts";
+import { type DeclaredBy, connect } from "./connect.ts";
+import type { Context, FeedContext, Receipt, Verbs } from "./context.ts";
+import { memory } from "./memory/index.ts";
+import { complete, deadLetter, defer, retry } from "./outcome.ts";
+import { type Service, service } from "./service.ts";
+import type { DeclaredIn } from "./uses.ts";
+
+const Order = z.object({ id: z.string(), total: z.number(), status: z.enum(["placed", "shipped"]) });
+type Order = z.infer<typeof Order>;
+const Id = z.object({ id: z.string() });
+
+const PlaceOrder = command("orders.place", { input: Order });
+const CancelOrder = command("orders.cancel", { input: Id });
+const OrderPlaced = event("orders.placed", {
+  payload: Order,
+  attributes: ({ status, total }) => ({ region: "EU" as "EU" | "US", status, total, vip: total > 100 }),
+});
+const OrderLost = event("orders.lost", { payload: Id });
+const GetOrder = query("orders.get", { input: Id, output: Order });
+const CountOrders = query("orders.count", { input: Id, output: z.number() });
+const WatchOrders = feed("orders.watch", { input: Id, item: Order, upstream: z.number() });
+const TailOrders = feed("orders.tail", { input: Id, item: z.string() });
+const OrderLog = stream("orders.log", { item: Order, key: ({ id }) => id });
+const OtherLog = stream("orders.other", { item: Id, key: ({ id }) => id });
+
+const order: Order = { id: "1", total: 1, status: "placed" };
+
+type Same<One, Other> = (<T>() => T extends One ? 1 : 2) extends <T>() => T extends Other ? 1 : 2 ? true : false;
+function same<One, Other>(_proof: Same<One, Other>): void {
+  // The argument is the test.
+}
+
+const uses = {
+  sends: [PlaceOrder],
+  publishes: [OrderPlaced],
+  asks: [GetOrder],
+  opens: [WatchOrders, TailOrders],
+  appends: [OrderLog],
+} as const;
+const orders = service("orders", uses);
+
+type Declared = DeclaredIn<typeof uses>;
+same<Declared, typeof PlaceOrder | typeof OrderPlaced | typeof GetOrder | typeof WatchOrders | typeof TailOrders | typeof OrderLog>(true);
+
+/** The same five verbs stand on a context and on a bus. */
+async function verbs(it: Verbs<Declared>): Promise<void> {
+  // send
+  same<Awaited<ReturnType<typeof it.send>>, Receipt>(true);
+  await it.send(PlaceOrder, order);
+  await it.send(PlaceOrder, { id: "1", total: 1, status: "placed" }); // a literal stays one
+  await it.send(PlaceOrder, order, { delayMs: 1, id: "mine", ttlMs: 5 });
+  // @ts-expect-error a command that is not among the uses
+  await it.send(CancelOrder, { id: "1" });
+  // @ts-expect-error an event is not sent but published
+  await it.send(OrderPlaced, order);
+  // @ts-expect-error a query is not sent but asked
+  await it.send(GetOrder, { id: "1" });
+  // @ts-expect-error a field is missing in the input
+  await it.send(PlaceOrder, { id: "1", total: 1 });
+  // @ts-expect-error a field of the input has another type
+  await it.send(PlaceOrder, { id: 1, total: 1, status: "placed" });
+  // @ts-expect-error a status that does not exist
+  await it.send(PlaceOrder, { id: "1", total: 1, status: "lost" });
+  // @ts-expect-error a field that the input does not have
+  await it.send(PlaceOrder, { id: "1", total: 1, status: "placed", colour: "red" });
+  // @ts-expect-error an option that does not exist
+  await it.send(PlaceOrder, order, { delay: 1 });
+
+  // publish
+  await it.publish(OrderPlaced, order);
+  // @ts-expect-error an event that is not among the uses
+  await it.publish(OrderLost, { id: "1" });
+  // @ts-expect-error a command is not published but sent
+  await it.publish(PlaceOrder, order);
+  // @ts-expect-error the payload of another event
+  await it.publish(OrderPlaced, { id: "1" });
+
+  // ask
+  const got = await it.ask(GetOrder, { id: "1" });
+  same<typeof got, Order>(true);
+  same<(typeof got)["status"], "placed" | "shipped">(true);
+  // @ts-expect-error a query that is not among the uses
+  await it.ask(CountOrders, { id: "1" });
+  // @ts-expect-error a feed is not asked but opened
+  await it.ask(WatchOrders, { id: "1" });
+  // @ts-expect-error the input has another type
+  await it.ask(GetOrder, { id: 1 });
+  // @ts-expect-error the answer is an order and no number
+  const wrong: number = await it.ask(GetOrder, { id: "1" });
+  void wrong;
+  // @ts-expect-error an answer is waited for with timeoutMs
+  await it.ask(GetOrder, { id: "1" }, { timeout: 1 });
+
+  // open
+  for await (const item of it.open(WatchOrders, { id: "1" }, { upstream: numbers() })) same<typeof item, Order>(true);
+  for await (const item of it.open(TailOrders, { id: "1" })) same<typeof item, string>(true);
+  // @ts-expect-error a query is not opened but asked
+  it.open(GetOrder, { id: "1" });
+  // @ts-expect-error the input has another type
+  it.open(TailOrders, { id: 1 });
+  // @ts-expect-error the upstream items have another type
+  it.open(WatchOrders, { id: "1" }, { upstream: texts() });
+  // @ts-expect-error a feed that declares no upstream takes none
+  it.open(TailOrders, { id: "1" }, { upstream: numbers() });
+
+  // append
+  await it.append(OrderLog, order);
+  // @ts-expect-error a stream that is not among the uses
+  await it.append(OtherLog, { id: "1" });
+  // @ts-expect-error an event is not appended but published
+  await it.append(OrderPlaced, order);
+  // @ts-expect-error the item of another stream
+  await it.append(OrderLog, { id: "1" });
+  // @ts-expect-error a stream keeps the order of appending, so nothing in it is delayed
+  await it.append(OrderLog, order, { delayMs: 1 });
+}
+
+async function* numbers(): AsyncIterable<number> {
+  yield 1;
+}
+async function* texts(): AsyncIterable<string> {
+  yield "";
+}
+
+// A service without uses may send nothing, and nothing wrong stands among uses.
+function declared(): void {
+  service("quiet").handle(PlaceOrder, async (_input, context) => {
+    // @ts-expect-error it declares nothing
+    await context.publish(OrderPlaced, order);
+  });
+  // @ts-expect-error an event among the commands
+  service("wrong", { sends: [OrderPlaced] });
+  // @ts-expect-error a query among the events
+  service("wrong", { publishes: [GetOrder] });
+  // @ts-expect-error a command among the queries
+  service("wrong", { asks: [PlaceOrder] });
+  // @ts-expect-error a stream among the feeds
+  service("wrong", { opens: [OrderLog] });
+  // @ts-expect-error a feed among the streams
+  service("wrong", { appends: [WatchOrders] });
+  // @ts-expect-error "send" is no key of the uses
+  service("wrong", { send: [PlaceOrder] });
+}
+
+// Handlers.
+function handlers(): void {
+  orders.handle(PlaceOrder, (input, context) => {
+    same<typeof input, Order>(true);
+    same<typeof context, Context<Declared>>(true);
+  });
+  orders.handle(PlaceOrder, () => complete());
+  orders.handle(PlaceOrder, async () => retry({ afterMs: 1 }));
+  orders.handle(PlaceOrder, ({ total }) => (total > 1 ? deadLetter("too much") : defer()));
+  // @ts-expect-error an event has no owner: on()
+  orders.handle(OrderPlaced, () => undefined);
+  // @ts-expect-error a query is answered
+  orders.handle(GetOrder, () => undefined);
+  // @ts-expect-error a handler of a command answers nothing
+  orders.handle(PlaceOrder, () => "done");
+  // @ts-expect-error an outcome that does not exist
+  orders.handle(PlaceOrder, () => ({ outcome: "approved" }));
+  // @ts-expect-error the input has no such field
+  orders.handle(PlaceOrder, ({ colour }) => void colour);
+  // @ts-expect-error the handler wants another input
+  orders.handle(PlaceOrder, (input: { id: number }) => void input);
+  orders.handle(PlaceOrder, () => undefined, { concurrency: 2, orderedBy: ({ id }) => id, retry: { attempts: 2 } });
+  // @ts-expect-error the key is text
+  orders.handle(PlaceOrder, () => undefined, { orderedBy: ({ total }) => total });
+  // @ts-expect-error an option that does not exist
+  orders.handle(PlaceOrder, () => undefined, { parallel: 2 });
+  // @ts-expect-error a rule is for events
+  orders.handle(PlaceOrder, () => undefined, { where: {} });
+
+  orders.on(OrderPlaced, (payload) => same<typeof payload, Order>(true));
+  // @ts-expect-error a command is handled
+  orders.on(PlaceOrder, () => undefined);
+  orders.on(OrderPlaced, () => undefined, { where: { region: "EU", total: { gt: 100 }, vip: true, status: { in: ["placed"] } } });
+  orders.on(OrderPlaced, () => undefined, { where: { or: [{ region: "US" }, { not: { total: { lte: 5 } } }], and: [{ vip: { exists: true } }] } });
+  // @ts-expect-error the event shows no such attribute
+  orders.on(OrderPlaced, () => undefined, { where: { colour: "red" } });
+  // @ts-expect-error the attribute is a number
+  orders.on(OrderPlaced, () => undefined, { where: { total: "100" } });
+  // @ts-expect-error the attribute never has this value
+  orders.on(OrderPlaced, () => undefined, { where: { region: "AP" } });
+  // @ts-expect-error an operator that does not exist
+  orders.on(OrderPlaced, () => undefined, { where: { total: { above: 1 } } });
+  // @ts-expect-error only text has a prefix
+  orders.on(OrderPlaced, () => undefined, { where: { total: { prefix: "1" } } });
+  // @ts-expect-error a wrong attribute inside a join
+  orders.on(OrderPlaced, () => undefined, { where: { or: [{ colour: "red" }] } });
+
+  orders.answer(GetOrder, ({ id }) => ({ id, total: 1, status: "placed" })); // the literal is not widened
+  orders.answer(GetOrder, async ({ id }) => ({ id, total: 1, status: "shipped" }));
+  orders.answer(CountOrders, () => 1);
+  // @ts-expect-error the answer lacks a field
+  orders.answer(GetOrder, ({ id }) => ({ id, total: 1 }));
+  // @ts-expect-error a status that does not exist
+  orders.answer(GetOrder, ({ id }) => ({ id, total: 1, status: "lost" }));
+  // @ts-expect-error the answer is a number
+  orders.answer(CountOrders, async () => "1");
+  // @ts-expect-error a query must be answered
+  orders.answer(CountOrders, () => undefined);
+  // @ts-expect-error a command is handled
+  orders.answer(PlaceOrder, () => undefined);
+
+  orders.serve(WatchOrders, async function* ({ id }, context) {
+    same<typeof context, FeedContext<Declared, number>>(true);
+    for await (const item of context.upstream) same<typeof item, number>(true);
+    yield { id, total: 1, status: "placed" };
+  });
+  // @ts-expect-error the items are texts
+  orders.serve(TailOrders, async function* () {
+    yield 1;
+  });
+  // @ts-expect-error a feed gives many items, not one
+  orders.serve(TailOrders, async () => "one");
+  // @ts-expect-error a query is answered
+  orders.serve(GetOrder, async function* () {
+    yield order;
+  });
+
+  orders.consume(OrderLog, (item, { position }) => {
+    same<typeof item, Order>(true);
+    void position?.offset;
+  });
+  orders.consume(OrderLog, () => undefined, { group: "second", start: "latest" });
+  // @ts-expect-error an event is not consumed
+  orders.consume(OrderPlaced, () => undefined);
+  // @ts-expect-error partitions give the order, so there is no key to give
+  orders.consume(OrderLog, () => undefined, { orderedBy: () => "" });
+  // @ts-expect-error the item has no such field
+  orders.consume(OrderLog, ({ colour }) => void colour);
+}
+
+// A bus takes what its services use and what they bind, and nothing else.
+async function buses(): Promise<void> {
+  const bus = await connect({
+    transport: memory(),
+    services: [service("shop", { asks: [GetOrder] }), service("orders").handle(CancelOrder, () => undefined).on(OrderLost, () => undefined)],
+  });
+  same<typeof bus, Bus<typeof GetOrder | typeof CancelOrder | typeof OrderLost>>(true);
+  same<Awaited<ReturnType<typeof asked>>, Order>(true);
+  const asked = () => bus.ask(GetOrder, { id: "1" });
+  await bus.send(CancelOrder, { id: "1" });
+  await bus.publish(OrderLost, { id: "1" });
+  // @ts-expect-error no service declares it
+  await bus.send(PlaceOrder, order);
+  // @ts-expect-error no service declares it
+  await bus.ask(CountOrders, { id: "1" });
+  // @ts-expect-error the wrong verb
+  await bus.publish(CancelOrder, { id: "1" });
+  const list: readonly [Service<{ sends: [typeof PlaceOrder] }, never>] = [service("sender", { sends: [PlaceOrder] })];
+  same<DeclaredBy<typeof list>, typeof PlaceOrder>(true);
+  // @ts-expect-error services are values of service()
+  await connect({ transport: memory(), services: [{ name: "x" }] });
+}
+
+test("the types hold", () => {
+  void [verbs, declared, handlers, buses];
+});
