@@ -11,7 +11,7 @@ import type { Transaction } from "./transaction.ts";
 import type { Waiter } from "./wake.ts";
 
 /** Most messages of one claim: bounds the transaction, and what one receiver takes from the others at once. */
-const claimMax = 256;
+const claimMax = 1_000;
 
 /** What `receive` was asked for. */
 export interface Reception {

@@ -86,9 +86,9 @@ export class HandlerContext implements Context<any> {
     return this.#speech.open(feed, input, { service: this.service, parent: this.#message.envelope, options, signal: this.signal });
   }
 
-  /** Resolves when everything the handler sent without waiting has been checked and held. Rejects when one was refused and the handler did not look. */
-  async held(): Promise<void> {
-    for (const said of this.#said ?? []) await said.ended();
+  /** Resolves when everything the handler sent without waiting has been checked and held; undefined when there is nothing to wait for. Rejects when one was refused and the handler did not look. */
+  held(): Promise<void> | undefined {
+    return this.#said === undefined ? undefined : allEnded(this.#said);
   }
 
   /** From here on a send would vanish, so it is refused. */
@@ -136,6 +136,10 @@ async function* readUpstream(
   for await (const { body } of items) {
     yield validated(schema, codec.decode(body), { contract, what: "sent upstream" });
   }
+}
+
+async function allEnded(all: readonly Said<Receipt>[]): Promise<void> {
+  for (const said of all) await said.ended();
 }
 
 function tooLate(contract: string): WaybillError {

@@ -4,7 +4,7 @@ import { type Envelope, schemaUri } from "./envelope.ts";
 import { WaybillError } from "./errors.ts";
 import { type Sending, type WritableHeader, destinationOf } from "./message.ts";
 import type { Sender } from "./pipeline.ts";
-import type { Outgoing } from "./ports/transport.ts";
+import type { Destination, Outgoing } from "./ports/transport.ts";
 import type { Runtime } from "./runtime.ts";
 import type { AnyContract } from "./uses.ts";
 
@@ -37,11 +37,23 @@ export interface Calling {
   open(feed: Feed, input: unknown, origin: CallOrigin<OpenOptions<unknown>>): AsyncIterable<unknown>;
 }
 
+/** What is the same for every message of a contract, made once. */
+interface Way {
+  readonly sender: Sender;
+  readonly to: Destination;
+  readonly dataschema: string;
+}
+
+interface Speaker {
+  readonly source: string;
+  readonly contracts: ReadonlySet<AnyContract>;
+}
+
 /** Everything that leaves this bus is made here: one compiled list of steps per contract. */
 export class Speech {
   readonly #runtime: Runtime;
-  readonly #senders: ReadonlyMap<AnyContract, Sender>;
-  readonly #uses: ReadonlyMap<string, ReadonlySet<AnyContract>>;
+  readonly #ways: ReadonlyMap<AnyContract, Way>;
+  readonly #speakers: ReadonlyMap<string, Speaker>;
   #calling: Calling | undefined;
   #time = "";
   #timeAt = Number.NaN;
@@ -52,8 +64,8 @@ export class Speech {
     uses: ReadonlyMap<string, ReadonlySet<AnyContract>>,
   ) {
     this.#runtime = runtime;
-    this.#senders = senders;
-    this.#uses = uses;
+    this.#ways = new Map([...senders].map(([contract, sender]) => [contract, { sender, to: destinationOf(contract), dataschema: schemaUri(contract) }]));
+    this.#speakers = new Map([...uses].map(([service, contracts]) => [service, { source: `/services/${service}`, contracts }]));
   }
 
   /** Calls stand on speech and speech offers calls to handlers, so they are introduced to each other afterwards. */
@@ -71,19 +83,20 @@ export class Speech {
 
   /** A checked, encoded message, not yet sent. Answers at once when the schema does. Throws or rejects with MESSAGE_INVALID, BODY_TOO_LARGE, CONTRACT_NOT_DECLARED or OPTION_INVALID. */
   prepare(contract: AnyContract, value: unknown, origin: Origin): Outgoing | Promise<Outgoing> {
-    const sender = this.#senders.get(contract);
-    if (sender === undefined || this.#uses.get(origin.service)?.has(contract) !== true) throw undeclared(contract, origin.service);
+    const way = this.#ways.get(contract);
+    const speaker = this.#speakers.get(origin.service);
+    if (way === undefined || speaker?.contracts.has(contract) !== true) throw undeclared(contract, origin.service);
     const sending: Sending = {
       contract,
       service: origin.service,
       value,
       options: origin.options,
       parent: origin.parent,
-      header: this.#header(contract, origin),
+      header: this.#header(contract, origin, { source: speaker.source, dataschema: way.dataschema }),
       body: "",
     };
-    const pending = sender(sending);
-    return pending === undefined ? this.#outgoing(sending) : pending.then(() => this.#outgoing(sending));
+    const pending = way.sender(sending);
+    return pending === undefined ? this.#outgoing(sending, way.to) : pending.then(() => this.#outgoing(sending, way.to));
   }
 
   /** Resolves when all of it is stored as durably as the transport says. */
@@ -92,16 +105,16 @@ export class Speech {
     for (const { envelope } of batch) this.#runtime.counters.of(envelope.header.type).sent += 1;
   }
 
-  #header(contract: AnyContract, { service, parent, options, call }: Origin): WritableHeader {
+  #header(contract: AnyContract, { parent, options, call }: Origin, { source, dataschema }: { source: string; dataschema: string }): WritableHeader {
     const id = options.id ?? this.#runtime.environment.id();
     const header: WritableHeader = {
       specversion: "1.0",
       id,
-      source: `/services/${service}`,
+      source,
       type: contract.name,
       time: this.#now(),
       datacontenttype: this.#runtime.codec.contentType,
-      dataschema: schemaUri(contract),
+      dataschema,
       conversationid: parent?.header.conversationid ?? id,
     };
     if (parent !== undefined) {
@@ -113,8 +126,7 @@ export class Speech {
     return header;
   }
 
-  #outgoing({ contract, header, body, options }: Sending): Outgoing {
-    const to = destinationOf(contract);
+  #outgoing({ contract, header, body, options }: Sending, to: Destination): Outgoing {
     const envelope: Envelope = { header, body };
     const { delayMs, at, ttlMs } = options;
     if (delayMs === undefined && at === undefined && ttlMs === undefined) return { to, envelope };

@@ -15,7 +15,8 @@ export function dispatch(speech: Speech): IncomingStep {
         message.context = context;
         try {
           const result = await handler(message.value, context);
-          await context.held();
+          const held = context.held();
+          if (held !== undefined) await held;
           if (!calls) return toOutcome(result);
           message.output = result;
           return complete();

@@ -3,7 +3,7 @@ import type { ContractCounters } from "../counters.ts";
 import type { Incoming } from "../message.ts";
 import { type Outcome, complete, retry } from "../outcome.ts";
 import type { IncomingStep } from "../pipeline.ts";
-import type { Delivery, Outgoing, Settled, Transport } from "../ports/transport.ts";
+import type { Delivery, Outgoing, Settled, Settlement, Transport } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
 
 /**
@@ -70,12 +70,13 @@ function carryOut(
 }
 
 /** In one transaction where the transport has one, else sent first: then a crash in between repeats, it never loses. */
-export async function completeWith(send: readonly Outgoing[], delivery: Delivery, transport: Transport): Promise<Settled> {
-  if (send.length === 0) return delivery.settle({ kind: "complete" });
+export function completeWith(send: readonly Outgoing[], delivery: Delivery, transport: Transport): Promise<Settled> {
+  if (send.length === 0) return delivery.settle(alone);
   if (transport.capabilities.atomicSettle) return delivery.settle({ kind: "complete", send });
-  await transport.send(send);
-  return delivery.settle({ kind: "complete" });
+  return transport.send(send).then(() => delivery.settle(alone));
 }
+
+const alone: Settlement = { kind: "complete" };
 
 interface Settling {
   readonly decision: Decision;
