@@ -63,17 +63,28 @@ export class ConnectedBus implements Bus {
   }
 
   async ask(query: Query, input: unknown, options: CallOptions = {}): Promise<any> {
-    return this.#running.speech.ask(query, input, { service: this.#speaker(query), parent: undefined, options, signal: undefined });
+    return this.#running.speech.ask(query, input, {
+      service: this.#speaker(query),
+      parent: undefined,
+      options,
+      signal: undefined,
+    });
   }
 
   async *open(feed: Feed, input: unknown, options: OpenOptions<any> = {}): AsyncIterable<any> {
-    yield* this.#running.speech.open(feed, input, { service: this.#speaker(feed), parent: undefined, options, signal: undefined });
+    yield* this.#running.speech.open(feed, input, {
+      service: this.#speaker(feed),
+      parent: undefined,
+      options,
+      signal: undefined,
+    });
   }
 
   health(): Promise<Health> {
     const { runtime, listeners, servings } = this.#running;
     const running = new Map(listeners.map((each) => [each.address, each.inFlight]));
-    for (const [address, { local, remote }] of servings) running.set(address, local.inFlight + remote.inFlight);
+    for (const [address, { local, remote }] of servings)
+      running.set(address, local.inFlight + remote.inFlight);
     return readHealth(runtime.transport, runtime.counters, running);
   }
 
@@ -96,14 +107,19 @@ export class ConnectedBus implements Bus {
 
   async #say(contract: AnyContract, value: unknown, options: SendOptions): Promise<Receipt> {
     const { speech } = this.#running;
-    const prepared = speech.prepare(contract, value, { service: this.#speaker(contract), parent: undefined, options });
+    const prepared = speech.prepare(contract, value, {
+      service: this.#speaker(contract),
+      parent: undefined,
+      options,
+    });
     const outgoing = prepared instanceof Promise ? await prepared : prepared;
     await speech.deliver([outgoing]);
     return { id: outgoing.envelope.header.id };
   }
 
   #speaker(contract: AnyContract): string {
-    if (this.#closing !== undefined) throw new WaybillError("CLOSED", `"${contract.name}" was not sent: the bus is closed.`);
+    if (this.#closing !== undefined)
+      throw new WaybillError("CLOSED", `"${contract.name}" was not sent: the bus is closed.`);
     const speaker = this.#running.wiring.speakers.get(contract.name);
     if (speaker !== undefined) return speaker;
     throw new WaybillError(
@@ -116,7 +132,10 @@ export class ConnectedBus implements Bus {
     const listener = this.#running.listeners.find((each) => each.address === address);
     if (listener !== undefined) return listener;
     const known = this.#running.listeners.map((each) => each.address).join(", ");
-    throw new WaybillError("NOT_FOUND", `This process does not receive from "${address}"; it receives from: ${known || "nothing"}.`);
+    throw new WaybillError(
+      "NOT_FOUND",
+      `This process does not receive from "${address}"; it receives from: ${known || "nothing"}.`,
+    );
   }
 
   async #close(deadlineMs: number): Promise<void> {
@@ -131,7 +150,12 @@ export class ConnectedBus implements Bus {
       throw new WaybillError(
         "SHUTDOWN_INCOMPLETE",
         `${unfinished} handlers were still running after ${deadlineMs} ms. Their messages stay with the broker and come again; let handlers heed context.signal or raise deadlineMs.`,
-        { details: { unfinished, running: listeners.filter(({ inFlight }) => inFlight > 0).map(({ address }) => address) } },
+        {
+          details: {
+            unfinished,
+            running: listeners.filter(({ inFlight }) => inFlight > 0).map(({ address }) => address),
+          },
+        },
       );
     } finally {
       runtime.vigil.end();
@@ -144,8 +168,12 @@ export class ConnectedBus implements Bus {
     const servings = [...this.#running.servings.values()];
     const { clock } = runtime.environment;
     const until = clock.monotonic() + deadlineMs;
-    const outer = await Promise.all([...listeners, ...servings.map(({ remote }) => remote)].map((each) => each.stop(deadlineMs)));
-    const inner = await Promise.all(servings.map(({ local }) => local.stop(until - clock.monotonic())));
+    const outer = await Promise.all(
+      [...listeners, ...servings.map(({ remote }) => remote)].map((each) => each.stop(deadlineMs)),
+    );
+    const inner = await Promise.all(
+      servings.map(({ local }) => local.stop(until - clock.monotonic())),
+    );
     return [...outer, ...inner].reduce((sum, count) => sum + count, 0);
   }
 
@@ -155,7 +183,9 @@ export class ConnectedBus implements Bus {
       logger.error(`${transport.name} did not close well: ${messageOf(error)}`);
     });
     if (!(await within(environment, closed, transportMsMax))) {
-      logger.error(`${transport.name} did not close within ${transportMsMax} ms and is left to itself.`);
+      logger.error(
+        `${transport.name} did not close within ${transportMsMax} ms and is left to itself.`,
+      );
     }
   }
 }

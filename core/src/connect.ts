@@ -14,7 +14,12 @@ import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./p
 import type { Channel, Serving } from "./ports/channel.ts";
 import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
-import { type Transport, type TransportFactory, type TransportHost, addressOf } from "./ports/transport.ts";
+import {
+  type Transport,
+  type TransportFactory,
+  type TransportHost,
+  addressOf,
+} from "./ports/transport.ts";
 import type { RetryPolicy } from "./retry.ts";
 import type { Intake } from "./route.ts";
 import type { CallDepthPolicy, Runtime } from "./runtime.ts";
@@ -78,7 +83,12 @@ export async function connect<const Services extends readonly Service[]>(
   const logger = options.logger ?? consoleLogger;
   const environment = options.environment ?? systemEnvironment;
   const instance = environment.id();
-  const transport = await options.transport.open({ environment, logger, instance, unrouted: reportUnrouted(counters, logger) });
+  const transport = await options.transport.open({
+    environment,
+    logger,
+    instance,
+    unrouted: reportUnrouted(counters, logger),
+  });
   try {
     const runtime: Runtime = {
       environment,
@@ -91,7 +101,7 @@ export async function connect<const Services extends readonly Service[]>(
       callDepth,
       vigil: new Vigil(environment),
     };
-    return new ConnectedBus(await run(runtime, wiring, options)) as unknown as Bus<DeclaredBy<Services>>;
+    return new ConnectedBus(await run(runtime, wiring, options));
   } catch (error) {
     try {
       await transport[Symbol.asyncDispose]();
@@ -102,7 +112,10 @@ export async function connect<const Services extends readonly Service[]>(
   }
 }
 
-function reportUnrouted(counters: Counters, logger: Logger): NonNullable<TransportHost["unrouted"]> {
+function reportUnrouted(
+  counters: Counters,
+  logger: Logger,
+): NonNullable<TransportHost["unrouted"]> {
   return ({ header }, topic) => {
     counters.of(header.type).unrouted += 1;
     const text = `"${header.type}" was published and no service subscribes to it. It is kept among the dead letters of "${topic}/"; replay it when a subscriber is there.`;
@@ -118,7 +131,9 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
   const speech = toSpeech(runtime, wiring, options.steps ?? []);
   const remote = new TransportChannel(runtime);
   const local = new LocalChannel(runtime.environment);
-  const calls = new Calls(speech, runtime, (contract) => (options.localCalls !== false && local.has(contract) ? local : remote));
+  const calls = new Calls(speech, runtime, (contract) =>
+    options.localCalls !== false && local.has(contract) ? local : remote,
+  );
   speech.useCalls(calls);
   const steps = options.steps ?? [];
   const messages = placeSteps(messageSteps(speech), "incoming", steps);
@@ -128,22 +143,35 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
   const listeners: Listener[] = [];
   for (const intake of wiring.intakes) {
     const [route] = intake.routes;
-    if (route !== undefined && (route.binding.verb === "answer" || route.binding.verb === "serve")) {
-      responders.set(intake, new RouteResponder(route, compileIncoming(callers, route, runtime), { speech, runtime }));
+    if (
+      route !== undefined &&
+      (route.binding.verb === "answer" || route.binding.verb === "serve")
+    ) {
+      responders.set(
+        intake,
+        new RouteResponder(route, compileIncoming(callers, route, runtime), { speech, runtime }),
+      );
     } else listeners.push(toListener(intake, runtime, messages));
   }
   await transport.declare(wiring.topology);
   const servings = new Map<string, { local: Serving; remote: Serving }>();
   for (const [intake, responder] of responders) {
     const address = addressOf(intake.source);
-    servings.set(address, { local: await local.serve(address, responder), remote: await remote.serve(address, responder, intake) });
+    servings.set(address, {
+      local: await local.serve(address, responder),
+      remote: await remote.serve(address, responder, intake),
+    });
   }
   for (const listener of listeners) listener.start();
   if (wiring.intakes.length > 0) runtime.vigil.hold();
   return { runtime, wiring, speech, calls, listeners, servings, channels: [local, remote] };
 }
 
-function toListener(intake: Intake, runtime: Runtime, steps: Parameters<typeof compileIncoming>[0]): Listener {
+function toListener(
+  intake: Intake,
+  runtime: Runtime,
+  steps: Parameters<typeof compileIncoming>[0],
+): Listener {
   const runner = new MessageRunner(intake, runtime, steps);
   const { source, concurrency, prefetch, lockMs, start } = intake;
   return new Listener(
@@ -174,7 +202,9 @@ function forCalls(steps: readonly UserStep[], speech: Speech): readonly UserStep
 function toSpeech(runtime: Runtime, wiring: Wiring, added: readonly UserStep[]): Speech {
   const steps = placeSteps(outgoingSteps, "outgoing", added);
   const contracts = new Set(allContracts(wiring.services));
-  const senders = new Map([...contracts].map((contract) => [contract, compileOutgoing(steps, contract, runtime)]));
+  const senders = new Map(
+    [...contracts].map((contract) => [contract, compileOutgoing(steps, contract, runtime)]),
+  );
   const uses = new Map<string, Set<AnyContract>>();
   for (const service of wiring.services) uses.set(service.name, new Set(declaredIn(service.uses)));
   // The bus speaks for a service that binds a contract without using it: that is how a command enters the system.
@@ -185,11 +215,17 @@ function toSpeech(runtime: Runtime, wiring: Wiring, added: readonly UserStep[]):
   return new Speech(runtime, senders, uses);
 }
 
-function checkCapabilities({ intakes }: Wiring, { name, capabilities }: Transport, logger: Logger): void {
+function checkCapabilities(
+  { intakes }: Wiring,
+  { name, capabilities }: Transport,
+  logger: Logger,
+): void {
   for (const { routes } of intakes) {
     for (const { binding, handlerName } of routes) {
       if (binding.options.orderedBy === undefined || capabilities.sessions) continue;
-      logger.info(`${handlerName} is ordered by key within each process; ${name} has no sessions to order it across several instances.`);
+      logger.info(
+        `${handlerName} is ordered by key within each process; ${name} has no sessions to order it across several instances.`,
+      );
     }
   }
 }

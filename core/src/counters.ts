@@ -58,6 +58,8 @@ export class Counters {
 
   /** A copy of everything counted so far. */
   snapshot(): Readonly<Record<string, Readonly<ContractCounters>>> {
-    return Object.fromEntries([...this.#contracts].map(([name, counters]) => [name, { ...counters }]));
+    return Object.fromEntries(
+      [...this.#contracts].map(([name, counters]) => [name, { ...counters }]),
+    );
   }
 }

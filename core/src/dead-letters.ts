@@ -24,7 +24,12 @@ export class AsideMessages {
   list(query: AsideQuery = {}): Promise<readonly StoredMessage[]> {
     const { limit = 100, address, after } = query;
     if (!Number.isInteger(limit) || limit < 1 || limit > 1_000) {
-      return Promise.reject(new WaybillError("OPTION_INVALID", `limit is ${String(limit)}; give a whole number from 1 to 1,000.`));
+      return Promise.reject(
+        new WaybillError(
+          "OPTION_INVALID",
+          `limit is ${String(limit)}; give a whole number from 1 to 1,000.`,
+        ),
+      );
     }
     const listed: ListQuery = {
       state: this.#state,

@@ -27,9 +27,15 @@ export function decideOnOutcome(outcome: Outcome, message: Incoming, chance: Cha
     case "defer":
       return { act: "defer" };
     case "deadLetter":
-      return { act: "deadLetter", failure: failureOf(message, chance.now, { reason: "HANDLER_FAILED", text: outcome.reason }) };
+      return {
+        act: "deadLetter",
+        failure: failureOf(message, chance.now, { reason: "HANDLER_FAILED", text: outcome.reason }),
+      };
     case "retry": {
-      const failure = failureOf(message, chance.now, { reason: "HANDLER_FAILED", text: outcome.reason });
+      const failure = failureOf(message, chance.now, {
+        reason: "HANDLER_FAILED",
+        text: outcome.reason,
+      });
       return retryOrDeadLetter(message, { failure, afterMs: outcome.afterMs, chance });
     }
   }
@@ -39,8 +45,14 @@ export function decideOnError(thrown: unknown, message: Incoming, chance: Chance
   const { kind, reason, afterMs } = judge(thrown);
   // Believed only when it is so: who throws LOCK_LOST while the lock is held would leave the message locked for good.
   if (kind === "lockLost" && message.lifetime.over) return { act: "leave" };
-  const failure = failureOf(message, chance.now, { reason, text: messageOf(thrown), stack: stackOf(thrown) });
-  return mayRetry(kind) ? retryOrDeadLetter(message, { failure, afterMs, chance }) : { act: "deadLetter", failure };
+  const failure = failureOf(message, chance.now, {
+    reason,
+    text: messageOf(thrown),
+    stack: stackOf(thrown),
+  });
+  return mayRetry(kind)
+    ? retryOrDeadLetter(message, { failure, afterMs, chance })
+    : { act: "deadLetter", failure };
 }
 
 function retryOrDeadLetter(
@@ -50,7 +62,11 @@ function retryOrDeadLetter(
   const { policy } = message.route;
   const { failure, afterMs, chance } = asked;
   if (message.attempt >= policy.attempts) return { act: "deadLetter", failure };
-  return { act: "retry", delayMs: afterMs ?? retryDelayMs(policy, message.attempt, chance.random), failure };
+  return {
+    act: "retry",
+    delayMs: afterMs ?? retryDelayMs(policy, message.attempt, chance.random),
+    failure,
+  };
 }
 
 const textMax = 4_000;

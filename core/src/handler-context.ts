@@ -1,6 +1,13 @@
 import type { Command, Event, Feed, Query, Schema, Stream } from "@waybill/contracts";
 import type { Codec } from "./codec.ts";
-import type { AppendOptions, CallOptions, Context, OpenOptions, Receipt, SendOptions } from "./context.ts";
+import type {
+  AppendOptions,
+  CallOptions,
+  Context,
+  OpenOptions,
+  Receipt,
+  SendOptions,
+} from "./context.ts";
 import type { Envelope, Header } from "./envelope.ts";
 import { WaybillError, messageOf } from "./errors.ts";
 import type { Incoming } from "./message.ts";
@@ -55,7 +62,11 @@ export class HandlerContext implements Context<any> {
   get upstream(): AsyncIterable<unknown> {
     const { route, upstream } = this.#message;
     const schema = route.contract.kind === "feed" ? route.contract.upstream : undefined;
-    return readUpstream(upstream, { schema, contract: route.contract.name, codec: this.#runtime.codec });
+    return readUpstream(upstream, {
+      schema,
+      contract: route.contract.name,
+      codec: this.#runtime.codec,
+    });
   }
 
   now(): Date {
@@ -79,11 +90,21 @@ export class HandlerContext implements Context<any> {
   }
 
   ask(query: Query, input: unknown, options: CallOptions = {}): Promise<any> {
-    return this.#speech.ask(query, input, { service: this.service, parent: this.#message.envelope, options, signal: this.signal });
+    return this.#speech.ask(query, input, {
+      service: this.service,
+      parent: this.#message.envelope,
+      options,
+      signal: this.signal,
+    });
   }
 
   open(feed: Feed, input: unknown, options: OpenOptions<any> = {}): AsyncIterable<any> {
-    return this.#speech.open(feed, input, { service: this.service, parent: this.#message.envelope, options, signal: this.signal });
+    return this.#speech.open(feed, input, {
+      service: this.service,
+      parent: this.#message.envelope,
+      options,
+      signal: this.signal,
+    });
   }
 
   /** Resolves when everything the handler sent without waiting has been checked and held; undefined when there is nothing to wait for. Rejects when one was refused and the handler did not look. */
@@ -100,11 +121,17 @@ export class HandlerContext implements Context<any> {
     if (this.#closed) return Promise.reject(tooLate(contract.name));
     let prepared: Outgoing | Promise<Outgoing>;
     try {
-      prepared = this.#speech.prepare(contract, value, { service: this.service, parent: this.#message.envelope, options });
+      prepared = this.#speech.prepare(contract, value, {
+        service: this.service,
+        parent: this.#message.envelope,
+        options,
+      });
     } catch (error) {
-      return this.#watch(Promise.reject(error as Error));
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- passed on as it came
+      return this.#watch(Promise.reject(error));
     }
-    if (prepared instanceof Promise) return this.#watch(prepared.then((outgoing) => this.#keep(outgoing)));
+    if (prepared instanceof Promise)
+      return this.#watch(prepared.then((outgoing) => this.#keep(outgoing)));
     const kept = this.#keep(prepared);
     return kept instanceof Promise ? this.#watch(kept) : Promise.resolve(kept);
   }
@@ -113,7 +140,8 @@ export class HandlerContext implements Context<any> {
     const { id, type } = outgoing.envelope.header;
     // The schema took longer than the handler: what a failed run sent must not leave with the next one.
     if (this.#closed) throw tooLate(type);
-    if (this.#message.route.binding.verb === "serve") return this.#speech.deliver([outgoing]).then(() => ({ id }));
+    if (this.#message.route.binding.verb === "serve")
+      return this.#speech.deliver([outgoing]).then(() => ({ id }));
     this.#message.held.push(outgoing);
     return { id };
   }
@@ -122,7 +150,14 @@ export class HandlerContext implements Context<any> {
     const said = Said.of(work);
     // A feed may run for days, so what it sends is not collected.
     if (this.#message.route.binding.verb !== "serve") (this.#said ??= []).push(said);
-    else said.ended().catch((error: unknown) => this.logger.error(`${this.#message.route.handlerName} sent without waiting, and it failed: ${messageOf(error)}`));
+    else
+      said
+        .ended()
+        .catch((error: unknown) =>
+          this.logger.error(
+            `${this.#message.route.handlerName} sent without waiting, and it failed: ${messageOf(error)}`,
+          ),
+        );
     return said;
   }
 }
@@ -143,5 +178,8 @@ async function allEnded(all: readonly Said<Receipt>[]): Promise<void> {
 }
 
 function tooLate(contract: string): WaybillError {
-  return new WaybillError("CLOSED", `"${contract}" was sent after the handler had ended. Await every send inside the handler, or use the bus.`);
+  return new WaybillError(
+    "CLOSED",
+    `"${contract}" was sent after the handler had ended. Await every send inside the handler, or use the bus.`,
+  );
 }

@@ -11,7 +11,16 @@ import { complete, deadLetter, defer, retry } from "./outcome.ts";
 import type { IncomingStep, UserStep } from "./pipeline.ts";
 import type { StoredMessage } from "./ports/transport.ts";
 import { service } from "./service.ts";
-import { envelopeOf, foreigner, gate, recordingLogger, tested, turns, until, watched } from "./testing.fixture.ts";
+import {
+  envelopeOf,
+  foreigner,
+  gate,
+  recordingLogger,
+  tested,
+  turns,
+  until,
+  watched,
+} from "./testing.fixture.ts";
 
 const Job = z.object({ id: z.string(), key: z.string().default("k") });
 const Run = command("jobs.run", { input: Job });
@@ -19,19 +28,36 @@ const Ran = event("jobs.ran", { payload: Job });
 const Log = stream("jobs.log", { item: Job, key: ({ key }) => key, partitions: 1 });
 const job = (id: string, key = "k"): { id: string; key: string } => ({ id, key });
 
-async function dead(bus: { deadLetters: { list(): Promise<readonly StoredMessage[]> } }): Promise<StoredMessage> {
+async function dead(bus: {
+  deadLetters: { list(): Promise<readonly StoredMessage[]> };
+}): Promise<StoredMessage> {
   let found: StoredMessage | undefined;
-  await until("a dead letter", async () => (found = (await bus.deadLetters.list())[0]) !== undefined);
+  await until(
+    "a dead letter",
+    async () => (found = (await bus.deadLetters.list())[0]) !== undefined,
+  );
   return found as StoredMessage;
 }
 
 /** Sends a body to `jobs.run` that no bus would send. */
-async function inject(body: Body, header: Parameters<typeof envelopeOf>[2] = {}, contract = Run): Promise<{ letter: StoredMessage; handled: unknown[] }> {
+async function inject(
+  body: Body,
+  header: Parameters<typeof envelopeOf>[2] = {},
+  contract = Run,
+): Promise<{ letter: StoredMessage; handled: unknown[] }> {
   const transport = memory();
   const handled: unknown[] = [];
-  await using it = await tested([service("jobs").handle(contract, (value) => void handled.push(value))], { transport });
+  await using it = await tested(
+    [service("jobs").handle(contract, (value) => void handled.push(value))],
+    { transport },
+  );
   await using wire = await foreigner(transport);
-  await wire.send([{ to: { kind: "queue", name: contract.queue }, envelope: envelopeOf(contract.name, body, header) }]);
+  await wire.send([
+    {
+      to: { kind: "queue", name: contract.queue },
+      envelope: envelopeOf(contract.name, body, header),
+    },
+  ]);
   return { letter: await dead(it.bus), handled };
 }
 
@@ -63,15 +89,24 @@ for (const [name, outcome] of [
     });
     await using it = await tested([jobs, service("log").on(Ran, () => assert.fail("it left"))]);
     await it.bus.send(Run, job("1"));
-    const state = { retry: "scheduled", deadLetter: "dead", defer: "deferred" }[name] as "scheduled" | "dead" | "deferred";
-    await until(state, async () => (await it.bus.health()).addresses.some((each) => each.address === "jobs.run" && each[state] === 1));
+    const state = { retry: "scheduled", deadLetter: "dead", defer: "deferred" }[name] as
+      | "scheduled"
+      | "dead"
+      | "deferred";
+    await until(state, async () =>
+      (await it.bus.health()).addresses.some(
+        (each) => each.address === "jobs.run" && each[state] === 1,
+      ),
+    );
     assert.equal((await it.counted("jobs.ran"))["sent"] ?? 0, 0);
   });
 }
 
 test("deadLetter() keeps its reason, and the letter can be replayed", async () => {
   let runs = 0;
-  await using it = await tested([service("jobs").handle(Run, () => (++runs === 1 ? deadLetter("not for us") : undefined))]);
+  await using it = await tested([
+    service("jobs").handle(Run, () => (++runs === 1 ? deadLetter("not for us") : undefined)),
+  ]);
   await it.bus.send(Run, job("1"));
   const letter = await dead(it.bus);
   assert.equal(letter.failure?.reason, "HANDLER_FAILED");
@@ -85,7 +120,9 @@ test("deadLetter() keeps its reason, and the letter can be replayed", async () =
 
 test("defer() sets aside until it is resumed", async () => {
   let runs = 0;
-  await using it = await tested([service("jobs").handle(Run, () => (++runs === 1 ? defer() : undefined))]);
+  await using it = await tested([
+    service("jobs").handle(Run, () => (++runs === 1 ? defer() : undefined)),
+  ]);
   await it.bus.send(Run, job("1"));
   await until("deferred", async () => (await it.bus.deferred.list()).length === 1);
   const [aside] = await it.bus.deferred.list();
@@ -101,9 +138,14 @@ test("defer() in a stream, which cannot, ends among the dead letters and not in 
 });
 
 test("an outcome that does not exist is an error that names those that do", async () => {
-  await using it = await tested([service("jobs").handle(Run, (() => ({ outcome: "approved" })) as never)]);
+  await using it = await tested([
+    service("jobs").handle(Run, (() => ({ outcome: "approved" })) as never),
+  ]);
   await it.bus.send(Run, job("1"));
-  assert.match((await dead(it.bus)).failure?.message ?? "", /outcome approved; return complete\(\), retry\(\), deadLetter\(\), defer\(\)/);
+  assert.match(
+    (await dead(it.bus)).failure?.message ?? "",
+    /outcome approved; return complete\(\), retry\(\), deadLetter\(\), defer\(\)/,
+  );
 });
 
 for (const afterMs of [-1, Number.NaN, Infinity]) {
@@ -126,7 +168,12 @@ test("sends that nobody awaited are held and leave with the success, asynchronou
     void context.publish(Ran, value);
     void context.publish(Slow, value);
   });
-  await using it = await tested([jobs, service("log").on(Ran, () => void seen.push("ran")).on(Slow, () => void seen.push("slow"))]);
+  await using it = await tested([
+    jobs,
+    service("log")
+      .on(Ran, () => void seen.push("ran"))
+      .on(Slow, () => void seen.push("slow")),
+  ]);
   await it.bus.send(Run, job("1"));
   await until("both", () => seen.length === 2);
 });
@@ -148,9 +195,14 @@ for (const [name, contract, value] of [
 
   test(`a refused send that the handler caught is the handler's own business (${name} schema)`, async () => {
     const caught: unknown[] = [];
-    const jobs = service("jobs", { publishes: [Ran, Slow] }).handle(Run, async (_value, context) => {
-      await context.publish(contract as typeof Ran, value as never).catch((error: unknown) => caught.push(error));
-    });
+    const jobs = service("jobs", { publishes: [Ran, Slow] }).handle(
+      Run,
+      async (_value, context) => {
+        await context
+          .publish(contract as typeof Ran, value as never)
+          .catch((error: unknown) => caught.push(error));
+      },
+    );
     await using it = await tested([jobs]);
     await it.bus.send(Run, job("1"));
     await until("handled", async () => (await it.counted("jobs.run"))["handled"] === 1);
@@ -168,7 +220,12 @@ test("what a failed immediate run sent does not leave with the run that succeeds
     if (runs === 1) throw new Error("glitch");
     await turns(10);
   });
-  await using it = await tested([jobs, service("log").on(Ran, ({ id }) => void seen.push(id)).on(Slow, ({ id }) => void seen.push(id))]);
+  await using it = await tested([
+    jobs,
+    service("log")
+      .on(Ran, ({ id }) => void seen.push(id))
+      .on(Slow, ({ id }) => void seen.push(id)),
+  ]);
   await it.bus.send(Run, job("1"));
   await until("handled", async () => (await it.counted("jobs.run"))["handled"] === 1);
   await until("both", () => seen.length >= 2);
@@ -198,12 +255,18 @@ test("a send after the handler has ended is refused, because it would vanish", a
   await using it = await tested([jobs]);
   await it.bus.send(Run, job("1"));
   await until("it started", () => late !== undefined);
-  await assert.rejects(late!, { code: "CLOSED", message: /after the handler had ended. Await every send/ });
+  await assert.rejects(late!, {
+    code: "CLOSED",
+    message: /after the handler had ended. Await every send/,
+  });
 });
 
 test("a send to nowhere fails the handler: nothing is acknowledged that did not leave", async () => {
   const transport = memory({ bodyBytesMax: 1_000 });
-  const jobs = service("jobs", { publishes: [Ran] }).handle(Run, async (_value, context) => void (await context.publish(Ran, job("x".repeat(2_000)))));
+  const jobs = service("jobs", { publishes: [Ran] }).handle(
+    Run,
+    async (_value, context) => void (await context.publish(Ran, job("x".repeat(2_000)))),
+  );
   await using it = await tested([jobs], { transport });
   await it.bus.send(Run, job("1"));
   assert.equal((await dead(it.bus)).failure?.reason, "BODY_TOO_LARGE");
@@ -242,7 +305,9 @@ test("a transport without one transaction gets the messages first and the settle
 });
 
 test("what is sent for a contract that the service does not declare is refused with the line to add", async () => {
-  const jobs = service("jobs").handle(Run, (value, context) => (context as any).publish(Ran, value));
+  const jobs = service("jobs").handle(Run, (value, context) =>
+    (context as any).publish(Ran, value),
+  );
   await using it = await tested([jobs, service("log").on(Ran, () => undefined)]);
   await it.bus.send(Run, job("1"));
   const { failure } = await dead(it.bus);
@@ -253,7 +318,10 @@ test("what is sent for a contract that the service does not declare is refused w
 test("an attribute with a name that no rule could name is refused where it is made", async () => {
   const Odd = event("jobs.odd", { payload: Job, attributes: () => ({ "a-b": 1 }) });
   await using it = await tested([service("jobs", { publishes: [Odd] })]);
-  await assert.rejects(it.bus.publish(Odd, job("1")), { code: "MESSAGE_INVALID", message: /attribute "a-b"/ });
+  await assert.rejects(it.bus.publish(Odd, job("1")), {
+    code: "MESSAGE_INVALID",
+    message: /attribute "a-b"/,
+  });
 });
 
 test("a message carries its conversation and its cause through a chain", async () => {
@@ -262,7 +330,10 @@ test("a message carries its conversation and its cause through a chain", async (
     headers["run"] = context.header;
     await context.publish(Ran, value);
   });
-  await using it = await tested([chain, service("log").on(Ran, (_value, context) => void (headers["ran"] = context.header))]);
+  await using it = await tested([
+    chain,
+    service("log").on(Ran, (_value, context) => void (headers["ran"] = context.header)),
+  ]);
   const { id } = await it.bus.send(Run, job("1"));
   await until("the chain's end", () => headers["ran"] !== undefined);
   assert.equal(headers["run"]?.conversationid, id);
@@ -295,10 +366,14 @@ test("a body that its schema refuses ends among the dead letters, each issue nam
 test("__proto__ in a body reaches neither the handler's value nor any prototype", async () => {
   const transport = memory();
   const handled: any[] = [];
-  await using _ = await tested([service("jobs").handle(Run, (value) => void handled.push(value))], { transport });
+  await using _ = await tested([service("jobs").handle(Run, (value) => void handled.push(value))], {
+    transport,
+  });
   await using wire = await foreigner(transport);
   const body = '{"id":"1","__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}';
-  await wire.send([{ to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("jobs.run", body) }]);
+  await wire.send([
+    { to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("jobs.run", body) },
+  ]);
   await until("handled", () => handled.length === 1);
   assert.equal(handled[0].admin, undefined);
   assert.equal(({} as any).admin, undefined);
@@ -318,14 +393,22 @@ test("JSON nested 200,000 deep kills nothing, handled by a schema that takes all
   const transport = memory();
   const Any = command("jobs.any", { input: z.any() });
   const AnyDone = event("jobs.any-done", { payload: z.any() });
-  const jobs = service("jobs", { publishes: [AnyDone] }).handle(Any, async (value, context) => void (await context.publish(AnyDone, value)));
+  const jobs = service("jobs", { publishes: [AnyDone] }).handle(
+    Any,
+    async (value, context) => void (await context.publish(AnyDone, value)),
+  );
   await using it = await tested([jobs], { transport });
   await using wire = await foreigner(transport);
-  await wire.send([{ to: { kind: "queue", name: "jobs.any" }, envelope: envelopeOf("jobs.any", deep) }]);
+  await wire.send([
+    { to: { kind: "queue", name: "jobs.any" }, envelope: envelopeOf("jobs.any", deep) },
+  ]);
   const { failure } = await dead(it.bus);
   assert.equal(failure?.reason, "MESSAGE_INVALID", "parse reads it, stringify cannot write it");
   await it.bus.send(Any, 1);
-  await until("the next one is handled", async () => (await it.counted("jobs.any"))["handled"] === 1);
+  await until(
+    "the next one is handled",
+    async () => (await it.counted("jobs.any"))["handled"] === 1,
+  );
 });
 
 function schemaOf(validate: (value: unknown) => unknown): z.ZodType<{ id: string }> {
@@ -340,16 +423,27 @@ test("a schema that throws, or gives no result, is named and its message set asi
     () => Promise.reject(new Error("broken schema")),
     () => undefined,
   ]) {
-    const { letter } = await inject("{}", {}, command("jobs.run", { input: schemaOf(validate) }) as never);
+    const { letter } = await inject(
+      "{}",
+      {},
+      command("jobs.run", { input: schemaOf(validate) }) as never,
+    );
     assert.equal(letter.failure?.reason, "MESSAGE_INVALID");
     assert.match(letter.failure.message, /schema of "jobs.run" threw/);
   }
 });
 
 test("a schema that throws refuses what is to be sent, too", async () => {
-  const Broken = command("jobs.broken", { input: schemaOf(() => { throw new Error("broken schema"); }) });
+  const Broken = command("jobs.broken", {
+    input: schemaOf(() => {
+      throw new Error("broken schema");
+    }),
+  });
   await using it = await tested([service("jobs", { sends: [Broken] })]);
-  await assert.rejects(it.bus.send(Broken, { id: "1" }), { code: "MESSAGE_INVALID", message: /threw/ });
+  await assert.rejects(it.bus.send(Broken, { id: "1" }), {
+    code: "MESSAGE_INVALID",
+    message: /threw/,
+  });
 });
 
 test("a schema that gives `issues: undefined` beside its value accepts", async () => {
@@ -362,7 +456,9 @@ test("a schema that gives `issues: undefined` beside its value accepts", async (
 
 test("an asynchronous schema is awaited on both sides", async () => {
   const seen: string[] = [];
-  await using it = await tested([service("jobs", { publishes: [Slow] }).on(Slow, ({ id }) => void seen.push(id))]);
+  await using it = await tested([
+    service("jobs", { publishes: [Slow] }).on(Slow, ({ id }) => void seen.push(id)),
+  ]);
   await assert.rejects(it.bus.publish(Slow, { id: "bad" }), { code: "MESSAGE_INVALID" });
   await it.bus.publish(Slow, { id: "good" });
   await until("handled", () => seen.length === 1);
@@ -374,7 +470,9 @@ test("a type that nobody here handles is set aside, counted and logged", async (
   const transport = memory();
   await using it = await tested([service("jobs").handle(Run, () => undefined)], { transport });
   await using wire = await foreigner(transport);
-  await wire.send([{ to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("jobs.stop", "{}") }]);
+  await wire.send([
+    { to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("jobs.stop", "{}") },
+  ]);
   const { failure } = await dead(it.bus);
   assert.equal(failure?.reason, "TYPE_UNKNOWN");
   assert.deepEqual((await it.bus.health()).unknownTypes, { "jobs.run": 1 });
@@ -384,9 +482,13 @@ test("a type that nobody here handles is set aside, counted and logged", async (
 test("a foreign message without a type is taken by a source of one contract", async () => {
   const transport = memory();
   const handled: string[] = [];
-  await using _ = await tested([service("jobs").handle(Run, ({ id }) => void handled.push(id))], { transport });
+  await using _ = await tested([service("jobs").handle(Run, ({ id }) => void handled.push(id))], {
+    transport,
+  });
   await using wire = await foreigner(transport);
-  await wire.send([{ to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("", '{"id":"foreign"}') }]);
+  await wire.send([
+    { to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("", '{"id":"foreign"}') },
+  ]);
   await until("handled", () => handled.length === 1);
 });
 
@@ -402,12 +504,25 @@ const Third = command("jobs.run", {
 test("a body of version 1 climbs the chain of upcasters before it is validated", async () => {
   const transport = memory();
   const handled: unknown[] = [];
-  await using _ = await tested([service("jobs").handle(Third, (value) => void handled.push(value))], { transport });
+  await using _ = await tested(
+    [service("jobs").handle(Third, (value) => void handled.push(value))],
+    { transport },
+  );
   await using wire = await foreigner(transport);
   const to = { kind: "queue", name: "jobs.run" } as const;
   await wire.send([
-    { to, envelope: envelopeOf("jobs.run", '{"n":"Ada Lovelace"}', { dataschema: schemaUri({ name: "jobs.run", version: 1 }) }) },
-    { to, envelope: envelopeOf("jobs.run", '{"name":"Alan Turing"}', { dataschema: schemaUri({ name: "jobs.run", version: 2 }) }) },
+    {
+      to,
+      envelope: envelopeOf("jobs.run", '{"n":"Ada Lovelace"}', {
+        dataschema: schemaUri({ name: "jobs.run", version: 1 }),
+      }),
+    },
+    {
+      to,
+      envelope: envelopeOf("jobs.run", '{"name":"Alan Turing"}', {
+        dataschema: schemaUri({ name: "jobs.run", version: 2 }),
+      }),
+    },
     { to, envelope: envelopeOf("jobs.run", '{"n":"Grace Hopper"}') },
   ]);
   await until("all handled", () => handled.length === 3);
@@ -424,16 +539,25 @@ test("an upcaster that throws names itself", async () => {
   assert.match(letter.failure.message, /upcaster of "jobs.run" from version 2/);
 });
 
-for (const dataschema of ["urn:waybill:jobs.run:4", "urn:waybill:jobs.run:x", "urn:waybill:jobs.run:0"]) {
+for (const dataschema of [
+  "urn:waybill:jobs.run:4",
+  "urn:waybill:jobs.run:x",
+  "urn:waybill:jobs.run:0",
+]) {
   test(`schema ${dataschema} is of no version that is known`, async () => {
     const { letter } = await inject("{}", { dataschema }, Third as never);
     assert.equal(letter.failure?.reason, "VERSION_UNKNOWN");
-    assert.match(letter.failure.message, /knows versions up to 3. Deploy the newer service, then replay/);
+    assert.match(
+      letter.failure.message,
+      /knows versions up to 3. Deploy the newer service, then replay/,
+    );
   });
 }
 
 test("what came too late is not handled and stands among the dead letters", async () => {
-  const { letter, handled } = await inject('{"id":"1"}', { expirytime: new Date(1_000).toISOString() });
+  const { letter, handled } = await inject('{"id":"1"}', {
+    expirytime: new Date(1_000).toISOString(),
+  });
   assert.equal(letter.failure?.reason, "EXPIRED");
   assert.deepEqual(handled, []);
 });
@@ -455,7 +579,14 @@ test("a user's steps stand where they are put, on the way in and out, beside eac
     { direction: "incoming", after: "validate", step: noting("late", notes) },
     { direction: "incoming", after: "late", step: noting("later", notes) },
     { direction: "incoming", before: "settle", step: noting("first", notes) },
-    { direction: "outgoing", after: "describe", step: { name: "mark", wrap: (next) => (message) => ((message.header.subject = "marked"), next(message)) } },
+    {
+      direction: "outgoing",
+      after: "describe",
+      step: {
+        name: "mark",
+        wrap: (next) => (message) => ((message.header.subject = "marked"), next(message)),
+      },
+    },
   ];
   const Get = query("jobs.get", { input: Job, output: Job });
   const subjects: unknown[] = [];
@@ -469,23 +600,49 @@ test("a user's steps stand where they are put, on the way in and out, beside eac
   assert.deepEqual(subjects, ["marked"]);
   notes.length = 0;
   await it.bus.ask(Get, job("2"));
-  assert.deepEqual(notes, ["early:no value", "late:value", "later:value"], "a call has no settle step, so nothing stands before it");
+  assert.deepEqual(
+    notes,
+    ["early:no value", "late:value", "later:value"],
+    "a call has no settle step, so nothing stands before it",
+  );
 });
 
 for (const [name, steps] of [
-  ["an anchor that does not exist", [{ direction: "incoming", after: "validat", step: noting("mine", []) }]],
-  ["two anchors", [{ direction: "incoming", after: "validate", before: "decode", step: noting("mine", []) }]],
+  [
+    "an anchor that does not exist",
+    [{ direction: "incoming", after: "validat", step: noting("mine", []) }],
+  ],
+  [
+    "two anchors",
+    [{ direction: "incoming", after: "validate", before: "decode", step: noting("mine", []) }],
+  ],
   ["no anchor", [{ direction: "incoming", step: noting("mine", []) }]],
-  ["an anchor of the other direction", [{ direction: "outgoing", after: "settle", step: noting("mine", []) as never }]],
-  ["the name of another step", [{ direction: "incoming", after: "validate", step: noting("decode", []) }]],
+  [
+    "an anchor of the other direction",
+    [{ direction: "outgoing", after: "settle", step: noting("mine", []) as never }],
+  ],
+  [
+    "the name of another step",
+    [{ direction: "incoming", after: "validate", step: noting("decode", []) }],
+  ],
 ] satisfies [string, UserStep[]][]) {
   test(`a step with ${name} is refused`, async () => {
-    await assert.rejects(connect({ transport: memory(), services: [service("jobs")], steps, logger: recordingLogger() }), { code: "OPTION_INVALID" });
+    await assert.rejects(
+      connect({
+        transport: memory(),
+        services: [service("jobs")],
+        steps,
+        logger: recordingLogger(),
+      }),
+      { code: "OPTION_INVALID" },
+    );
   });
 }
 
 test("a step behind the last one is never reached", async () => {
-  const steps: UserStep[] = [{ direction: "incoming", after: "dispatch", step: noting("mine", []) }];
+  const steps: UserStep[] = [
+    { direction: "incoming", after: "dispatch", step: noting("mine", []) },
+  ];
   await using it = await tested([service("jobs").handle(Run, () => undefined)], { steps });
   await it.bus.send(Run, job("1"));
   await until("handled", async () => (await it.counted("jobs.run"))["handled"] === 1);
@@ -495,11 +652,21 @@ test("another codec writes and reads the bodies and names its content type", asy
   const types: unknown[] = [];
   const codec = {
     contentType: "application/x-reversed",
-    encode: (value: unknown) => new TextEncoder().encode([...(jsonCodec.encode(value) as string)].reverse().join("")),
-    decode: (body: Body) => jsonCodec.decode([...new TextDecoder().decode(body as Uint8Array)].reverse().join("")),
+    encode: (value: unknown) =>
+      new TextEncoder().encode([...(jsonCodec.encode(value) as string)].toReversed().join("")),
+    decode: (body: Body) =>
+      jsonCodec.decode([...new TextDecoder().decode(body as Uint8Array)].toReversed().join("")),
   };
   const handled: unknown[] = [];
-  await using it = await tested([service("jobs").handle(Run, (value, { header }) => (types.push(header.datacontenttype), void handled.push(value)))], { codec });
+  await using it = await tested(
+    [
+      service("jobs").handle(
+        Run,
+        (value, { header }) => (types.push(header.datacontenttype), void handled.push(value)),
+      ),
+    ],
+    { codec },
+  );
   await it.bus.send(Run, job("1"));
   await until("handled", () => handled.length === 1);
   assert.deepEqual([types, handled], [["application/x-reversed"], [job("1")]]);
@@ -541,7 +708,14 @@ test("a failing message holds back its key and nothing else, and is not overtake
     { orderedBy: ({ key }) => key, retry: { immediate: 0, delayMs: 20, factor: 1, jitter: 0 } },
   );
   await using it = await tested([jobs]);
-  for (const [id, key] of [["1", "a"], ["2", "a"], ["1", "b"], ["3", "a"], ["2", "b"]] as const) await it.bus.send(Run, job(id, key));
+  for (const [id, key] of [
+    ["1", "a"],
+    ["2", "a"],
+    ["1", "b"],
+    ["3", "a"],
+    ["2", "b"],
+  ] as const)
+    await it.bus.send(Run, job(id, key));
   await until("all", () => seen.length === 5);
   assert.deepEqual(seen, ["b1", "b2", "a1", "a2", "a3"]);
   assert.equal((await it.counted("jobs.run"))["retried"], 3);
@@ -583,7 +757,12 @@ test("the key is read from the present version, whatever version was sent", asyn
   await using _ = await tested([jobs], { transport });
   await using wire = await foreigner(transport);
   const to = { kind: "queue", name: "jobs.run" } as const;
-  const old = (id: string, group: string) => ({ to, envelope: envelopeOf("jobs.run", JSON.stringify({ id, group }), { dataschema: "urn:waybill:jobs.run:1" }) });
+  const old = (id: string, group: string) => ({
+    to,
+    envelope: envelopeOf("jobs.run", JSON.stringify({ id, group }), {
+      dataschema: "urn:waybill:jobs.run:1",
+    }),
+  });
   await wire.send([old("1", "a"), old("2", "a"), old("3", "b")]);
   await until("the other key", () => seen.includes("3"));
   await turns();
@@ -645,7 +824,8 @@ test("no more handlers run than the concurrency says, and no more messages are f
   );
   await using it = await tested([jobs]);
   for (let id = 0; id < 20; id++) await it.bus.send(Run, job(String(id)));
-  const state = async () => (await it.bus.health()).addresses.find(({ address }) => address === "jobs.run");
+  const state = async () =>
+    (await it.bus.health()).addresses.find(({ address }) => address === "jobs.run");
   await until("three run", () => running === 3);
   await until("five are fetched", async () => (await state())?.inFlight === 5);
   await turns();
@@ -684,14 +864,19 @@ test("a settlement that the transport rejects costs neither the slot nor the lan
           for (const delivery of batch) {
             const settle = delivery.settle.bind(delivery);
             delivery.settle = (settlement) =>
-              settlement.kind !== "release" && refusals-- > 0 ? Promise.reject(new WaybillError("TRANSPORT_FAILED", "gone", { retryable: true })) : settle(settlement);
+              settlement.kind !== "release" && refusals-- > 0
+                ? Promise.reject(new WaybillError("TRANSPORT_FAILED", "gone", { retryable: true }))
+                : settle(settlement);
           }
           listener.deliver(batch);
         },
       }),
   }));
   const seen: string[] = [];
-  const jobs = service("jobs").handle(Run, ({ id }) => void seen.push(id), { concurrency: 1, orderedBy: ({ key }) => key });
+  const jobs = service("jobs").handle(Run, ({ id }) => void seen.push(id), {
+    concurrency: 1,
+    orderedBy: ({ key }) => key,
+  });
   await using it = await tested([jobs], { transport });
   await it.bus.send(Run, job("1"));
   await it.bus.send(Run, job("2"));

@@ -49,6 +49,7 @@ export async function readHealth(
 function complaints({ address, ready, dead, receivers }: AddressState): readonly string[] {
   const list: string[] = [];
   if (dead > 0) list.push(`${address}: ${dead} dead letters`);
-  if (ready > 0 && receivers === 0) list.push(`${address}: ${ready} messages wait and nobody receives`);
+  if (ready > 0 && receivers === 0)
+    list.push(`${address}: ${ready} messages wait and nobody receives`);
   return list;
 }

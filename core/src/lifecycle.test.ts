@@ -3,11 +3,20 @@ import { spawn } from "node:child_process";
 import { test } from "node:test";
 import { command, event, feed, query } from "@waybill/contracts";
 import * as z from "zod";
-import { WaybillError } from "./errors.ts";
+import type { WaybillError } from "./errors.ts";
 import { memory } from "./memory/index.ts";
 import { service } from "./service.ts";
 import { terminated } from "./termination.ts";
-import { envelopeOf, foreigner, gate, manualEnvironment, tested, turns, until, watched } from "./testing.fixture.ts";
+import {
+  envelopeOf,
+  foreigner,
+  gate,
+  manualEnvironment,
+  tested,
+  turns,
+  until,
+  watched,
+} from "./testing.fixture.ts";
 
 const Job = z.object({ id: z.string() });
 const Run = command("jobs.run", { input: Job });
@@ -22,20 +31,30 @@ test("close() ends intake, drains, lets held messages leave and closes the trans
   const transport = watched(memory(), (inner) => ({
     receive: (source, options, listener) => {
       const receiver = inner.receive(source, options, listener);
-      return { pause: () => receiver.pause(), resume: () => receiver.resume(), stop: () => (order.push("intake ends"), receiver.stop()) };
+      return {
+        pause: () => receiver.pause(),
+        resume: () => receiver.resume(),
+        stop: () => (order.push("intake ends"), receiver.stop()),
+      };
     },
     [Symbol.asyncDispose]: () => (order.push("transport closes"), inner[Symbol.asyncDispose]()),
   }));
   const go = gate();
   const started = gate();
-  const jobs = service("jobs", { publishes: [Ran], asks: [Get] }).handle(Run, async (value, context) => {
-    started.open();
-    await go.passed;
-    await context.ask(Get, value); // the local owner still answers
-    await context.publish(Ran, value);
-    order.push("handler ends");
-  });
-  const it = await tested([jobs.answer(Get, (value) => value), service("other", { publishes: [Ran] })], { transport });
+  const jobs = service("jobs", { publishes: [Ran], asks: [Get] }).handle(
+    Run,
+    async (value, context) => {
+      started.open();
+      await go.passed;
+      await context.ask(Get, value); // the local owner still answers
+      await context.publish(Ran, value);
+      order.push("handler ends");
+    },
+  );
+  const it = await tested(
+    [jobs.answer(Get, (value) => value), service("other", { publishes: [Ran] })],
+    { transport },
+  );
   await it.bus.send(Run, { id: "1" });
   await started.passed;
   const closing = it.bus.close();
@@ -51,14 +70,30 @@ test("what has not begun comes to the other instance, its attempt not counted an
   const go = gate();
   const first: string[] = [];
   const second: string[] = [];
-  const one = await tested([service("jobs").handle(Run, async ({ id }) => (first.push(id), go.passed), { concurrency: 1 })], { transport: broker });
+  const one = await tested(
+    [
+      service("jobs").handle(Run, async ({ id }) => (first.push(id), go.passed), {
+        concurrency: 1,
+      }),
+    ],
+    { transport: broker },
+  );
   for (const id of ["1", "2", "3", "4"]) await one.bus.send(Run, { id });
   await until("the first runs and the others are fetched", async () => {
     const state = (await one.bus.health()).addresses.find(({ address }) => address === "jobs.run");
     return first.length === 1 && state?.inFlight === 4;
   });
   const closing = one.bus.close();
-  await using two = await tested([service("jobs").handle(Run, ({ id }, { attempt }) => void second.push(`${id} attempt ${attempt}`), { concurrency: 1 })], { transport: broker });
+  await using two = await tested(
+    [
+      service("jobs").handle(
+        Run,
+        ({ id }, { attempt }) => void second.push(`${id} attempt ${attempt}`),
+        { concurrency: 1 },
+      ),
+    ],
+    { transport: broker },
+  );
   await until("the others", () => second.length === 3);
   go.open();
   await closing;
@@ -83,7 +118,10 @@ test("what waits in place for its retry is given back, and nobody overtakes it e
   await until("it waits", () => seen.length === 1);
   await turns();
   await one.bus.close();
-  await using _ = await tested([service("jobs").handle(Run, ({ id }) => void seen.push(id), { orderedBy: () => "one" })], { transport: broker });
+  await using _ = await tested(
+    [service("jobs").handle(Run, ({ id }) => void seen.push(id), { orderedBy: () => "one" })],
+    { transport: broker },
+  );
   await until("all", () => seen.length === 4);
   assert.deepEqual(seen, ["failed", "1", "2", "3"]);
 });
@@ -113,7 +151,10 @@ test("a handler past the deadline: SHUTDOWN_INCOMPLETE, its signal aborted, its 
   await closing;
   assert.deepEqual(reasons, ["CLOSED"]);
   const seen: string[] = [];
-  await using two = await tested([service("jobs").handle(Run, ({ id }) => void seen.push(id))], { transport: broker, environment });
+  await using two = await tested([service("jobs").handle(Run, ({ id }) => void seen.push(id))], {
+    transport: broker,
+    environment,
+  });
   await environment.advance(60_000);
   assert.deepEqual(seen, ["1"]);
   assert.deepEqual(await two.bus.deadLetters.list(), []);
@@ -126,12 +167,17 @@ test("a handler that never ends and heeds nothing does not hold the close, and i
     await never.passed;
     await context.publish(Ran, value);
   });
-  const one = await tested([jobs, service("log").on(Ran, () => assert.fail("it left"))], { transport: broker });
+  const one = await tested([jobs, service("log").on(Ran, () => assert.fail("it left"))], {
+    transport: broker,
+  });
   await one.bus.send(Run, { id: "1" });
   await until("it runs", async () => (await one.bus.health()).running["jobs.run"] === 1);
   await assert.rejects(one.bus.close({ deadlineMs: 20 }), { code: "SHUTDOWN_INCOMPLETE" });
   const attempts: number[] = [];
-  await using _ = await tested([service("jobs").handle(Run, (_value, { attempt }) => void attempts.push(attempt))], { transport: broker });
+  await using _ = await tested(
+    [service("jobs").handle(Run, (_value, { attempt }) => void attempts.push(attempt))],
+    { transport: broker },
+  );
   await until("it came again", () => attempts.length === 1);
   assert.deepEqual(attempts, [2]);
   never.open();
@@ -151,7 +197,9 @@ for (const localCalls of [true, false]) {
       return value;
     });
     const server = await tested([jobs, service("asker", { asks: [Get] })], { transport: broker });
-    const client = localCalls ? server : await tested([service("asker", { asks: [Get] })], { transport: broker });
+    const client = localCalls
+      ? server
+      : await tested([service("asker", { asks: [Get] })], { transport: broker });
     const asked = client.bus.ask(Get, { id: "1" });
     await started.passed;
     const closing = server.bus.close();
@@ -173,7 +221,9 @@ for (const localCalls of [true, false]) {
       return value;
     });
     const server = await tested([jobs, service("asker", { asks: [Get] })], { transport: broker });
-    const client = localCalls ? server : await tested([service("asker", { asks: [Get] })], { transport: broker });
+    const client = localCalls
+      ? server
+      : await tested([service("asker", { asks: [Get] })], { transport: broker });
     client.bus.ask(Get, { id: "1" }).catch(() => undefined);
     await started.passed;
     await assert.rejects(server.bus.close({ deadlineMs: 20 }), { code: "SHUTDOWN_INCOMPLETE" });
@@ -183,7 +233,10 @@ for (const localCalls of [true, false]) {
 }
 
 test("a feed's generator may finish its finally before the transport closes, and one that does not is counted", async () => {
-  for (const [name, patience, outcome] of [["ends", 1_000, "closed"], ["hangs", 20, "SHUTDOWN_INCOMPLETE"]] as const) {
+  for (const [name, patience, outcome] of [
+    ["ends", 1_000, "closed"],
+    ["hangs", 20, "SHUTDOWN_INCOMPLETE"],
+  ] as const) {
     const broker = memory();
     const order: string[] = [];
     const transport = watched(broker, (inner) => ({
@@ -205,20 +258,32 @@ test("a feed's generator may finish its finally before the transport closes, and
     await items.next();
     const next = assert.rejects(items.next(), { code: "FEED_FAILED" });
     assert.deepEqual((await server.bus.health()).running, { "jobs.watch": 0 });
-    const closed = await server.bus.close({ deadlineMs: patience }).then(() => "closed", (error: WaybillError) => error.code);
+    const closed = await server.bus.close({ deadlineMs: patience }).then(
+      () => "closed",
+      (error: WaybillError) => error.code,
+    );
     await next;
     assert.equal(closed, outcome);
-    assert.deepEqual(order, name === "ends" ? ["finally", "transport closes"] : ["transport closes"]);
+    assert.deepEqual(
+      order,
+      name === "ends" ? ["finally", "transport closes"] : ["transport closes"],
+    );
     await client.bus.close();
   }
 });
 
 test("calls that wait, and feeds that are open, end with CLOSED", async () => {
-  const it = await tested([service("asker", { asks: [Get], opens: [Watch] }), service("jobs").serve(Watch, async function* (_input, context) {
-    yield 1;
-    await context.sleep(60_000);
-  })]);
-  const asked = assert.rejects(it.bus.ask(Get, { id: "1" }), { code: "CLOSED", message: /closed while the call was waiting/ });
+  const it = await tested([
+    service("asker", { asks: [Get], opens: [Watch] }),
+    service("jobs").serve(Watch, async function* (_input, context) {
+      yield 1;
+      await context.sleep(60_000);
+    }),
+  ]);
+  const asked = assert.rejects(it.bus.ask(Get, { id: "1" }), {
+    code: "CLOSED",
+    message: /closed while the call was waiting/,
+  });
   const items = it.bus.open(Watch, { id: "1" })[Symbol.asyncIterator]();
   await items.next();
   const read = assert.rejects(items.next(), { code: "CLOSED" });
@@ -238,12 +303,15 @@ test("a bus closes once, however often it is asked", async () => {
 test("await using closes, and does not throw a second time what close() has thrown", async () => {
   const transport = watched(memory());
   await (async () => {
-    await using _ = (await tested([service("jobs").handle(Run, () => undefined)], { transport })).bus;
+    await using _ = (await tested([service("jobs").handle(Run, () => undefined)], { transport }))
+      .bus;
   })();
   assert.equal(transport.disposed, 1);
   await assert.rejects(
     (async () => {
-      await using bus = (await tested([service("jobs").handle(Run, () => new Promise(() => undefined))])).bus;
+      await using bus = (
+        await tested([service("jobs").handle(Run, () => new Promise(() => undefined))])
+      ).bus;
       await bus.send(Run, { id: "1" });
       await until("it runs", async () => (await bus.health()).running["jobs.run"] === 1);
       await bus.close({ deadlineMs: 5 });
@@ -253,7 +321,9 @@ test("await using closes, and does not throw a second time what close() has thro
 });
 
 test("everything that speaks after close() is refused with CLOSED", async () => {
-  const it = await tested([service("jobs", { publishes: [Ran], asks: [Get], opens: [Watch] }).handle(Run, () => undefined)]);
+  const it = await tested([
+    service("jobs", { publishes: [Ran], asks: [Get], opens: [Watch] }).handle(Run, () => undefined),
+  ]);
   await it.bus.close();
   await assert.rejects(it.bus.send(Run, { id: "1" }), { code: "CLOSED" });
   await assert.rejects(it.bus.publish(Ran, { id: "1" }), { code: "CLOSED" });
@@ -265,21 +335,23 @@ test("a handler that uses the bus while it closes is retried elsewhere, not set 
   const broker = memory();
   const go = gate();
   const started = gate();
-  let bus: Awaited<ReturnType<typeof open>>["bus"] | undefined;
-  const open = () => tested([service("jobs", { publishes: [Ran] }).handle(Run, async (value) => {
+  const outside: { publish?: (value: { id: string }) => Promise<unknown> } = {};
+  const jobs = service("jobs", { publishes: [Ran] }).handle(Run, async (value) => {
     started.open();
     await go.passed;
-    await bus?.publish(Ran, value);
-  })], { transport: broker });
-  const one = await open();
-  bus = one.bus;
+    await outside.publish?.(value);
+  });
+  const { bus } = await tested([jobs], { transport: broker });
+  outside.publish = (value) => bus.publish(Ran, value);
   await bus.send(Run, { id: "1" });
   await started.passed;
   const closing = bus.close();
   go.open();
   await closing;
   const wire = await foreigner(broker);
-  const { scheduled, dead } = (await wire.inspection.addresses()).find(({ address }) => address === "jobs.run")!;
+  const { scheduled, dead } = (await wire.inspection.addresses()).find(
+    ({ address }) => address === "jobs.run",
+  )!;
   assert.deepEqual({ scheduled, dead }, { scheduled: 1, dead: 0 });
   await wire[Symbol.asyncDispose]();
 });
@@ -301,7 +373,12 @@ test("a transport that hangs or fails while closing does not hold the bus for ev
 
 test("a receiver that cannot be stopped does not hold the others", async () => {
   const transport = watched(memory(), (inner) => ({
-    receive: (...parameters) => ({ ...inner.receive(...parameters), stop: () => Promise.reject(new Error("gone")), pause: () => undefined, resume: () => undefined }),
+    receive: (...parameters) => ({
+      ...inner.receive(...parameters),
+      stop: () => Promise.reject(new Error("gone")),
+      pause: () => undefined,
+      resume: () => undefined,
+    }),
   }));
   const it = await tested([service("jobs").handle(Run, () => undefined)], { transport });
   await it.bus.close();
@@ -312,11 +389,18 @@ test("a receiver that cannot be stopped does not hold the others", async () => {
 test("a bus that was closed leaves no timer", async () => {
   const environment = manualEnvironment();
   const broker = memory();
-  const it = await tested([service("jobs", { publishes: [Ran], asks: [Get] }).handle(Run, async (value, context) => void (await context.ask(Get, value))).answer(Get, (value) => value)], {
-    environment,
-    localCalls: false,
-    transport: broker,
-  });
+  const it = await tested(
+    [
+      service("jobs", { publishes: [Ran], asks: [Get] })
+        .handle(Run, async (value, context) => void (await context.ask(Get, value)))
+        .answer(Get, (value) => value),
+    ],
+    {
+      environment,
+      localCalls: false,
+      transport: broker,
+    },
+  );
   await it.bus.send(Run, { id: "1" });
   await environment.advance(0);
   assert.equal((await it.counted("jobs.run"))["handled"], 1);
@@ -330,21 +414,40 @@ test("a bus that was closed leaves no timer", async () => {
 test("health() tells a healthy bus from one with dead letters, waiting messages or no broker", async () => {
   const broken = { now: false };
   const transport = watched(memory(), (inner) => ({
-    inspection: { ...inner.inspection, list: (listed) => inner.inspection.list(listed), addresses: () => (broken.now ? Promise.reject(new Error("no connection")) : inner.inspection.addresses()), replay: (handles) => inner.inspection.replay(handles), discard: (handles) => inner.inspection.discard(handles) },
+    inspection: {
+      ...inner.inspection,
+      list: (listed) => inner.inspection.list(listed),
+      addresses: () =>
+        broken.now ? Promise.reject(new Error("no connection")) : inner.inspection.addresses(),
+      replay: (handles) => inner.inspection.replay(handles),
+      discard: (handles) => inner.inspection.discard(handles),
+    },
   }));
   const Other = command("jobs.other", { input: Job });
-  await using it = await tested([service("jobs", { sends: [Other] }).handle(Run, () => Promise.reject(new TypeError("bug")))], { transport });
+  await using it = await tested(
+    [service("jobs", { sends: [Other] }).handle(Run, () => Promise.reject(new TypeError("bug")))],
+    { transport },
+  );
   const healthy = await it.bus.health();
-  assert.deepEqual([healthy.status, healthy.reasons, healthy.transport], ["up", [], { name: "memory", durability: "memory" }]);
+  assert.deepEqual(
+    [healthy.status, healthy.reasons, healthy.transport],
+    ["up", [], { name: "memory", durability: "memory" }],
+  );
   await it.bus.send(Other, { id: "1" });
   await it.bus.send(Run, { id: "1" });
   await until("it is dead", async () => (await it.counted("jobs.run"))["deadLettered"] === 1);
   const degraded = await it.bus.health();
   assert.equal(degraded.status, "degraded");
-  assert.deepEqual([...degraded.reasons].toSorted(), ["jobs.other: 1 messages wait and nobody receives", "jobs.run: 1 dead letters"]);
+  assert.deepEqual([...degraded.reasons].toSorted(), [
+    "jobs.other: 1 messages wait and nobody receives",
+    "jobs.run: 1 dead letters",
+  ]);
   broken.now = true;
   const down = await it.bus.health();
-  assert.deepEqual([down.status, down.reasons], ["down", ["memory does not answer: no connection"]]);
+  assert.deepEqual(
+    [down.status, down.reasons],
+    ["down", ["memory does not answer: no connection"]],
+  );
 });
 
 test("an event that nobody subscribes to is counted, logged and kept where it can be replayed", async () => {
@@ -354,15 +457,23 @@ test("an event that nobody subscribes to is counted, logged and kept where it ca
   assert.equal((await it.counted("jobs.ran"))["unrouted"], 1);
   assert.ok(it.logger.has("warn", /"jobs.ran" was published and no service subscribes/));
   const seen: string[] = [];
-  await using _ = await tested([service("log").on(Ran, ({ id }) => void seen.push(id))], { transport: broker });
+  await using _ = await tested([service("log").on(Ran, ({ id }) => void seen.push(id))], {
+    transport: broker,
+  });
   const [letter] = await it.bus.deadLetters.list({ address: "jobs.ran/" });
   assert.equal(letter?.failure?.reason, "SUBSCRIBER_MISSING");
-  await it.bus.deadLetters.replay([letter!.handle]);
+  await it.bus.deadLetters.replay([letter.handle]);
   await until("replayed", () => seen.length === 1);
 });
 
 test("accepted = handled + dead + waiting, whatever happens to the messages", async () => {
-  await using it = await tested([service("jobs").handle(Run, ({ id }) => (Number(id) % 3 === 0 ? Promise.reject(new TypeError("bug")) : undefined), { concurrency: 4 })]);
+  await using it = await tested([
+    service("jobs").handle(
+      Run,
+      ({ id }) => (Number(id) % 3 === 0 ? Promise.reject(new TypeError("bug")) : undefined),
+      { concurrency: 4 },
+    ),
+  ]);
   for (let id = 0; id < 60; id++) await it.bus.send(Run, { id: String(id) });
   await until("rest", async () => {
     const { handled = 0, deadLettered = 0 } = await it.counted("jobs.run");
@@ -387,7 +498,11 @@ for (const limit of [0, 1_001, 1.5]) {
 
 test("pause() holds the intake of one address, resume() lets it go on, and an unknown address names those there are", async () => {
   const seen: string[] = [];
-  await using it = await tested([service("jobs").handle(Run, ({ id }) => void seen.push(id)).on(Ran, ({ id }) => void seen.push(`ran ${id}`))]);
+  await using it = await tested([
+    service("jobs")
+      .handle(Run, ({ id }) => void seen.push(id))
+      .on(Ran, ({ id }) => void seen.push(`ran ${id}`)),
+  ]);
   it.bus.pause("jobs.run");
   await it.bus.send(Run, { id: "1" });
   await it.bus.publish(Ran, { id: "2" });
@@ -396,18 +511,26 @@ test("pause() holds the intake of one address, resume() lets it go on, and an un
   assert.deepEqual(seen, ["ran 2"]);
   it.bus.resume("jobs.run");
   await until("resumed", () => seen.length === 2);
-  assert.throws(() => it.bus.pause("jobs.walk"), { code: "NOT_FOUND", message: /it receives from: jobs.run, jobs.ran\/jobs/ });
+  assert.throws(() => it.bus.pause("jobs.walk"), {
+    code: "NOT_FOUND",
+    message: /it receives from: jobs.run, jobs.ran\/jobs/,
+  });
 });
 
 test("what no connected service declares is refused with the way to declare it", async () => {
   await using it = await tested([service("jobs")]);
-  await assert.rejects((it.bus as any).send(Run, { id: "1" }), { code: "CONTRACT_NOT_DECLARED", message: /a script that only sends declares a service without handlers/ });
+  await assert.rejects((it.bus as any).send(Run, { id: "1" }), {
+    code: "CONTRACT_NOT_DECLARED",
+    message: /a script that only sends declares a service without handlers/,
+  });
 });
 
 test("a delay and a moment hold a message, a life that is over ends it, and nonsense is refused", async () => {
   const environment = manualEnvironment();
   const seen: string[] = [];
-  await using it = await tested([service("jobs").handle(Run, ({ id }) => void seen.push(id))], { environment });
+  await using it = await tested([service("jobs").handle(Run, ({ id }) => void seen.push(id))], {
+    environment,
+  });
   await it.bus.send(Run, { id: "delayed" }, { delayMs: 1_000 });
   await it.bus.send(Run, { id: "at" }, { at: new Date(environment.clock.now() + 2_000) });
   it.bus.pause("jobs.run");
@@ -422,16 +545,26 @@ test("a delay and a moment hold a message, a life that is over ends it, and nons
   assert.deepEqual(seen, ["delayed", "at"]);
   const [letter] = await it.bus.deadLetters.list();
   assert.equal(letter?.failure?.reason, "EXPIRED");
-  for (const options of [{ delayMs: Number.NaN }, { at: new Date(Number.NaN) }, { delayMs: 1e15 }, { ttlMs: -1 }, { ttlMs: Number.NaN }]) {
+  for (const options of [
+    { delayMs: Number.NaN },
+    { at: new Date(Number.NaN) },
+    { delayMs: 1e15 },
+    { ttlMs: -1 },
+    { ttlMs: Number.NaN },
+  ]) {
     await assert.rejects(it.bus.send(Run, { id: "1" }, options), { code: "OPTION_INVALID" });
   }
 });
 
 test("a message of a foreign system is found when its type is unknown", async () => {
   const broker = memory();
-  await using it = await tested([service("jobs").handle(Run, () => undefined)], { transport: broker });
+  await using it = await tested([service("jobs").handle(Run, () => undefined)], {
+    transport: broker,
+  });
   await using wire = await foreigner(broker);
-  await wire.send([{ to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("com.example.other", "{}") }]);
+  await wire.send([
+    { to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("com.example.other", "{}") },
+  ]);
   await until("set aside", async () => (await it.bus.deadLetters.list()).length === 1);
   assert.equal((await it.bus.health()).status, "degraded");
 });
@@ -455,7 +588,10 @@ interface Ended {
 }
 
 /** Runs a script; `onOutput` sees its output as it grows and may kill it. */
-function script(body: string, onOutput: (output: string, kill: (signal: NodeJS.Signals) => void) => void = () => undefined): Promise<Ended> {
+function script(
+  body: string,
+  onOutput: (output: string, kill: (signal: NodeJS.Signals) => void) => void = () => undefined,
+): Promise<Ended> {
   const source = `
     import * as z from ${JSON.stringify(import.meta.resolve("zod"))};
     import { command, feed, query } from ${JSON.stringify(import.meta.resolve("@waybill/contracts"))};
@@ -464,7 +600,11 @@ function script(body: string, onOutput: (output: string, kill: (signal: NodeJS.S
     const Get = query("jobs.get", { input: z.string(), output: z.string() });
     const Watch = feed("jobs.watch", { input: z.string(), item: z.string() });
     ${body}`;
-  const child = spawn(process.execPath, ["--conditions=@waybill/source", "--input-type=module", "-e", source], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(
+    process.execPath,
+    ["--conditions=@waybill/source", "--input-type=module", "-e", source],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
   let output = "";
   const hear = (chunk: Buffer): void => {
     output += String(chunk);
@@ -548,5 +688,8 @@ test("SIGTERM ends a service in order", async () => {
       if (heard === "begun\n") kill("SIGTERM");
     },
   );
-  assert.deepEqual({ code, signal, output }, { code: 0, signal: null, output: "begun\nSIGTERM\nhandled\nclosed\n" });
+  assert.deepEqual(
+    { code, signal, output },
+    { code: 0, signal: null, output: "begun\nSIGTERM\nhandled\nclosed\n" },
+  );
 });

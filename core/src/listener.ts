@@ -25,7 +25,12 @@ export class Entry implements Lifetime {
     this.lane = lane;
     delivery.onLockLost = () => {
       this.lost = true;
-      this.abort(new WaybillError("LOCK_LOST", "The lock of this message was lost, somebody else may be handling it. Stop without effects."));
+      this.abort(
+        new WaybillError(
+          "LOCK_LOST",
+          "The lock of this message was lost, somebody else may be handling it. Stop without effects.",
+        ),
+      );
     };
   }
 
@@ -92,7 +97,11 @@ export class Listener {
       { prefetch, prefetchBytes, lockMs, ...(start !== undefined && { start }) },
       {
         deliver: (batch) => this.#take(batch),
-        fault: (error) => this.#runtime.logger.error(`Receiving from ${this.address} is disturbed: ${error.message}`, { code: error.code }),
+        fault: (error) =>
+          this.#runtime.logger.error(
+            `Receiving from ${this.address} is disturbed: ${error.message}`,
+            { code: error.code },
+          ),
       },
     );
   }
@@ -129,7 +138,9 @@ export class Listener {
     try {
       await this.#receiver?.stop();
     } catch (error) {
-      this.#runtime.logger.error(`Receiving from ${this.address} could not be stopped: ${messageOf(error)}`);
+      this.#runtime.logger.error(
+        `Receiving from ${this.address} could not be stopped: ${messageOf(error)}`,
+      );
     }
     await Promise.all(this.#takeIdle().map((entry) => this.#release(entry)));
   }
@@ -165,7 +176,11 @@ export class Listener {
   }
 
   #pump(): void {
-    while (this.#running.size < this.#options.concurrency && this.#next < this.#waiting.length && !this.#stopping) {
+    while (
+      this.#running.size < this.#options.concurrency &&
+      this.#next < this.#waiting.length &&
+      !this.#stopping
+    ) {
       const entry = this.#waiting[this.#next++] as Entry;
       if (entry.lost) this.#leaveLane(entry);
       else void this.#start(entry);
@@ -186,7 +201,10 @@ export class Listener {
       againMs = await this.#options.run(entry);
     } catch (error) {
       // No error of ours or of a transport may cost the slot, hold up the lane or end the process.
-      this.#runtime.logger.error(`A message from ${this.address} could not be settled: ${messageOf(error)}`, { stack: stackOf(error) });
+      this.#runtime.logger.error(
+        `A message from ${this.address} could not be settled: ${messageOf(error)}`,
+        { stack: stackOf(error) },
+      );
       await this.#release(entry);
     }
     if (againMs !== undefined && this.#stopping) await this.#release(entry);
@@ -208,7 +226,11 @@ export class Listener {
 
   /** Everything that is here and not running. */
   #takeIdle(): readonly Entry[] {
-    const idle = new Set([...this.#waiting.slice(this.#next), ...[...this.#lanes.values()].flat(), ...this.#resting.keys()]);
+    const idle = new Set([
+      ...this.#waiting.slice(this.#next),
+      ...[...this.#lanes.values()].flat(),
+      ...this.#resting.keys(),
+    ]);
     for (const timer of this.#resting.values()) timer.cancel();
     this.#waiting = [];
     this.#next = 0;
@@ -222,7 +244,9 @@ export class Listener {
       await entry.delivery.settle({ kind: "release" });
       if (this.#stopping) this.#options.released?.(entry);
     } catch (error) {
-      this.#runtime.logger.warn(`A message from ${this.address} could not be given back; it comes again when its lock has run out: ${messageOf(error)}`);
+      this.#runtime.logger.warn(
+        `A message from ${this.address} could not be given back; it comes again when its lock has run out: ${messageOf(error)}`,
+      );
     }
   }
 }

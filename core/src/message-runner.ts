@@ -26,7 +26,10 @@ export class MessageRunner {
     this.#address = addressOf(intake.source);
     this.#runtime = runtime;
     this.ordered = intake.routes.some(({ inPlace }) => inPlace);
-    const compiled = intake.routes.map((route) => ({ route, run: compileIncoming(steps, route, runtime) }));
+    const compiled = intake.routes.map((route) => ({
+      route,
+      run: compileIncoming(steps, route, runtime),
+    }));
     this.#compiled = new Map(compiled.map((each) => [each.route.contract.name, each]));
     this.#only = compiled.length === 1 ? compiled[0] : undefined;
   }
@@ -89,7 +92,15 @@ export class MessageRunner {
     const now = environment.clock.now();
     await delivery.settle({
       kind: "deadLetter",
-      failure: { reason: "TYPE_UNKNOWN", message, service: "", handler: "", attempts: delivery.attempt, firstFailedAt: now, lastFailedAt: now },
+      failure: {
+        reason: "TYPE_UNKNOWN",
+        message,
+        service: "",
+        handler: "",
+        attempts: delivery.attempt,
+        firstFailedAt: now,
+        lastFailedAt: now,
+      },
     });
   }
 }

@@ -18,12 +18,21 @@ export function complete(): Outcome {
 const afterMsMax = 365 * 86_400_000;
 
 /** Try again later, after `afterMs` (at most a year) or as the retry policy says. Nothing the handler sent leaves. Counts as an attempt. */
-export function retry(options: { readonly afterMs?: number; readonly reason?: string } = {}): Outcome {
+export function retry(
+  options: { readonly afterMs?: number; readonly reason?: string } = {},
+): Outcome {
   const { afterMs = 0 } = options;
   if (!(afterMs >= 0 && afterMs <= afterMsMax)) {
-    throw new WaybillError("OPTION_INVALID", `retry({ afterMs }) is ${String(afterMs)}; give milliseconds from 0 to ${afterMsMax}.`);
+    throw new WaybillError(
+      "OPTION_INVALID",
+      `retry({ afterMs }) is ${String(afterMs)}; give milliseconds from 0 to ${afterMsMax}.`,
+    );
   }
-  return { outcome: "retry", afterMs: options.afterMs, reason: options.reason ?? "The handler asked for a retry." };
+  return {
+    outcome: "retry",
+    afterMs: options.afterMs,
+    reason: options.reason ?? "The handler asked for a retry.",
+  };
 }
 
 /** Set the message aside among the dead letters, to be looked at, replayed or discarded by a person. Nothing the handler sent leaves. */
@@ -36,11 +45,18 @@ export function defer(): Outcome {
   return deferred;
 }
 
-const outcomes: ReadonlySet<unknown> = new Set<Outcome["outcome"]>(["complete", "retry", "deadLetter", "defer"]);
+const outcomes: ReadonlySet<unknown> = new Set<Outcome["outcome"]>([
+  "complete",
+  "retry",
+  "deadLetter",
+  "defer",
+]);
 
 /** Reads what a handler returned. Anything without an `outcome` means complete; one that is unknown is an error, not a guess. */
 export function toOutcome(result: unknown): Outcome {
   if (typeof result !== "object" || result === null || !("outcome" in result)) return completed;
   if (outcomes.has(result.outcome)) return result as Outcome;
-  throw new TypeError(`The handler returned the outcome ${String(result.outcome)}; return complete(), retry(), deadLetter(), defer() or nothing.`);
+  throw new TypeError(
+    `The handler returned the outcome ${String(result.outcome)}; return complete(), retry(), deadLetter(), defer() or nothing.`,
+  );
 }

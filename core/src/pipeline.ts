@@ -25,8 +25,18 @@ export interface OutgoingStep {
 
 /** A step of the user's own, placed before or after a named one. */
 export type UserStep =
-  | { readonly direction: "incoming"; readonly before?: string; readonly after?: string; readonly step: IncomingStep }
-  | { readonly direction: "outgoing"; readonly before?: string; readonly after?: string; readonly step: OutgoingStep };
+  | {
+      readonly direction: "incoming";
+      readonly before?: string;
+      readonly after?: string;
+      readonly step: IncomingStep;
+    }
+  | {
+      readonly direction: "outgoing";
+      readonly before?: string;
+      readonly after?: string;
+      readonly step: OutgoingStep;
+    };
 
 /** Puts the user's steps of one direction into the list. Throws OPTION_INVALID naming the steps there are. */
 export function placeSteps<Step extends { readonly name: string }>(
@@ -41,10 +51,16 @@ export function placeSteps<Step extends { readonly name: string }>(
     const index = list.findIndex(({ name }) => name === anchor);
     if (index === -1 || (before === undefined) === (after === undefined)) {
       const names = list.map(({ name }) => name).join(", ");
-      throw new WaybillError("OPTION_INVALID", `The step "${step.name}" must stand before or after exactly one of the ${direction} steps: ${names}.`);
+      throw new WaybillError(
+        "OPTION_INVALID",
+        `The step "${step.name}" must stand before or after exactly one of the ${direction} steps: ${names}.`,
+      );
     }
     if (list.some(({ name }) => name === step.name)) {
-      throw new WaybillError("OPTION_INVALID", `There are two ${direction} steps "${step.name}"; give yours its own name, so that others can stand beside it.`);
+      throw new WaybillError(
+        "OPTION_INVALID",
+        `There are two ${direction} steps "${step.name}"; give yours its own name, so that others can stand beside it.`,
+      );
     }
     list.splice(before === undefined ? index + 1 : index, 0, step as unknown as Step);
   }
@@ -52,11 +68,23 @@ export function placeSteps<Step extends { readonly name: string }>(
 }
 
 /** Folds the list into one function, the first step outermost. */
-export function compileIncoming(steps: readonly IncomingStep[], route: Route, runtime: Runtime): Incomer {
-  const end: Incomer = () => Promise.reject(new WaybillError("WIRING_INVALID", "The last step must not call next()."));
+export function compileIncoming(
+  steps: readonly IncomingStep[],
+  route: Route,
+  runtime: Runtime,
+): Incomer {
+  const end: Incomer = () =>
+    Promise.reject(new WaybillError("WIRING_INVALID", "The last step must not call next()."));
   return steps.reduceRight((next, step) => step.wrap(next, route, runtime), end);
 }
 
-export function compileOutgoing(steps: readonly OutgoingStep[], contract: AnyContract, runtime: Runtime): Sender {
-  return steps.reduceRight<Sender>((next, step) => step.wrap(next, contract, runtime), () => undefined);
+export function compileOutgoing(
+  steps: readonly OutgoingStep[],
+  contract: AnyContract,
+  runtime: Runtime,
+): Sender {
+  return steps.reduceRight<Sender>(
+    (next, step) => step.wrap(next, contract, runtime),
+    () => undefined,
+  );
 }

@@ -15,9 +15,14 @@ const Job = z.object({ id: z.string() });
 const Run = command("jobs.run", { input: Job });
 const Ran = event("jobs.ran", { payload: Job });
 
-async function dead(bus: { deadLetters: { list(): Promise<readonly StoredMessage[]> } }): Promise<StoredMessage> {
+async function dead(bus: {
+  deadLetters: { list(): Promise<readonly StoredMessage[]> };
+}): Promise<StoredMessage> {
   let found: StoredMessage | undefined;
-  await until("a dead letter", async () => (found = (await bus.deadLetters.list())[0]) !== undefined);
+  await until(
+    "a dead letter",
+    async () => (found = (await bus.deadLetters.list())[0]) !== undefined,
+  );
   return found as StoredMessage;
 }
 
@@ -27,16 +32,26 @@ function with_(properties: object, error: Error = new Error("x")): Error {
 
 // The taxonomy, cell by cell.
 
-const own = (code: ErrorCode, retryable = false): WaybillError => new WaybillError(code, "x", { retryable });
+const own = (code: ErrorCode, retryable = false): WaybillError =>
+  new WaybillError(code, "x", { retryable });
 
-const cells: readonly (readonly [string, unknown, FailureKind, Partial<{ reason: ErrorCode; afterMs: number }>?])[] = [
+const cells: readonly (readonly [
+  string,
+  unknown,
+  FailureKind,
+  Partial<{ reason: ErrorCode; afterMs: number }>?,
+])[] = [
   ["a plain error", new Error("x"), "unknown"],
   ["an error that says retryable", with_({ retryable: true }), "retryable"],
   ["an error that says not retryable", with_({ retryable: false }), "permanent"],
   ["ECONNREFUSED", with_({ code: "ECONNREFUSED" }), "retryable"],
   ["ETIMEDOUT", with_({ code: "ETIMEDOUT" }), "retryable"],
   ["SQLITE_BUSY", with_({ code: "SQLITE_BUSY" }), "retryable"],
-  ["fetch failed over a reset connection", new TypeError("fetch failed", { cause: with_({ code: "ECONNRESET" }) }), "retryable"],
+  [
+    "fetch failed over a reset connection",
+    new TypeError("fetch failed", { cause: with_({ code: "ECONNRESET" }) }),
+    "retryable",
+  ],
   ["EACCES", with_({ code: "EACCES" }), "unauthorised"],
   ["status 401", with_({ status: 401 }), "unauthorised"],
   ["status 403", with_({ statusCode: 403 }), "unauthorised"],
@@ -60,7 +75,12 @@ const cells: readonly (readonly [string, unknown, FailureKind, Partial<{ reason:
   ["DEADLINE_EXCEEDED", own("DEADLINE_EXCEEDED"), "ambiguous", { reason: "DEADLINE_EXCEEDED" }],
   ["CLOSED", own("CLOSED"), "retryable", { reason: "CLOSED" }],
   ["STORAGE_FULL, retryable", own("STORAGE_FULL", true), "retryable", { reason: "STORAGE_FULL" }],
-  ["ANSWER_FAILED, retryable", own("ANSWER_FAILED", true), "retryable", { reason: "ANSWER_FAILED" }],
+  [
+    "ANSWER_FAILED, retryable",
+    own("ANSWER_FAILED", true),
+    "retryable",
+    { reason: "ANSWER_FAILED" },
+  ],
   ["ANSWER_FAILED", own("ANSWER_FAILED"), "permanent", { reason: "ANSWER_FAILED" }],
   ["undefined", undefined, "unknown"],
   ["null", null, "unknown"],
@@ -79,7 +99,17 @@ for (const [name, thrown, kind, more] of cells) {
 }
 
 test("judge: which kinds may be retried", () => {
-  const kinds: readonly FailureKind[] = ["retryable", "throttled", "permanent", "poison", "lockLost", "unauthorised", "ambiguous", "bug", "unknown"];
+  const kinds: readonly FailureKind[] = [
+    "retryable",
+    "throttled",
+    "permanent",
+    "poison",
+    "lockLost",
+    "unauthorised",
+    "ambiguous",
+    "bug",
+    "unknown",
+  ];
   assert.deepEqual(kinds.filter(mayRetry), ["retryable", "throttled", "ambiguous", "unknown"]);
 });
 
@@ -97,11 +127,20 @@ const hostile: Readonly<Record<string, () => unknown>> = {
       return refuse();
     },
   }),
-  "an error whose message and stack throw": () => Object.defineProperties(new Error("x"), { message: { get: refuse }, stack: { get: refuse } }),
-  "an error whose message is no text": () => Object.assign(new Error("x"), { message: { toString: refuse } }),
-  "an error whose message is a number": () => Object.assign(new Error("x"), { message: 42 as never }),
+  "an error whose message and stack throw": () =>
+    Object.defineProperties(new Error("x"), { message: { get: refuse }, stack: { get: refuse } }),
+  "an error whose message is no text": () =>
+    Object.assign(new Error("x"), { message: { toString: refuse } }),
+  "an error whose message is a number": () =>
+    Object.assign(new Error("x"), { message: 42 as never }),
   "a proxy that refuses everything": () =>
-    new Proxy(Object.create(null) as object, { get: refuse, has: refuse, getPrototypeOf: refuse, ownKeys: refuse, getOwnPropertyDescriptor: refuse }),
+    new Proxy(Object.create(null) as object, {
+      get: refuse,
+      has: refuse,
+      getPrototypeOf: refuse,
+      ownKeys: refuse,
+      getOwnPropertyDescriptor: refuse,
+    }),
   "a revoked proxy": () => {
     const { proxy, revoke } = Proxy.revocable({}, {});
     revoke();
@@ -140,7 +179,10 @@ test("a text is found for anything", () => {
 
 test("pauses grow by the factor, stop at the cap and shrink by at most the jitter", () => {
   const policy = { ...retryDefault, delayMs: 100, factor: 3, delayMsMax: 1_000, jitter: 0.5 };
-  assert.deepEqual([1, 2, 3, 4, 1_000].map((attempt) => retryDelayMs(policy, attempt, 0)), [100, 300, 900, 1_000, 1_000]);
+  assert.deepEqual(
+    [1, 2, 3, 4, 1_000].map((attempt) => retryDelayMs(policy, attempt, 0)),
+    [100, 300, 900, 1_000, 1_000],
+  );
   assert.equal(retryDelayMs(policy, 1, 0.999_999), 50);
 });
 
@@ -160,21 +202,45 @@ test("the immediate level runs inside one delivery, the delayed one after its pa
   await using it = await tested([jobs], { environment });
   await it.bus.send(Run, { id: "1" });
   await environment.advance(10_000);
-  assert.deepEqual(runs, ["1 at 0", "1 at 0", "1 at 0", "2 at 1000", "2 at 1000", "2 at 1000", "3 at 3000", "3 at 3000", "3 at 3000"]);
+  assert.deepEqual(runs, [
+    "1 at 0",
+    "1 at 0",
+    "1 at 0",
+    "2 at 1000",
+    "2 at 1000",
+    "2 at 1000",
+    "3 at 3000",
+    "3 at 3000",
+    "3 at 3000",
+  ]);
   const { failure } = await dead(it.bus);
   const start = Date.UTC(2030, 0, 1);
   assert.deepEqual(
     { ...failure, stack: undefined },
-    { reason: "HANDLER_FAILED", message: "always", stack: undefined, service: "jobs", handler: "jobs.handle(jobs.run)", attempts: 3, firstFailedAt: start, lastFailedAt: start + 3_000 },
+    {
+      reason: "HANDLER_FAILED",
+      message: "always",
+      stack: undefined,
+      service: "jobs",
+      handler: "jobs.handle(jobs.run)",
+      attempts: 3,
+      firstFailedAt: start,
+      lastFailedAt: start + 3_000,
+    },
   );
   assert.match(failure?.stack ?? "", /retry\.test\.ts/);
   const counted = await it.counted("jobs.run");
-  assert.deepEqual([counted["failed"], counted["retried"], counted["deadLettered"], counted["handled"]], [9, 2, 1, 0]);
+  assert.deepEqual(
+    [counted["failed"], counted["retried"], counted["deadLettered"], counted["handled"]],
+    [9, 2, 1, 0],
+  );
 });
 
 test("every failure is logged with its pause or its end", async () => {
   const environment = manualEnvironment();
-  const jobs = service("jobs").handle(Run, () => Promise.reject(new Error("always")), { retry: { immediate: 0, attempts: 2, delayMs: 500, jitter: 0 } });
+  const jobs = service("jobs").handle(Run, () => Promise.reject(new Error("always")), {
+    retry: { immediate: 0, attempts: 2, delayMs: 500, jitter: 0 },
+  });
   await using it = await tested([jobs], { environment });
   await it.bus.send(Run, { id: "1" });
   await environment.advance(1_000);
@@ -184,7 +250,9 @@ test("every failure is logged with its pause or its end", async () => {
 
 test("a policy on the handler wins over that of the bus, field by field", async () => {
   let runs = 0;
-  const jobs = service("jobs").handle(Run, () => (runs++, Promise.reject(new Error("always"))), { retry: { attempts: 2 } });
+  const jobs = service("jobs").handle(Run, () => (runs++, Promise.reject(new Error("always"))), {
+    retry: { attempts: 2 },
+  });
   await using it = await tested([jobs], { retry: { attempts: 9, immediate: 0, delayMs: 0 } });
   await it.bus.send(Run, { id: "1" });
   await dead(it.bus);
@@ -201,7 +269,9 @@ for (const [name, error, runs] of [
 ] as const) {
   test(`${name} failure costs ${runs} runs`, async () => {
     let count = 0;
-    const jobs = service("jobs").handle(Run, () => (count++, Promise.reject(error)), { retry: { attempts: 2, immediate: 1, delayMs: 0 } });
+    const jobs = service("jobs").handle(Run, () => (count++, Promise.reject(error)), {
+      retry: { attempts: 2, immediate: 1, delayMs: 0 },
+    });
     await using it = await tested([jobs]);
     await it.bus.send(Run, { id: "1" });
     await dead(it.bus);
@@ -242,7 +312,10 @@ test("retry() counts as an attempt, keeps its reason and ends in the dead letter
   await environment.advance(1_000);
   assert.deepEqual(at, [0, 100, 200]);
   const { failure } = await dead(it.bus);
-  assert.deepEqual([failure?.reason, failure?.message, failure?.attempts], ["HANDLER_FAILED", "not yet", 3]);
+  assert.deepEqual(
+    [failure?.reason, failure?.message, failure?.attempts],
+    ["HANDLER_FAILED", "not yet", 3],
+  );
 });
 
 for (const [name, options] of [
@@ -259,19 +332,32 @@ for (const [name, options] of [
           deliver: (batch) => {
             for (const delivery of batch) {
               const settle = delivery.settle.bind(delivery);
-              delivery.settle = (settlement) => (settlements.push(settlement.kind), settle(settlement));
+              delivery.settle = (settlement) => (
+                settlements.push(settlement.kind),
+                settle(settlement)
+              );
             }
             listener.deliver(batch);
           },
         }),
     }));
     const attempts: number[] = [];
-    const jobs = service("jobs").handle(Run, (_value, { attempt }) => (attempts.push(attempt), attempts.length < 3 ? retry({ afterMs: 100 }) : undefined), options);
+    const jobs = service("jobs").handle(
+      Run,
+      (_value, { attempt }) => (
+        attempts.push(attempt),
+        attempts.length < 3 ? retry({ afterMs: 100 }) : undefined
+      ),
+      options,
+    );
     await using it = await tested([jobs], { environment, transport });
     await it.bus.send(Run, { id: "1" });
     await environment.advance(1_000);
     assert.deepEqual(attempts, [1, 2, 3]);
-    assert.deepEqual(settlements, "orderedBy" in options ? ["complete"] : ["retry", "retry", "complete"]);
+    assert.deepEqual(
+      settlements,
+      "orderedBy" in options ? ["complete"] : ["retry", "retry", "complete"],
+    );
   });
 }
 
@@ -281,8 +367,14 @@ test("a message whose handler kills its process every time ends among the dead l
   const environment = manualEnvironment();
   const broker = memory();
   let runs = 0;
-  const poisoned = service("jobs").handle(Run, () => (runs++, new Promise<void>(() => undefined)), { retry: { attempts: 3 }, lockMs: 1_000 });
-  await using sender = await tested([service("sender", { sends: [Run] })], { transport: broker, environment });
+  const poisoned = service("jobs").handle(Run, () => (runs++, new Promise<void>(() => undefined)), {
+    retry: { attempts: 3 },
+    lockMs: 1_000,
+  });
+  await using sender = await tested([service("sender", { sends: [Run] })], {
+    transport: broker,
+    environment,
+  });
   await sender.bus.send(Run, { id: "1" });
   for (let life = 1; life <= 3; life++) {
     const transport = watched(broker);
@@ -355,7 +447,10 @@ test("a message whose lock was lost while it waited for its turn is not run here
   }));
   const seen: string[] = [];
   const go = gate();
-  const jobs = service("jobs").handle(Run, async ({ id }) => void (seen.push(id), await go.passed), { concurrency: 1, orderedBy: () => "one" });
+  const jobs = service("jobs").handle(Run, async ({ id }) => (seen.push(id), await go.passed), {
+    concurrency: 1,
+    orderedBy: () => "one",
+  });
   await using it = await tested([jobs], { transport });
   for (const id of ["1", "2", "3"]) await it.bus.send(Run, { id });
   await until("all are here", () => losses.length === 3);

@@ -38,18 +38,27 @@ const bounds: Readonly<Record<keyof RetryPolicy, readonly [number, number]>> = {
 };
 
 /** Later policies win, field by field. Throws OPTION_INVALID naming the field and its bounds. */
-export function retryPolicy(...policies: readonly (RetryPolicy | undefined)[]): Required<RetryPolicy> {
+export function retryPolicy(
+  ...policies: readonly (RetryPolicy | undefined)[]
+): Required<RetryPolicy> {
   const merged: Required<RetryPolicy> = Object.assign({}, retryDefault, ...policies);
   for (const [field, [least, most]] of Object.entries(bounds)) {
     const value = merged[field as keyof RetryPolicy];
     if (typeof value === "number" && value >= least && value <= most) continue;
-    throw new WaybillError("OPTION_INVALID", `retry.${field} is ${String(value)}; give a number from ${least} to ${most}.`);
+    throw new WaybillError(
+      "OPTION_INVALID",
+      `retry.${field} is ${String(value)}; give a number from ${least} to ${most}.`,
+    );
   }
   return merged;
 }
 
 /** The pause before delivery `attempt + 1`, in whole milliseconds. `random` in [0, 1). */
-export function retryDelayMs(policy: Required<RetryPolicy>, attempt: number, random: number): number {
+export function retryDelayMs(
+  policy: Required<RetryPolicy>,
+  attempt: number,
+  random: number,
+): number {
   const pause = Math.min(policy.delayMs * policy.factor ** (attempt - 1), policy.delayMsMax);
   return Math.round(pause * (1 - policy.jitter * random));
 }

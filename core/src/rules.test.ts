@@ -231,7 +231,10 @@ describe("a hostile rule", () => {
   test("that says nothing where it seems to say something is refused", () => {
     assert.throws(() => compile({ region: undefined }), /where\.region: a test is a value/);
     assert.throws(() => compile({ total: { gt: undefined } }), /where\.total\.gt: compares with/);
-    assert.throws(() => compile(new Map([["region", "EU"]])), /where: a rule is an object of tests/);
+    assert.throws(
+      () => compile(new Map([["region", "EU"]])),
+      /where: a rule is an object of tests/,
+    );
     assert.throws(() => compile({ total: Number.NaN }), /where\.total: a test is a value/);
   });
 

@@ -50,13 +50,20 @@ interface Budget {
 function compileGroup(rule: unknown, path: string, reading: Reading): Predicate {
   if (!isRecord(rule)) throw new RangeError(`${path}: a rule is an object of tests`);
   if (reading.depth > 0) spend(reading, "groups", path);
-  if (reading.depth > depthMax) throw new RangeError(`${path}: rules nest at most ${depthMax} deep`);
+  if (reading.depth > depthMax)
+    throw new RangeError(`${path}: rules nest at most ${depthMax} deep`);
   const inner = { ...reading, depth: reading.depth + 1 };
-  const parts = Object.entries(rule).map(([name, test]) => compileEntry(name, test, { path: `${path}.${name}`, inner }));
+  const parts = Object.entries(rule).map(([name, test]) =>
+    compileEntry(name, test, { path: `${path}.${name}`, inner }),
+  );
   return all(parts);
 }
 
-function compileEntry(name: string, test: unknown, at: { path: string; inner: Reading }): Predicate {
+function compileEntry(
+  name: string,
+  test: unknown,
+  at: { path: string; inner: Reading },
+): Predicate {
   if (name === "and" || name === "or") {
     at.inner.uses.add("logic");
     if (!Array.isArray(test)) throw new RangeError(`${at.path}: takes a list of rules`);
@@ -76,14 +83,18 @@ type Check = (value: AttributeValue | undefined) => boolean;
 
 function compileTest(test: unknown, path: string, reading: Reading): Check {
   spend(reading, "tests", path);
-  if (reading.depth > depthMax) throw new RangeError(`${path}: rules nest at most ${depthMax} deep`);
+  if (reading.depth > depthMax)
+    throw new RangeError(`${path}: rules nest at most ${depthMax} deep`);
   if (isAttributeValue(test)) {
     reading.uses.add("eq");
     return (value) => value === test;
   }
   if (!isRecord(test)) throw new RangeError(`${path}: a test is a value or an object of operators`);
-  const checks = Object.entries(test as Tests).map(([operator, operand]) => compileOperator(operator, operand, { path, reading }));
-  if (checks.length === 0) throw new RangeError(`${path}: a test names at least one of ${operators.join(", ")}`);
+  const checks = Object.entries(test as Tests).map(([operator, operand]) =>
+    compileOperator(operator, operand, { path, reading }),
+  );
+  if (checks.length === 0)
+    throw new RangeError(`${path}: a test names at least one of ${operators.join(", ")}`);
   return (value) => checks.every((check) => check(value));
 }
 
@@ -92,13 +103,19 @@ function spend({ budget }: Reading, part: keyof Budget, path: string): void {
   if (budget[part]-- <= 0) throw new RangeError(`${path}: a rule has at most ${partsMax} ${part}`);
 }
 
-function compileOperator(operator: string, operand: unknown, at: { path: string; reading: Reading }): Check {
+function compileOperator(
+  operator: string,
+  operand: unknown,
+  at: { path: string; reading: Reading },
+): Check {
   const path = `${at.path}.${operator}`;
-  if (!isOperator(operator)) throw new RangeError(`${path}: unknown operator; known are ${operators.join(", ")}`);
+  if (!isOperator(operator))
+    throw new RangeError(`${path}: unknown operator; known are ${operators.join(", ")}`);
   at.reading.uses.add(operatorKind[operator]);
   switch (operator) {
     case "eq":
-      if (!isAttributeValue(operand)) throw new RangeError(`${path}: compares with text, a number or a boolean`);
+      if (!isAttributeValue(operand))
+        throw new RangeError(`${path}: compares with text, a number or a boolean`);
       return (value) => value === operand;
     case "gt":
     case "gte":
@@ -106,7 +123,8 @@ function compileOperator(operator: string, operand: unknown, at: { path: string;
     case "lte":
       return compileComparison(operator, operand, path);
     case "in": {
-      if (!Array.isArray(operand) || !operand.every(isAttributeValue)) throw new RangeError(`${path}: takes a list of values`);
+      if (!Array.isArray(operand) || !operand.every(isAttributeValue))
+        throw new RangeError(`${path}: takes a list of values`);
       const members = new Set<unknown>(operand);
       return (value) => value !== undefined && members.has(value);
     }
@@ -123,9 +141,15 @@ function compileOperator(operator: string, operand: unknown, at: { path: string;
   }
 }
 
-function compileComparison(operator: "gt" | "gte" | "lt" | "lte", operand: unknown, path: string): Check {
-  if (!isNumber(operand) && typeof operand !== "string") throw new RangeError(`${path}: compares with a number or text`);
-  const comparable = (value: AttributeValue | undefined): value is number | string => typeof value === typeof operand;
+function compileComparison(
+  operator: "gt" | "gte" | "lt" | "lte",
+  operand: unknown,
+  path: string,
+): Check {
+  if (!isNumber(operand) && typeof operand !== "string")
+    throw new RangeError(`${path}: compares with a number or text`);
+  const comparable = (value: AttributeValue | undefined): value is number | string =>
+    typeof value === typeof operand;
   switch (operator) {
     case "gt":
       return (value) => comparable(value) && value > operand;

@@ -12,7 +12,7 @@ export class Said<Value> extends Promise<Value> {
   static of<Value>(work: Promise<Value>): Said<Value> {
     const said = new Said<Value>((resolve) => resolve(work));
     work.catch(() => undefined);
-    Promise.prototype.then.call(said, undefined, () => undefined);
+    void Promise.prototype.then.call(said, undefined, () => undefined);
     return said;
   }
 
@@ -28,7 +28,7 @@ export class Said<Value> extends Promise<Value> {
   /** Resolves when the work is done; rejects with its error when nobody else has seen it. */
   async ended(): Promise<void> {
     try {
-      await super.then();
+      await super.then(undefined);
     } catch (error) {
       if (!this.#seen) throw error;
     }

@@ -31,7 +31,10 @@ export interface HandlerOptions<Value = any> {
   readonly prefetch?: number;
 }
 
-export interface SubscriptionOptions<Value, Shown extends Record<string, any>> extends HandlerOptions<Value> {
+export interface SubscriptionOptions<
+  Value,
+  Shown extends Record<string, any>,
+> extends HandlerOptions<Value> {
   /** Which events to take; all when absent. */
   readonly where?: Rule<Shown>;
   /** Names one of several subscriptions of this service to the same event. */
@@ -108,7 +111,10 @@ export interface Service<U extends Uses = any, Bound = any> {
  * export const ordering = service("ordering", { asks: [GetPrice], publishes: [OrderPlaced] })
  *   .handle(PlaceOrder, async (order, context) => { … });
  */
-export function service<const U extends Uses = Record<never, never>>(name: string, uses?: U): Service<U, never> {
+export function service<const U extends Uses = Record<never, never>>(
+  name: string,
+  uses?: U,
+): Service<U, never> {
   return build({ name, uses: uses ?? ({} as U), bindings: [], place: placeOutside(2) });
 }
 
@@ -122,7 +128,11 @@ interface Parts<U> {
 function build<U extends Uses>(parts: Parts<U>): Service<U, any> {
   const bind =
     (verb: Binding["verb"]) =>
-    (contract: AnyContract, handler: Binding["handler"], options: Binding["options"] = {}): Service<U, any> =>
+    (
+      contract: AnyContract,
+      handler: Binding["handler"],
+      options: Binding["options"] = {},
+    ): Service<U, any> =>
       build({
         ...parts,
         bindings: [...parts.bindings, { verb, contract, handler, options, place: placeOutside(2) }],

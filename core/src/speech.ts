@@ -34,7 +34,11 @@ export interface CallOrigin<Options> {
 
 export interface Calling {
   ask(query: Query, input: unknown, origin: CallOrigin<CallOptions>): Promise<unknown>;
-  open(feed: Feed, input: unknown, origin: CallOrigin<OpenOptions<unknown>>): AsyncIterable<unknown>;
+  open(
+    feed: Feed,
+    input: unknown,
+    origin: CallOrigin<OpenOptions<unknown>>,
+  ): AsyncIterable<unknown>;
 }
 
 /** What is the same for every message of a contract, made once. */
@@ -64,8 +68,18 @@ export class Speech {
     uses: ReadonlyMap<string, ReadonlySet<AnyContract>>,
   ) {
     this.#runtime = runtime;
-    this.#ways = new Map([...senders].map(([contract, sender]) => [contract, { sender, to: destinationOf(contract), dataschema: schemaUri(contract) }]));
-    this.#speakers = new Map([...uses].map(([service, contracts]) => [service, { source: `/services/${service}`, contracts }]));
+    this.#ways = new Map(
+      [...senders].map(([contract, sender]) => [
+        contract,
+        { sender, to: destinationOf(contract), dataschema: schemaUri(contract) },
+      ]),
+    );
+    this.#speakers = new Map(
+      [...uses].map(([service, contracts]) => [
+        service,
+        { source: `/services/${service}`, contracts },
+      ]),
+    );
   }
 
   /** Calls stand on speech and speech offers calls to handlers, so they are introduced to each other afterwards. */
@@ -77,7 +91,11 @@ export class Speech {
     return (this.#calling as Calling).ask(query, input, origin);
   }
 
-  open(feed: Feed, input: unknown, origin: CallOrigin<OpenOptions<unknown>>): AsyncIterable<unknown> {
+  open(
+    feed: Feed,
+    input: unknown,
+    origin: CallOrigin<OpenOptions<unknown>>,
+  ): AsyncIterable<unknown> {
     return (this.#calling as Calling).open(feed, input, origin);
   }
 
@@ -85,18 +103,24 @@ export class Speech {
   prepare(contract: AnyContract, value: unknown, origin: Origin): Outgoing | Promise<Outgoing> {
     const way = this.#ways.get(contract);
     const speaker = this.#speakers.get(origin.service);
-    if (way === undefined || speaker?.contracts.has(contract) !== true) throw undeclared(contract, origin.service);
+    if (way === undefined || speaker?.contracts.has(contract) !== true)
+      throw undeclared(contract, origin.service);
     const sending: Sending = {
       contract,
       service: origin.service,
       value,
       options: origin.options,
       parent: origin.parent,
-      header: this.#header(contract, origin, { source: speaker.source, dataschema: way.dataschema }),
+      header: this.#header(contract, origin, {
+        source: speaker.source,
+        dataschema: way.dataschema,
+      }),
       body: "",
     };
     const pending = way.sender(sending);
-    return pending === undefined ? this.#outgoing(sending, way.to) : pending.then(() => this.#outgoing(sending, way.to));
+    return pending === undefined
+      ? this.#outgoing(sending, way.to)
+      : pending.then(() => this.#outgoing(sending, way.to));
   }
 
   /** Resolves when all of it is stored as durably as the transport says. */
@@ -105,7 +129,11 @@ export class Speech {
     for (const { envelope } of batch) this.#runtime.counters.of(envelope.header.type).sent += 1;
   }
 
-  #header(contract: AnyContract, { parent, options, call }: Origin, { source, dataschema }: { source: string; dataschema: string }): WritableHeader {
+  #header(
+    contract: AnyContract,
+    { parent, options, call }: Origin,
+    { source, dataschema }: { source: string; dataschema: string },
+  ): WritableHeader {
     const id = options.id ?? this.#runtime.environment.id();
     const header: WritableHeader = {
       specversion: "1.0",
@@ -135,16 +163,30 @@ export class Speech {
     const notAfter = ttlMs === undefined ? undefined : (notBefore ?? now) + ttlMs;
     this.#checkTimes(contract, { delayMs: (notBefore ?? now) - now, ttlMs: ttlMs ?? 0 });
     if (notAfter !== undefined) header.expirytime = new Date(notAfter).toISOString();
-    return { to, envelope, ...(notBefore !== undefined && { notBefore }), ...(notAfter !== undefined && { notAfter }) };
+    return {
+      to,
+      envelope,
+      ...(notBefore !== undefined && { notBefore }),
+      ...(notAfter !== undefined && { notAfter }),
+    };
   }
 
   #checkTimes(contract: AnyContract, { delayMs, ttlMs }: { delayMs: number; ttlMs: number }): void {
     const { name, capabilities } = this.#runtime.transport;
-    if (!(delayMs <= delayMsMax && Number.isFinite(delayMs)) || !(ttlMs >= 0 && ttlMs <= delayMsMax)) {
-      throw new WaybillError("OPTION_INVALID", `delayMs, at and ttlMs of "${contract.name}" must lie within ten years.`);
+    if (
+      !(delayMs <= delayMsMax && Number.isFinite(delayMs)) ||
+      !(ttlMs >= 0 && ttlMs <= delayMsMax)
+    ) {
+      throw new WaybillError(
+        "OPTION_INVALID",
+        `delayMs, at and ttlMs of "${contract.name}" must lie within ten years.`,
+      );
     }
     if (delayMs > capabilities.delayMsMax) {
-      throw new WaybillError("NOT_SUPPORTED", `"${contract.name}" asks for a delay of ${delayMs} ms; ${name} holds messages for at most ${capabilities.delayMsMax} ms.`);
+      throw new WaybillError(
+        "NOT_SUPPORTED",
+        `"${contract.name}" asks for a delay of ${delayMs} ms; ${name} holds messages for at most ${capabilities.delayMsMax} ms.`,
+      );
     }
   }
 
@@ -162,7 +204,13 @@ export class Speech {
 const delayMsMax = 10 * 365 * 86_400_000;
 
 function undeclared(contract: AnyContract, service: string): WaybillError {
-  const verbs = { command: "sends", event: "publishes", query: "asks", feed: "opens", stream: "appends" };
+  const verbs = {
+    command: "sends",
+    event: "publishes",
+    query: "asks",
+    feed: "opens",
+    stream: "appends",
+  };
   return new WaybillError(
     "CONTRACT_NOT_DECLARED",
     `Service "${service}" does not declare the ${contract.kind} "${contract.name}". Add it: service("${service}", { ${verbs[contract.kind]}: [...] }).`,

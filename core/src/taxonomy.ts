@@ -32,7 +32,14 @@ export interface Judgement {
   readonly afterMs?: number;
 }
 
-const poisonCodes: readonly ErrorCode[] = ["DECODE_FAILED", "MESSAGE_INVALID", "TYPE_UNKNOWN", "VERSION_UNKNOWN", "EXPIRED", "HANDLER_CRASHED"];
+const poisonCodes: readonly ErrorCode[] = [
+  "DECODE_FAILED",
+  "MESSAGE_INVALID",
+  "TYPE_UNKNOWN",
+  "VERSION_UNKNOWN",
+  "EXPIRED",
+  "HANDLER_CRASHED",
+];
 
 /** Codes by which Node and the usual clients say "not now". */
 const retryableCodes: ReadonlySet<string> = new Set([
@@ -67,9 +74,16 @@ export function judge(thrown: unknown): Judgement {
 function judgeByClues(thrown: unknown): Judgement {
   if (thrown instanceof WaybillError) return judgeOwn(thrown);
   const { status, retryable, afterMs, code } = readClues(thrown);
-  if (status === 429 || afterMs !== undefined) return { kind: "throttled", reason: "HANDLER_FAILED", ...(afterMs !== undefined && { afterMs }) };
-  if (status === 401 || status === 403 || unauthorisedCodes.has(code)) return { kind: "unauthorised", reason: "HANDLER_FAILED" };
-  if (retryable === true || retryableCodes.has(code) || retryableCodes.has(causeCode(thrown))) return { kind: "retryable", reason: "HANDLER_FAILED" };
+  if (status === 429 || afterMs !== undefined)
+    return {
+      kind: "throttled",
+      reason: "HANDLER_FAILED",
+      ...(afterMs !== undefined && { afterMs }),
+    };
+  if (status === 401 || status === 403 || unauthorisedCodes.has(code))
+    return { kind: "unauthorised", reason: "HANDLER_FAILED" };
+  if (retryable === true || retryableCodes.has(code) || retryableCodes.has(causeCode(thrown)))
+    return { kind: "retryable", reason: "HANDLER_FAILED" };
   if (retryable === false) return { kind: "permanent", reason: "HANDLER_FAILED" };
   if (isBug(thrown)) return { kind: "bug", reason: "HANDLER_FAILED" };
   return { kind: "unknown", reason: "HANDLER_FAILED" };
@@ -99,20 +113,29 @@ interface Clues {
 }
 
 function readClues(thrown: unknown): Clues {
-  const clues = (typeof thrown === "object" && thrown !== null ? thrown : {}) as Record<string, unknown>;
+  const clues = (typeof thrown === "object" && thrown !== null ? thrown : {}) as Record<
+    string,
+    unknown
+  >;
   const after = clues["retryAfterMs"];
   return {
     status: clues["status"] ?? clues["statusCode"],
     retryable: clues["retryable"],
     afterMs: typeof after === "number" && after >= 0 ? Math.min(after, afterMsMax) : undefined,
-    code: String(clues["code"] ?? ""),
+    code: textOf(clues["code"]),
   };
 }
 
 /** undici reports a refused connection as `TypeError: fetch failed` with the network error as its cause. */
 function causeCode(thrown: unknown): string {
   const cause = thrown instanceof Error ? thrown.cause : undefined;
-  return typeof cause === "object" && cause !== null ? String((cause as Record<string, unknown>)["code"] ?? "") : "";
+  return typeof cause === "object" && cause !== null
+    ? textOf((cause as Record<string, unknown>)["code"])
+    : "";
+}
+
+function textOf(code: unknown): string {
+  return typeof code === "string" ? code : "";
 }
 
 function isBug(thrown: unknown): boolean {

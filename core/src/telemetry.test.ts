@@ -1,9 +1,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Attributes, SpanKind, SpanStatusCode, context, propagation, trace } from "@opentelemetry/api";
+import {
+  type Attributes,
+  SpanKind,
+  SpanStatusCode,
+  context,
+  propagation,
+  trace,
+} from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
-import { BasicTracerProvider, InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  type ReadableSpan,
+  SimpleSpanProcessor,
+} from "@opentelemetry/sdk-trace-base";
 import { command, event, feed, query } from "@waybill/contracts";
 import * as z from "zod";
 import type { Header } from "./envelope.ts";
@@ -32,14 +44,21 @@ test("with no SDK a trace goes through a handler untouched", async () => {
   await using _ = await tested([chain], { transport: broker });
   await using wire = await foreigner(broker);
   const header = { traceparent: parentOf, tracestate: "vendor=1" };
-  await wire.send([{ to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("jobs.run", '{"id":"1"}', header) }]);
+  await wire.send([
+    {
+      to: { kind: "queue", name: "jobs.run" },
+      envelope: envelopeOf("jobs.run", '{"id":"1"}', header),
+    },
+  ]);
   await until("the event", () => headers.length === 1);
   assert.deepEqual([headers[0]?.traceparent, headers[0]?.tracestate], [parentOf, "vendor=1"]);
 });
 
 test("with no SDK and no trace the header has none", async () => {
   const headers: Header[] = [];
-  await using it = await tested([service("jobs").handle(Run, (_value, { header }) => void headers.push(header))]);
+  await using it = await tested([
+    service("jobs").handle(Run, (_value, { header }) => void headers.push(header)),
+  ]);
   await it.bus.send(Run, { id: "1" });
   await until("handled", () => headers.length === 1);
   assert.ok(!("traceparent" in headers[0]!));
@@ -59,32 +78,77 @@ test("with the SDK", async (t) => {
   const spans = (): readonly ReadableSpan[] => exporter.getFinishedSpans();
   const named = (name: string): ReadableSpan => {
     const found = spans().filter((span) => span.name === name);
-    assert.equal(found.length, 1, `${name} among ${spans().map((span) => span.name).join(", ")}`);
+    assert.equal(
+      found.length,
+      1,
+      `${name} among ${spans()
+        .map((span) => span.name)
+        .join(", ")}`,
+    );
     return found[0]!;
   };
   const isChild = (child: ReadableSpan, parent: ReadableSpan): void => {
-    assert.equal(child.spanContext().traceId, parent.spanContext().traceId, `${child.name} in the trace of ${parent.name}`);
-    assert.equal(child.parentSpanContext?.spanId, parent.spanContext().spanId, `${child.name} under ${parent.name}`);
+    assert.equal(
+      child.spanContext().traceId,
+      parent.spanContext().traceId,
+      `${child.name} in the trace of ${parent.name}`,
+    );
+    assert.equal(
+      child.parentSpanContext?.spanId,
+      parent.spanContext().spanId,
+      `${child.name} under ${parent.name}`,
+    );
   };
-  const some = (attributes: Attributes, ...names: readonly string[]): unknown[] => names.map((name) => attributes[name]);
+  const some = (attributes: Attributes, ...names: readonly string[]): unknown[] =>
+    names.map((name) => attributes[name]);
 
-  await t.test("a chain of send, handle, publish and on is one trace, each span under the one before", async () => {
-    const jobs = service("jobs", { publishes: [Ran] }).handle(Run, async (value, it) => void (await it.publish(Ran, value)));
-    await using it = await tested([jobs, service("log").on(Ran, () => undefined)]);
-    const { id } = await it.bus.send(Run, { id: "1" });
-    await until("four spans", () => spans().length === 4);
-    const chain = ["send jobs.run", "process jobs.run", "send jobs.ran", "process jobs.ran/log"].map(named);
-    chain.slice(1).forEach((span, index) => isChild(span, chain[index]!));
-    assert.deepEqual(chain.map(({ kind }) => kind), [SpanKind.PRODUCER, SpanKind.CONSUMER, SpanKind.PRODUCER, SpanKind.CONSUMER]);
-    assert.deepEqual(
-      some(chain[0]!.attributes, "messaging.system", "messaging.destination.name", "messaging.operation.name", "messaging.operation.type", "messaging.message.id", "messaging.message.conversation_id"),
-      ["waybill_memory", "jobs.run", "send", "send", id, id],
-    );
-    assert.deepEqual(
-      some(chain[3]!.attributes, "messaging.destination.name", "messaging.operation.name", "messaging.operation.type", "messaging.consumer.group.name", "messaging.message.conversation_id", "waybill.attempt"),
-      ["jobs.ran/log", "process", "process", "log", id, 1],
-    );
-  });
+  await t.test(
+    "a chain of send, handle, publish and on is one trace, each span under the one before",
+    async () => {
+      const jobs = service("jobs", { publishes: [Ran] }).handle(
+        Run,
+        async (value, it) => void (await it.publish(Ran, value)),
+      );
+      await using it = await tested([jobs, service("log").on(Ran, () => undefined)]);
+      const { id } = await it.bus.send(Run, { id: "1" });
+      await until("four spans", () => spans().length === 4);
+      const chain = [
+        "send jobs.run",
+        "process jobs.run",
+        "send jobs.ran",
+        "process jobs.ran/log",
+      ].map(named);
+      chain.slice(1).forEach((span, index) => isChild(span, chain[index]!));
+      assert.deepEqual(
+        chain.map(({ kind }) => kind),
+        [SpanKind.PRODUCER, SpanKind.CONSUMER, SpanKind.PRODUCER, SpanKind.CONSUMER],
+      );
+      assert.deepEqual(
+        some(
+          chain[0]!.attributes,
+          "messaging.system",
+          "messaging.destination.name",
+          "messaging.operation.name",
+          "messaging.operation.type",
+          "messaging.message.id",
+          "messaging.message.conversation_id",
+        ),
+        ["waybill_memory", "jobs.run", "send", "send", id, id],
+      );
+      assert.deepEqual(
+        some(
+          chain[3]!.attributes,
+          "messaging.destination.name",
+          "messaging.operation.name",
+          "messaging.operation.type",
+          "messaging.consumer.group.name",
+          "messaging.message.conversation_id",
+          "waybill.attempt",
+        ),
+        ["jobs.ran/log", "process", "process", "log", id, 1],
+      );
+    },
+  );
 
   await t.test("a send inside the user's own span is its child", async () => {
     await using it = await tested([service("jobs").handle(Run, () => undefined)]);
@@ -96,12 +160,21 @@ test("with the SDK", async (t) => {
   });
 
   for (const localCalls of [true, false]) {
-    await t.test(`a call is a client's and a server's span (${localCalls ? "in the process" : "over the transport"})`, async () => {
-      await using it = await tested([service("asker", { asks: [Get] }), service("jobs").answer(Get, (value) => value)], { localCalls });
-      await it.bus.ask(Get, { id: "1" });
-      isChild(named("process jobs.get"), named("send jobs.get"));
-      assert.deepEqual([named("send jobs.get").kind, named("process jobs.get").kind], [SpanKind.CLIENT, SpanKind.SERVER]);
-    });
+    await t.test(
+      `a call is a client's and a server's span (${localCalls ? "in the process" : "over the transport"})`,
+      async () => {
+        await using it = await tested(
+          [service("asker", { asks: [Get] }), service("jobs").answer(Get, (value) => value)],
+          { localCalls },
+        );
+        await it.bus.ask(Get, { id: "1" });
+        isChild(named("process jobs.get"), named("send jobs.get"));
+        assert.deepEqual(
+          [named("send jobs.get").kind, named("process jobs.get").kind],
+          [SpanKind.CLIENT, SpanKind.SERVER],
+        );
+      },
+    );
   }
 
   await t.test("what a feed's generator sends stays in the trace of the feed", async () => {
@@ -109,54 +182,101 @@ test("with the SDK", async (t) => {
       await it.publish(Ran, value);
       yield value;
     });
-    await using it = await tested([service("watcher", { opens: [Watch] }), jobs, service("log").on(Ran, () => undefined)], { localCalls: false });
+    await using it = await tested(
+      [service("watcher", { opens: [Watch] }), jobs, service("log").on(Ran, () => undefined)],
+      { localCalls: false },
+    );
     await Array.fromAsync(it.bus.open(Watch, { id: "1" }));
-    await until("the event is handled", () => spans().some(({ name }) => name === "process jobs.ran/log"));
-    assert.equal(named("send jobs.ran").spanContext().traceId, named("send jobs.watch").spanContext().traceId);
+    await until("the event is handled", () =>
+      spans().some(({ name }) => name === "process jobs.ran/log"),
+    );
+    assert.equal(
+      named("send jobs.ran").spanContext().traceId,
+      named("send jobs.watch").spanContext().traceId,
+    );
   });
 
-  await t.test("every failed delivery is a span with its error, the exception and its attempt", async () => {
-    let runs = 0;
-    const jobs = service("jobs").handle(Run, () => (++runs < 2 ? Promise.reject(new Error("glitch")) : undefined), { retry: { immediate: 0, delayMs: 0 } });
-    await using it = await tested([jobs]);
-    await it.bus.send(Run, { id: "1" });
-    await until("both", () => spans().filter(({ name }) => name === "process jobs.run").length === 2);
-    const [failed, fine] = spans().filter(({ name }) => name === "process jobs.run");
-    assert.deepEqual(failed?.status, { code: SpanStatusCode.ERROR, message: "glitch" });
-    assert.equal(failed.attributes["error.type"], "HANDLER_FAILED");
-    assert.deepEqual(some(failed.events[0]?.attributes ?? {}, "exception.type", "exception.message"), ["Error", "glitch"]);
-    assert.deepEqual([failed.attributes["waybill.attempt"], fine?.attributes["waybill.attempt"]], [1, 2]);
-    assert.equal(fine?.status.code, SpanStatusCode.UNSET);
-    assert.equal(fine.spanContext().traceId, failed.spanContext().traceId);
-  });
+  await t.test(
+    "every failed delivery is a span with its error, the exception and its attempt",
+    async () => {
+      let runs = 0;
+      const jobs = service("jobs").handle(
+        Run,
+        () => (++runs < 2 ? Promise.reject(new Error("glitch")) : undefined),
+        { retry: { immediate: 0, delayMs: 0 } },
+      );
+      await using it = await tested([jobs]);
+      await it.bus.send(Run, { id: "1" });
+      await until(
+        "both",
+        () => spans().filter(({ name }) => name === "process jobs.run").length === 2,
+      );
+      const [failed, fine] = spans().filter(({ name }) => name === "process jobs.run");
+      assert.deepEqual(failed?.status, { code: SpanStatusCode.ERROR, message: "glitch" });
+      assert.equal(failed.attributes["error.type"], "HANDLER_FAILED");
+      assert.deepEqual(
+        some(failed.events[0]?.attributes ?? {}, "exception.type", "exception.message"),
+        ["Error", "glitch"],
+      );
+      assert.deepEqual(
+        [failed.attributes["waybill.attempt"], fine?.attributes["waybill.attempt"]],
+        [1, 2],
+      );
+      assert.equal(fine?.status.code, SpanStatusCode.UNSET);
+      assert.equal(fine.spanContext().traceId, failed.spanContext().traceId);
+    },
+  );
 
   await t.test("a body that cannot be read is an error span, too", async () => {
     const broker = memory();
-    await using _ = await tested([service("jobs").handle(Run, () => undefined)], { transport: broker });
+    await using _ = await tested([service("jobs").handle(Run, () => undefined)], {
+      transport: broker,
+    });
     await using wire = await foreigner(broker);
-    await wire.send([{ to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("jobs.run", "{", { traceparent: parentOf }) }]);
+    await wire.send([
+      {
+        to: { kind: "queue", name: "jobs.run" },
+        envelope: envelopeOf("jobs.run", "{", { traceparent: parentOf }),
+      },
+    ]);
     await until("the span", () => spans().length === 1);
     const span = named("process jobs.run");
     assert.equal(span.attributes["error.type"], "DECODE_FAILED");
     assert.equal(span.spanContext().traceId, "4bf92f3577b34da6a3ce929d0e0e4736");
   });
 
-  await t.test("a hostile error and a broken traceparent break neither the span nor the handling", async () => {
-    const broker = memory();
-    const refuse = (): never => {
-      throw new Error("do not look");
-    };
-    const jobs = service("jobs").handle(
-      Run,
-      () => {
-        throw Object.defineProperties(new Error("x"), { message: { get: refuse }, stack: { get: refuse }, name: { get: refuse }, code: { get: refuse } });
-      },
-      { retry: { immediate: 0, attempts: 1 } },
-    );
-    await using it = await tested([jobs], { transport: broker });
-    await using wire = await foreigner(broker);
-    await wire.send([{ to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("jobs.run", '{"id":"1"}', { traceparent: "00-zz\r\n", tracestate: "x".repeat(10_000) }) }]);
-    await until("it is set aside", async () => (await it.bus.deadLetters.list()).length === 1);
-    assert.equal(named("process jobs.run").status.code, SpanStatusCode.ERROR);
-  });
+  await t.test(
+    "a hostile error and a broken traceparent break neither the span nor the handling",
+    async () => {
+      const broker = memory();
+      const refuse = (): never => {
+        throw new Error("do not look");
+      };
+      const jobs = service("jobs").handle(
+        Run,
+        () => {
+          throw Object.defineProperties(new Error("x"), {
+            message: { get: refuse },
+            stack: { get: refuse },
+            name: { get: refuse },
+            code: { get: refuse },
+          });
+        },
+        { retry: { immediate: 0, attempts: 1 } },
+      );
+      await using it = await tested([jobs], { transport: broker });
+      await using wire = await foreigner(broker);
+      await wire.send([
+        {
+          to: { kind: "queue", name: "jobs.run" },
+          envelope: envelopeOf("jobs.run", '{"id":"1"}', {
+            traceparent: "00-zz\r\n",
+            tracestate: "x".repeat(10_000),
+          }),
+        },
+      ]);
+      await until("it is set aside", async () => (await it.bus.deadLetters.list()).length === 1);
+      assert.equal(named("process jobs.run").status.code, SpanStatusCode.ERROR);
+    },
+  );
 });

@@ -11,7 +11,11 @@ export interface Telemetry {
   /** Records a send and writes its context into the header. */
   sent(header: WritableHeader, details: SentDetails): void;
   /** Runs `work` inside a span that continues the sender's trace. */
-  received<Result>(header: Header, details: ReceivedDetails, work: () => Promise<Result>): Promise<Result>;
+  received<Result>(
+    header: Header,
+    details: ReceivedDetails,
+    work: () => Promise<Result>,
+  ): Promise<Result>;
 }
 
 export interface SentDetails {
@@ -46,7 +50,10 @@ function telemetryOver(api: Api, system: string): Telemetry {
       };
       // Where nothing is active (the body of a feed's generator), the message in hand is the parent: it left its trace in the header.
       const active = api.context.active();
-      const context = api.trace.getSpan(active) === undefined ? api.propagation.extract(active, header, headerGetter) : active;
+      const context =
+        api.trace.getSpan(active) === undefined
+          ? api.propagation.extract(active, header, headerGetter)
+          : active;
       const span = tracer.startSpan(`send ${destination}`, options, context);
       api.propagation.inject(api.trace.setSpan(context, span), header, headerSetter);
       span.end();
@@ -56,17 +63,26 @@ function telemetryOver(api: Api, system: string): Telemetry {
       const options = {
         kind: details.call ? api.SpanKind.SERVER : api.SpanKind.CONSUMER,
         attributes: {
-          ...attributesOf(system, header, { destination: details.destination, operation: "process" }),
+          ...attributesOf(system, header, {
+            destination: details.destination,
+            operation: "process",
+          }),
           "messaging.consumer.group.name": details.service,
           "waybill.attempt": details.attempt,
         },
       };
-      return tracer.startActiveSpan(`process ${details.destination}`, options, parent, (span) => finished(api, span, work));
+      return tracer.startActiveSpan(`process ${details.destination}`, options, parent, (span) =>
+        finished(api, span, work),
+      );
     },
   };
 }
 
-async function finished<Result>(api: Api, span: Span, work: () => Promise<Result>): Promise<Result> {
+async function finished<Result>(
+  api: Api,
+  span: Span,
+  work: () => Promise<Result>,
+): Promise<Result> {
   try {
     return await work();
   } catch (error) {
@@ -88,7 +104,11 @@ function record(api: Api, span: Span, error: unknown): void {
   }
 }
 
-function attributesOf(system: string, header: Header, { destination, operation }: { destination: string; operation: "send" | "process" }): Attributes {
+function attributesOf(
+  system: string,
+  header: Header,
+  { destination, operation }: { destination: string; operation: "send" | "process" },
+): Attributes {
   return {
     "messaging.system": `waybill_${system}`,
     "messaging.destination.name": destination,
@@ -107,6 +127,11 @@ const headerSetter: TextMapSetter<WritableHeader> = {
 };
 
 const headerGetter: TextMapGetter<Header> = {
-  get: (header, key) => (key === "traceparent" ? header.traceparent : key === "tracestate" ? header.tracestate : undefined),
+  get: (header, key) =>
+    key === "traceparent"
+      ? header.traceparent
+      : key === "tracestate"
+        ? header.tracestate
+        : undefined,
   keys: () => ["traceparent", "tracestate"],
 };

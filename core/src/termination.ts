@@ -1,3 +1,5 @@
+import { systemEnvironment } from "./environment/system.ts";
+
 /**
  * Resolves with the first SIGINT or SIGTERM, so that a `main.ts` can end by falling out of its scope:
  *
@@ -11,7 +13,7 @@ export function terminated(signal?: AbortSignal): Promise<"SIGINT" | "SIGTERM"> 
     const end = (): void => {
       process.off("SIGINT", onInterrupt);
       process.off("SIGTERM", onTerminate);
-      clearInterval(awake);
+      awake?.cancel();
       signal?.removeEventListener("abort", onAbort);
     };
     const onInterrupt = (): void => {
@@ -27,7 +29,7 @@ export function terminated(signal?: AbortSignal): Promise<"SIGINT" | "SIGTERM"> 
       reject(signal?.reason as Error);
     };
     // Waiting for a signal is a reason to live, whatever else there is.
-    const awake = setInterval(() => undefined, 2 ** 30);
+    const awake = systemEnvironment.keepAlive?.();
     process.on("SIGINT", onInterrupt);
     process.on("SIGTERM", onTerminate);
     signal?.addEventListener("abort", onAbort, { once: true });

@@ -29,7 +29,8 @@ export function recordingLogger(): RecordingLogger {
       void lines.push({ level, message, fields });
   return {
     lines,
-    has: (level, pattern) => lines.some((line) => line.level === level && pattern.test(line.message)),
+    has: (level, pattern) =>
+      lines.some((line) => line.level === level && pattern.test(line.message)),
     debug: write("debug"),
     info: write("info"),
     warn: write("warn"),
@@ -38,7 +39,10 @@ export function recordingLogger(): RecordingLogger {
 }
 
 /** Waits until the condition holds; fails after five seconds with its text. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+): Promise<void> {
   const giveUpAt = performance.now() + 5_000;
   while (!(await condition())) {
     if (performance.now() > giveUpAt) throw new Error(`never happened: ${what}`);
@@ -48,7 +52,8 @@ export async function until(what: string, condition: () => boolean | Promise<boo
 
 /** Lets everything that is under way come to rest: for what happens within a few turns of the loop, or not at all. */
 export async function turns(count = 20): Promise<void> {
-  for (let left = count; left > 0; left--) await new Promise<void>((resolve) => void setImmediate(resolve));
+  for (let left = count; left > 0; left--)
+    await new Promise<void>((resolve) => void setImmediate(resolve));
 }
 
 export interface Gate {
@@ -88,7 +93,9 @@ export function manualEnvironment(): ManualEnvironment {
       const end = elapsed + ms;
       await turns();
       for (;;) {
-        const [next] = [...timers].filter(({ at }) => at <= end).toSorted((left, right) => left.at - right.at);
+        const [next] = [...timers]
+          .filter(({ at }) => at <= end)
+          .toSorted((left, right) => left.at - right.at);
         if (next === undefined) break;
         timers.delete(next);
         elapsed = Math.max(elapsed, next.at);
@@ -110,7 +117,10 @@ export interface WatchedTransport extends TransportFactory {
   readonly disposed: number;
 }
 
-export function watched(inner: TransportFactory, change: (transport: Transport) => Partial<Transport> = () => ({})): WatchedTransport {
+export function watched(
+  inner: TransportFactory,
+  change: (transport: Transport) => Partial<Transport> = () => ({}),
+): WatchedTransport {
   const opened: { instance: string; transport: Transport }[] = [];
   let disposed = 0;
   return {
@@ -151,21 +161,28 @@ export async function tested<const Services extends readonly Service[]>(
   options: Partial<Omit<ConnectOptions<Services>, "services" | "logger">> = {},
 ): Promise<TestedBus<DeclaredBy<Services>>> {
   const logger = recordingLogger();
-  const bus = await connect({ transport: memory(), ...options, services, logger } as ConnectOptions<Services>);
+  const bus = await connect({ transport: memory(), ...options, services, logger });
   return {
     bus,
     logger,
-    counted: async (contract) => ((await bus.health()).contracts[contract] ?? {}) as unknown as Record<string, number>,
+    counted: async (contract) => ({ ...(await bus.health()).contracts[contract] }),
     [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };
 }
 
 /** A connection to the broker beside every bus: for envelopes that no bus would send. */
-export async function foreigner(factory: TransportFactory, environment: Environment = systemEnvironment): Promise<Transport> {
+export async function foreigner(
+  factory: TransportFactory,
+  environment: Environment = systemEnvironment,
+): Promise<Transport> {
   return factory.open({ environment, logger: recordingLogger(), instance: environment.id() });
 }
 
-export function envelopeOf(type: string, body: Envelope["body"], header: Partial<Header> = {}): Envelope {
+export function envelopeOf(
+  type: string,
+  body: Envelope["body"],
+  header: Partial<Header> = {},
+): Envelope {
   return {
     header: {
       specversion: "1.0",

@@ -13,7 +13,11 @@ import { complete, deadLetter, defer, retry } from "./outcome.ts";
 import { type Service, service } from "./service.ts";
 import type { DeclaredIn } from "./uses.ts";
 
-const Order = z.object({ id: z.string(), total: z.number(), status: z.enum(["placed", "shipped"]) });
+const Order = z.object({
+  id: z.string(),
+  total: z.number(),
+  status: z.enum(["placed", "shipped"]),
+});
 type Order = z.infer<typeof Order>;
 const Id = z.object({ id: z.string() });
 
@@ -21,7 +25,12 @@ const PlaceOrder = command("orders.place", { input: Order });
 const CancelOrder = command("orders.cancel", { input: Id });
 const OrderPlaced = event("orders.placed", {
   payload: Order,
-  attributes: ({ status, total }) => ({ region: "EU" as "EU" | "US", status, total, vip: total > 100 }),
+  attributes: ({ status, total }) => ({
+    region: "EU" as "EU" | "US",
+    status,
+    total,
+    vip: total > 100,
+  }),
 });
 const OrderLost = event("orders.lost", { payload: Id });
 const GetOrder = query("orders.get", { input: Id, output: Order });
@@ -33,7 +42,10 @@ const OtherLog = stream("orders.other", { item: Id, key: ({ id }) => id });
 
 const order: Order = { id: "1", total: 1, status: "placed" };
 
-type Same<One, Other> = (<T>() => T extends One ? 1 : 2) extends <T>() => T extends Other ? 1 : 2 ? true : false;
+/* oxlint-disable typescript/no-unnecessary-type-parameters -- the compiler compares conditional types over an open T exactly */
+type Same<One, Other> =
+  (<T>() => T extends One ? 1 : 2) extends <T>() => T extends Other ? 1 : 2 ? true : false;
+/* oxlint-enable typescript/no-unnecessary-type-parameters */
 function same<One, Other>(_proof: Same<One, Other>): void {
   // The argument is the test.
 }
@@ -48,7 +60,15 @@ const uses = {
 const orders = service("orders", uses);
 
 type Declared = DeclaredIn<typeof uses>;
-same<Declared, typeof PlaceOrder | typeof OrderPlaced | typeof GetOrder | typeof WatchOrders | typeof TailOrders | typeof OrderLog>(true);
+same<
+  Declared,
+  | typeof PlaceOrder
+  | typeof OrderPlaced
+  | typeof GetOrder
+  | typeof WatchOrders
+  | typeof TailOrders
+  | typeof OrderLog
+>(true);
 
 /** The same five verbs stand on a context and on a bus. */
 async function verbs(it: Verbs<Declared>): Promise<void> {
@@ -100,7 +120,8 @@ async function verbs(it: Verbs<Declared>): Promise<void> {
   await it.ask(GetOrder, { id: "1" }, { timeout: 1 });
 
   // open
-  for await (const item of it.open(WatchOrders, { id: "1" }, { upstream: numbers() })) same<typeof item, Order>(true);
+  for await (const item of it.open(WatchOrders, { id: "1" }, { upstream: numbers() }))
+    same<typeof item, Order>(true);
   for await (const item of it.open(TailOrders, { id: "1" })) same<typeof item, string>(true);
   // @ts-expect-error a query is not opened but asked
   it.open(GetOrder, { id: "1" });
@@ -171,7 +192,11 @@ function handlers(): void {
   orders.handle(PlaceOrder, ({ colour }) => void colour);
   // @ts-expect-error the handler wants another input
   orders.handle(PlaceOrder, (input: { id: number }) => void input);
-  orders.handle(PlaceOrder, () => undefined, { concurrency: 2, orderedBy: ({ id }) => id, retry: { attempts: 2 } });
+  orders.handle(PlaceOrder, () => undefined, {
+    concurrency: 2,
+    orderedBy: ({ id }) => id,
+    retry: { attempts: 2 },
+  });
   // @ts-expect-error the key is text
   orders.handle(PlaceOrder, () => undefined, { orderedBy: ({ total }) => total });
   // @ts-expect-error an option that does not exist
@@ -182,8 +207,15 @@ function handlers(): void {
   orders.on(OrderPlaced, (payload) => same<typeof payload, Order>(true));
   // @ts-expect-error a command is handled
   orders.on(PlaceOrder, () => undefined);
-  orders.on(OrderPlaced, () => undefined, { where: { region: "EU", total: { gt: 100 }, vip: true, status: { in: ["placed"] } } });
-  orders.on(OrderPlaced, () => undefined, { where: { or: [{ region: "US" }, { not: { total: { lte: 5 } } }], and: [{ vip: { exists: true } }] } });
+  orders.on(OrderPlaced, () => undefined, {
+    where: { region: "EU", total: { gt: 100 }, vip: true, status: { in: ["placed"] } },
+  });
+  orders.on(OrderPlaced, () => undefined, {
+    where: {
+      or: [{ region: "US" }, { not: { total: { lte: 5 } } }],
+      and: [{ vip: { exists: true } }],
+    },
+  });
   // @ts-expect-error the event shows no such attribute
   orders.on(OrderPlaced, () => undefined, { where: { colour: "red" } });
   // @ts-expect-error the attribute is a number
@@ -244,7 +276,12 @@ function handlers(): void {
 async function buses(): Promise<void> {
   const bus = await connect({
     transport: memory(),
-    services: [service("shop", { asks: [GetOrder] }), service("orders").handle(CancelOrder, () => undefined).on(OrderLost, () => undefined)],
+    services: [
+      service("shop", { asks: [GetOrder] }),
+      service("orders")
+        .handle(CancelOrder, () => undefined)
+        .on(OrderLost, () => undefined),
+    ],
   });
   same<typeof bus, Bus<typeof GetOrder | typeof CancelOrder | typeof OrderLost>>(true);
   same<Awaited<ReturnType<typeof asked>>, Order>(true);
@@ -257,7 +294,9 @@ async function buses(): Promise<void> {
   await bus.ask(CountOrders, { id: "1" });
   // @ts-expect-error the wrong verb
   await bus.publish(CancelOrder, { id: "1" });
-  const list: readonly [Service<{ sends: [typeof PlaceOrder] }, never>] = [service("sender", { sends: [PlaceOrder] })];
+  const list: readonly [Service<{ sends: [typeof PlaceOrder] }, never>] = [
+    service("sender", { sends: [PlaceOrder] }),
+  ];
   same<DeclaredBy<typeof list>, typeof PlaceOrder>(true);
   // @ts-expect-error services are values of service()
   await connect({ transport: memory(), services: [{ name: "x" }] });

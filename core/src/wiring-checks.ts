@@ -1,10 +1,10 @@
-import type { Schema } from "@waybill/contracts";
+import { contractFaults, doubleNameFaults } from "./contract-checks.ts";
+import { at, doubles, isCount, shown } from "./faults.ts";
 import { compileRule } from "./rules.ts";
 import { messageOf } from "./errors.ts";
-import { contractNameFault, serviceNameFault } from "./names.ts";
+import { serviceNameFault } from "./names.ts";
 import { addressOf } from "./ports/transport.ts";
 import { type RetryPolicy, retryPolicy } from "./retry.ts";
-import { inputSchema } from "./route.ts";
 import type { CallDepthPolicy } from "./runtime.ts";
 import type { Binding, HandlerOptions, Service } from "./service.ts";
 import { allContracts, sourceOf } from "./sources.ts";
@@ -13,7 +13,11 @@ import { type AnyContract, type Uses, useVerbs } from "./uses.ts";
 /** Every way in which the services cannot work together, each a sentence with the places. Empty when they can. */
 export function checkServices(services: readonly Service[]): readonly string[] {
   const present = services.filter(isService);
-  const missing = services.map((service, index) => (isService(service) ? "" : `services[${index}] is no service (a circular import makes it undefined).`));
+  const missing = services.map((service, index) =>
+    isService(service)
+      ? ""
+      : `services[${index}] is no service (a circular import makes it undefined).`,
+  );
   // What is not a contract cannot be checked further; everything else can, so that all faults come at once.
   const sound = present.map(withoutFaulty);
   return [
@@ -31,13 +35,17 @@ export function checkServices(services: readonly Service[]): readonly string[] {
 }
 
 /** Faults in what `connect` takes beside the services. */
-export function checkOptions(retry: RetryPolicy | undefined, callDepth: CallDepthPolicy | undefined): readonly string[] {
+export function checkOptions(
+  retry: RetryPolicy | undefined,
+  callDepth: CallDepthPolicy | undefined,
+): readonly string[] {
   const faults: string[] = [];
   attempt(faults, "connect()", () => retryPolicy(retry));
   if (callDepth === undefined) return faults;
   const { max, policy } = callDepth;
   if (!isCount(max)) faults.push(`callDepth.max is ${String(max)}; give a whole number from 1.`);
-  if (policy !== "warn" && policy !== "refuse") faults.push(`callDepth.policy is "${String(policy)}"; give "warn" or "refuse".`);
+  if (policy !== "warn" && policy !== "refuse")
+    faults.push(`callDepth.policy is "${String(policy)}"; give "warn" or "refuse".`);
   return faults;
 }
 
@@ -50,7 +58,9 @@ const bindVerbs: Readonly<Record<Binding["verb"], AnyContract["kind"]>> = {
 };
 
 function isService(service: Service | undefined): service is Service {
-  return Array.isArray(service?.bindings) && typeof service.uses === "object" && service.uses !== null;
+  return (
+    Array.isArray(service?.bindings) && typeof service.uses === "object" && service.uses !== null
+  );
 }
 
 /** What a service says under one verb. JavaScript may say anything there. */
@@ -60,94 +70,70 @@ function used(service: Service, verb: string): readonly (AnyContract | undefined
 }
 
 function withoutFaulty(service: Service): Service {
-  const uses = Object.entries(useVerbs).map(([verb, kind]) => [verb, used(service, verb).filter((contract) => contract?.kind === kind)]);
-  const bindings = service.bindings.filter(({ verb, contract }) => (contract as AnyContract | undefined)?.kind === bindVerbs[verb]);
+  const uses = Object.entries(useVerbs).map(([verb, kind]) => [
+    verb,
+    used(service, verb).filter((contract) => contract?.kind === kind),
+  ]);
+  const bindings = service.bindings.filter(
+    ({ verb, contract }) => (contract as AnyContract | undefined)?.kind === bindVerbs[verb],
+  );
   return { ...service, uses: Object.fromEntries(uses) as Uses, bindings };
 }
 
 /** Type checks find these in TypeScript; services written in JavaScript come here. */
 function kindFaults(service: Service): readonly string[] {
   const verbs = Object.entries(service.uses as object).flatMap(([verb, list]) => {
-    if (!Object.hasOwn(useVerbs, verb)) return [`Service "${service.name}" uses "${verb}", which is no verb; there are ${Object.keys(useVerbs).join(", ")}.`];
-    return list === undefined || Array.isArray(list) ? [] : [`Service "${service.name}" ${verb} something that is no list; write ${verb}: [...].`];
+    if (!Object.hasOwn(useVerbs, verb))
+      return [
+        `Service "${service.name}" uses "${verb}", which is no verb; there are ${Object.keys(useVerbs).join(", ")}.`,
+      ];
+    return list === undefined || Array.isArray(list)
+      ? []
+      : [`Service "${service.name}" ${verb} something that is no list; write ${verb}: [...].`];
   });
   const uses = Object.entries(useVerbs).flatMap(([verb, kind]) =>
     used(service, verb)
       .filter((contract) => contract?.kind !== kind)
-      .map((contract) => `Service "${service.name}" ${verb} ${described(contract)}, which is no ${kind}.`),
+      .map(
+        (contract) =>
+          `Service "${service.name}" ${verb} ${described(contract)}, which is no ${kind}.`,
+      ),
   );
   const bound = service.bindings.flatMap(({ verb, contract, handler, place }) => {
     const faults: string[] = [];
-    if ((contract as AnyContract | undefined)?.kind !== bindVerbs[verb]) faults.push(`${verb}() takes a ${bindVerbs[verb]}; ${described(contract)} is none${at(place)}.`);
-    if (typeof handler !== "function") faults.push(`${verb}() of ${described(contract)} has no handler function${at(place)}; a circular import makes it undefined.`);
+    if ((contract as AnyContract | undefined)?.kind !== bindVerbs[verb])
+      faults.push(
+        `${verb}() takes a ${bindVerbs[verb]}; ${described(contract)} is none${at(place)}.`,
+      );
+    if (typeof handler !== "function")
+      faults.push(
+        `${verb}() of ${described(contract)} has no handler function${at(place)}; a circular import makes it undefined.`,
+      );
     return faults;
   });
   return [...verbs, ...uses, ...bound];
 }
 
 function described(contract: AnyContract | undefined): string {
-  const known = contract !== undefined && contract !== null && Object.values(bindVerbs).includes(contract.kind);
-  return known ? `the ${contract.kind} "${contract.name}"` : "something that is not a contract (a circular import makes it undefined)";
+  const known =
+    contract !== undefined && contract !== null && Object.values(bindVerbs).includes(contract.kind);
+  return known
+    ? `the ${contract.kind} "${contract.name}"`
+    : "something that is not a contract (a circular import makes it undefined)";
 }
 
 function serviceFaults(services: readonly Service[]): readonly string[] {
   const illegal = services.flatMap(({ name, place }) => {
     const fault = serviceNameFault(name);
-    return fault === undefined ? [] : [`The service name "${name}" is not legal${at(place)}: ${fault}.`];
+    return fault === undefined
+      ? []
+      : [`The service name "${name}" is not legal${at(place)}: ${fault}.`];
   });
   const doubled = doubles(services, ({ name }) => name).map(
-    ([first, second]) => `Two services are called "${first.name}": one${at(first.place)}, one${at(second.place)}. Give each its own name.`,
+    ([first, second]) =>
+      `Two services are called "${first.name}": one${at(first.place)}, one${at(second.place)}. Give each its own name.`,
   );
   return [...illegal, ...doubled];
-}
-
-const partitionsMax = 256;
-
-function contractFaults(contract: AnyContract): readonly string[] {
-  const faults: string[] = [];
-  const named = `${contract.kind} "${contract.name}"${at(contract.definedAt)}`;
-  const check = (label: string, name: string): void => {
-    const fault = contractNameFault(name);
-    if (fault !== undefined) faults.push(`The ${label} "${name}" of ${named} is not legal: ${fault}.`);
-  };
-  check("name", contract.name);
-  for (const [part, schema] of schemasOf(contract)) {
-    if (typeof (schema as Partial<Schema> | undefined)?.["~standard"]?.validate === "function") continue;
-    faults.push(`The ${part} of ${named} is no Standard Schema (a circular import makes it undefined); use zod, valibot, arktype or another one that is.`);
-  }
-  if (contract.kind === "event" && typeof contract.attributes !== "function") faults.push(`The attributes of ${named} are no function; write attributes: (payload) => ({ ... }).`);
-  if (contract.kind === "stream" && typeof contract.key !== "function") faults.push(`The key of ${named} is no function; write key: (item) => item.id.`);
-  if (contract.kind === "command" && contract.queue !== contract.name) check("queue", contract.queue);
-  if (contract.kind === "event" && contract.topic !== contract.name) check("topic", contract.topic);
-  if (!isCount(contract.version)) faults.push(`The version of ${named} is ${String(contract.version)}; give a whole number from 1.`);
-  for (let version = 1; isCount(contract.version) && version < Math.min(contract.version, 1_000); version++) {
-    if (typeof contract.upcasters[version] === "function") continue;
-    faults.push(`The ${named} is at version ${contract.version} and has no upcaster from ${version}; add upcasters: { ${version}: (older) => newer }.`);
-  }
-  if (contract.kind === "stream" && !(isCount(contract.partitions) && contract.partitions <= partitionsMax)) {
-    faults.push(`The ${named} has ${String(contract.partitions)} partitions; give a whole number from 1 to ${partitionsMax}.`);
-  }
-  if (contract.kind === "stream") {
-    for (const [bound, value] of Object.entries(contract.retention)) {
-      if (value !== undefined && !(value > 0)) faults.push(`The retention.${bound} of ${named} is ${String(value)}; give a number above 0.`);
-    }
-  }
-  return faults;
-}
-
-function schemasOf(contract: AnyContract): readonly (readonly [string, unknown])[] {
-  const input = [contract.kind === "event" ? "payload" : contract.kind === "stream" ? "item" : "input", inputSchema(contract)] as const;
-  if (contract.kind === "query") return [input, ["output", contract.output]];
-  if (contract.kind !== "feed") return [input];
-  return [input, ["item", contract.item], ...(contract.upstream === undefined ? [] : [["upstream", contract.upstream] as const])];
-}
-
-function doubleNameFaults(contracts: readonly AnyContract[]): readonly string[] {
-  return doubles([...new Set(contracts)], ({ name }) => name).map(
-    ([first, second]) =>
-      `Two contracts are called "${first.name}": a ${first.kind}${at(first.definedAt)} and a ${second.kind}${at(second.definedAt)}. ` +
-      `Give one another name; if both are the same line, its module is loaded twice.`,
-  );
 }
 
 const optionBounds: readonly (readonly [keyof HandlerOptions, number, number])[] = [
@@ -161,13 +147,16 @@ function bindingFaults(service: Service): readonly string[] {
     const faults: string[] = [];
     const where = `${verb}("${contract.name}") of service "${service.name}"${at(place)}`;
     for (const [option, least, most] of optionBounds) {
-      const value = options[option];
+      const value: unknown = options[option];
       if (value === undefined || (isCount(value) && value >= least && value <= most)) continue;
-      faults.push(`${option} of ${where} is ${String(value)}; give a whole number from ${least} to ${most}.`);
+      faults.push(
+        `${option} of ${where} is ${shown(value)}; give a whole number from ${least} to ${most}.`,
+      );
     }
     for (const name of [options.name, options.group]) {
       const fault = name === undefined ? undefined : serviceNameFault(name);
-      if (fault !== undefined) faults.push(`The name "${name}" of ${where} is not legal: ${fault}.`);
+      if (fault !== undefined)
+        faults.push(`The name "${name}" of ${where} is not legal: ${fault}.`);
     }
     attempt(faults, where, () => retryPolicy(options.retry));
     if (options.where !== undefined) attempt(faults, where, () => compileRule(options.where ?? {}));
@@ -197,7 +186,10 @@ function ownerFaults(services: readonly Service[]): readonly string[] {
       `Exactly one handler may own it; if both should react, make it an event.`,
   );
   const sameQueue = doubles(owned, ({ address }) => address)
-    .filter(([first, second]) => first.service !== second.service && first.binding.contract !== second.binding.contract)
+    .filter(
+      ([first, second]) =>
+        first.service !== second.service && first.binding.contract !== second.binding.contract,
+    )
     .map(
       ([first, second]) =>
         `The queue "${first.address}" is owned by service "${first.service.name}"${at(first.binding.place)} and by service "${second.service.name}"${at(second.binding.place)}. ` +
@@ -209,39 +201,37 @@ function ownerFaults(services: readonly Service[]): readonly string[] {
 /** Calls have a queue of their own: who waits for an answer must not stand behind commands. */
 function callQueueFaults(services: readonly Service[]): readonly string[] {
   const contracts = new Set(allContracts(services));
-  const calls = new Map([...contracts].filter(({ kind }) => kind === "query" || kind === "feed").map((contract) => [contract.name, contract]));
+  const calls = new Map(
+    [...contracts]
+      .filter(({ kind }) => kind === "query" || kind === "feed")
+      .map((contract) => [contract.name, contract]),
+  );
   return [...contracts].flatMap((contract) => {
-    const call = contract.kind === "command" && contract.queue !== contract.name ? calls.get(contract.queue) : undefined;
+    const call =
+      contract.kind === "command" && contract.queue !== contract.name
+        ? calls.get(contract.queue)
+        : undefined;
     if (contract.kind !== "command" || call === undefined) return [];
-    return [`The command "${contract.name}"${at(contract.definedAt)} names the queue "${contract.queue}", which is that of the ${call.kind} "${call.name}"${at(call.definedAt)}. Give it another queue.`];
+    return [
+      `The command "${contract.name}"${at(contract.definedAt)} names the queue "${contract.queue}", which is that of the ${call.kind} "${call.name}"${at(call.definedAt)}. Give it another queue.`,
+    ];
   });
 }
 
 function subscriptionFaults(services: readonly Service[]): readonly string[] {
   const reading = services.flatMap((service) =>
-    service.bindings.filter(({ verb }) => verb === "on" || verb === "consume").map((binding) => ({ service, binding, address: addressOf(sourceOf(service, binding)) })),
+    service.bindings
+      .filter(({ verb }) => verb === "on" || verb === "consume")
+      .map((binding) => ({ service, binding, address: addressOf(sourceOf(service, binding)) })),
   );
-  return doubles(reading, ({ address, binding }) => `${address} ${binding.contract.name}`).map(([first, second]) => {
-    const { contract, verb, place } = first.binding;
-    const remedy = `Give each its own ${verb === "on" ? "{ name }" : "{ group }"}`;
-    if (first.service === second.service) {
-      return `Service "${first.service.name}" binds "${contract.name}" twice under one name:${at(place)} and${at(second.binding.place)}. ${remedy}, so that one failing does not repeat the other.`;
-    }
-    return `Services "${first.service.name}"${at(place)} and "${second.service.name}"${at(second.binding.place)} read "${first.address}" together, so each would get a part only. ${remedy}.`;
-  });
-}
-
-/** Pairs of different members with the same key: the first with each later one. */
-function doubles<Member>(members: readonly Member[], keyOf: (member: Member) => string): (readonly [Member, Member])[] {
-  return [...Map.groupBy(members, keyOf).values()].flatMap(([first, ...others]) =>
-    others.map((other) => [first as Member, other] as const),
+  return doubles(reading, ({ address, binding }) => `${address} ${binding.contract.name}`).map(
+    ([first, second]) => {
+      const { contract, verb, place } = first.binding;
+      const remedy = `Give each its own ${verb === "on" ? "{ name }" : "{ group }"}`;
+      if (first.service === second.service) {
+        return `Service "${first.service.name}" binds "${contract.name}" twice under one name:${at(place)} and${at(second.binding.place)}. ${remedy}, so that one failing does not repeat the other.`;
+      }
+      return `Services "${first.service.name}"${at(place)} and "${second.service.name}"${at(second.binding.place)} read "${first.address}" together, so each would get a part only. ${remedy}.`;
+    },
   );
-}
-
-function at(place: string): string {
-  return place === "" ? "" : ` at ${place}`;
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 1;
 }

@@ -1,7 +1,13 @@
 import { WaybillError } from "./errors.ts";
 import type { CallDepthPolicy } from "./runtime.ts";
 import { checkOptions, checkServices } from "./wiring-checks.ts";
-import type { Acceptance, QueueSpec, StreamSpec, SubscriptionSpec, Topology } from "./ports/transport.ts";
+import type {
+  Acceptance,
+  QueueSpec,
+  StreamSpec,
+  SubscriptionSpec,
+  Topology,
+} from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
 import { type RetryPolicy, retryPolicy } from "./retry.ts";
 import { type Intake, type Route, inputSchema } from "./route.ts";
@@ -31,13 +37,20 @@ export interface WiringOptions {
 }
 
 /** Throws WIRING_INVALID with all faults at once. */
-export function wire(services: readonly Service[], { retry, callDepth }: WiringOptions = {}): Wiring {
+export function wire(
+  services: readonly Service[],
+  { retry, callDepth }: WiringOptions = {},
+): Wiring {
   const faults = [...checkServices(services), ...checkOptions(retry, callDepth)];
   if (faults.length > 0) {
     const list = faults.map((fault) => `  - ${fault}`).join("\n");
-    throw new WaybillError("WIRING_INVALID", `The services do not fit together:\n${list}`, { details: { faults } });
+    throw new WaybillError("WIRING_INVALID", `The services do not fit together:\n${list}`, {
+      details: { faults },
+    });
   }
-  const routes = services.flatMap((service) => service.bindings.map((binding) => toRoute(service, binding, retry)));
+  const routes = services.flatMap((service) =>
+    service.bindings.map((binding) => toRoute(service, binding, retry)),
+  );
   return {
     services,
     contracts: new Map(allContracts(services).map((contract) => [contract.name, contract])),
@@ -49,8 +62,10 @@ export function wire(services: readonly Service[], { retry, callDepth }: WiringO
 
 function speakersOf(services: readonly Service[]): Map<string, string> {
   const speakers = new Map<string, string>();
-  for (const { name, bindings } of services) for (const { contract } of bindings) speakers.set(contract.name, name);
-  for (const { name, uses } of services.toReversed()) for (const contract of declaredIn(uses)) speakers.set(contract.name, name);
+  for (const { name, bindings } of services)
+    for (const { contract } of bindings) speakers.set(contract.name, name);
+  for (const { name, uses } of services.toReversed())
+    for (const contract of declaredIn(uses)) speakers.set(contract.name, name);
   return speakers;
 }
 
@@ -96,13 +111,20 @@ function toTopology(services: readonly Service[], routes: readonly Route[]): Top
   }
   for (const { source, service, binding } of routes) {
     if (source.kind !== "queue") continue;
-    queues.set(source.name, { name: source.name, owner: { service, place: binding.place, shared: false } });
+    queues.set(source.name, {
+      name: source.name,
+      owner: { service, place: binding.place, shared: false },
+    });
   }
   return {
     queues: [...queues.values()],
     topics: [...topics].map((name) => ({ name })),
     subscriptions: toSubscriptions(routes),
-    streams: [...streams.values()].map(({ name, partitions, retention }) => ({ name, partitions, retention })),
+    streams: [...streams.values()].map(({ name, partitions, retention }) => ({
+      name,
+      partitions,
+      retention,
+    })),
   };
 }
 
@@ -117,7 +139,9 @@ function toSubscriptions(routes: readonly Route[]): readonly SubscriptionSpec[] 
     const { topic, name } = source;
     const known = subscriptions.get(addressOf(source)) ?? { topic, name, accepts: [] };
     const { where } = binding.options;
-    known.accepts.push(where === undefined ? { type: contract.name } : { type: contract.name, where });
+    known.accepts.push(
+      where === undefined ? { type: contract.name } : { type: contract.name, where },
+    );
     subscriptions.set(addressOf(source), known);
   }
   return [...subscriptions.values()];

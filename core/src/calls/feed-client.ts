@@ -69,7 +69,11 @@ export class FeedClient {
   }
 
   async #start(): Promise<void> {
-    const header = { ...this.#request.header, replyto: this.#inbox.address, sequence: String(this.#granted) };
+    const header = {
+      ...this.#request.header,
+      replyto: this.#inbox.address,
+      sequence: String(this.#granted),
+    };
     const now = this.#runtime.environment.clock.now();
     await this.#runtime.transport.send([
       {
@@ -92,7 +96,13 @@ export class FeedClient {
     const position = Number(sequence);
     if (position < this.#expected) return; // delivered twice; taken once
     if (position !== this.#expected) {
-      this.#queue.fail(new WaybillError("FEED_FAILED", `"${this.#request.header.type}" lost items on the way. Open it again.`, { retryable: true }));
+      this.#queue.fail(
+        new WaybillError(
+          "FEED_FAILED",
+          `"${this.#request.header.type}" lost items on the way. Open it again.`,
+          { retryable: true },
+        ),
+      );
       return;
     }
     this.#expected += 1;
@@ -113,7 +123,8 @@ export class FeedClient {
 
   #grant(): void {
     this.#granted = this.#read + this.#settings.bufferMax;
-    if (this.#server !== undefined && !this.#over) void this.#say(this.#server, "waybill.credit", this.#granted);
+    if (this.#server !== undefined && !this.#over)
+      void this.#say(this.#server, "waybill.credit", this.#granted);
   }
 
   #keepAlive(): void {
@@ -124,7 +135,8 @@ export class FeedClient {
         this.#queue.fail(new WaybillError("FEED_FAILED", text, { retryable: true }));
         return;
       }
-      if (this.#server !== undefined && !this.#over) void this.#say(this.#server, "waybill.credit", this.#granted);
+      if (this.#server !== undefined && !this.#over)
+        void this.#say(this.#server, "waybill.credit", this.#granted);
       this.#keepAlive();
     }, feedSilenceMs / beatsPerSilence);
   }
@@ -144,9 +156,14 @@ export class FeedClient {
     let sequence = 0;
     try {
       for await (const { body } of upstream) {
-        while (sequence >= this.#upstreamCredit && !this.#over) await new Promise<void>((resolve) => (this.#wakeUpstream = resolve));
+        while (sequence >= this.#upstreamCredit && !this.#over)
+          await new Promise<void>((resolve) => (this.#wakeUpstream = resolve));
         if (this.#over) return;
-        const item = frame(this.#runtime, this.#request.header, { type: "waybill.upstream-item", body, sequence: sequence++ });
+        const item = frame(this.#runtime, this.#request.header, {
+          type: "waybill.upstream-item",
+          body,
+          sequence: sequence++,
+        });
         await this.#inbox.send(server, [item]);
       }
       await this.#say(server, "waybill.upstream-end", sequence);
@@ -160,7 +177,16 @@ export class FeedClient {
     this.#wakeUpstream?.();
   }
 
-  async #say(to: string, type: "waybill.cancel" | "waybill.credit" | "waybill.upstream-end", sequence?: number): Promise<void> {
-    await this.#inbox.send(to, [frame(this.#runtime, this.#request.header, { type, ...(sequence !== undefined && { sequence }) })]);
+  async #say(
+    to: string,
+    type: "waybill.cancel" | "waybill.credit" | "waybill.upstream-end",
+    sequence?: number,
+  ): Promise<void> {
+    await this.#inbox.send(to, [
+      frame(this.#runtime, this.#request.header, {
+        type,
+        ...(sequence !== undefined && { sequence }),
+      }),
+    ]);
   }
 }

@@ -2,16 +2,13 @@ import type { Envelope } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
 import type { Entry } from "../listener.ts";
 import type { Responder } from "../ports/channel.ts";
-import type { Timer } from "../ports/environment.ts";
 import type { Runtime } from "../runtime.ts";
 import { within } from "../within.ts";
-import { beatsPerSilence, feedSilenceMs, upstreamWindow } from "./feed-client.ts";
-import { errorFrame, frame, toWireError } from "./frames.ts";
+import { FeedSession } from "./feed-session.ts";
+import { errorFrame, toWireError } from "./frames.ts";
 import type { Inbox } from "./inbox.ts";
-import { ItemQueue } from "./item-queue.ts";
 
 const sessionsMax = 1_000;
-const bufferMax = 10_000;
 
 /** The serving side of feeds over a transport. */
 export class FeedServer {
@@ -34,7 +31,11 @@ export class FeedServer {
     const request = delivery.envelope;
     // The request may be delivered twice; the feed is served once.
     if (!this.#inbox.has(request.header.correlationid ?? "")) {
-      if (this.#sessions.size < sessionsMax) this.#run(new FeedSession(this.#runtime, this.#inbox, { request, responder: at.responder }), at.address);
+      if (this.#sessions.size < sessionsMax)
+        this.#run(
+          new FeedSession(this.#runtime, this.#inbox, { request, responder: at.responder }),
+          at.address,
+        );
       else await this.#refuse(request);
     }
     await delivery.settle({ kind: "complete" });
@@ -42,8 +43,12 @@ export class FeedServer {
 
   /** Ends the feeds of one address with an error that tells the callers to open them again. Answers how many handlers had not ended by the deadline. */
   async stop(address: string, deadlineMs: number): Promise<number> {
-    const own = [...this.#sessions].filter(([, each]) => each === address).map(([session]) => session);
-    const ended = await Promise.all(own.map((session) => within(this.#runtime.environment, session.stop(), deadlineMs)));
+    const own = [...this.#sessions]
+      .filter(([, each]) => each === address)
+      .map(([session]) => session);
+    const ended = await Promise.all(
+      own.map((session) => within(this.#runtime.environment, session.stop(), deadlineMs)),
+    );
     return ended.filter((each) => !each).length;
   }
 
@@ -51,180 +56,21 @@ export class FeedServer {
     this.#sessions.set(session, address);
     session
       .run()
-      .catch((error: unknown) => this.#runtime.logger.error(`A feed of "${address}" ended badly: ${messageOf(error)}`))
+      .catch((error: unknown) =>
+        this.#runtime.logger.error(`A feed of "${address}" ended badly: ${messageOf(error)}`),
+      )
       .finally(() => this.#sessions.delete(session));
   }
 
   async #refuse({ header }: Envelope): Promise<void> {
-    const refusal = new WaybillError("BUFFER_FULL", `This process serves ${sessionsMax} feeds already. Open it again later.`, { retryable: true });
+    const refusal = new WaybillError(
+      "BUFFER_FULL",
+      `This process serves ${sessionsMax} feeds already. Open it again later.`,
+      { retryable: true },
+    );
     const answer = errorFrame(this.#runtime, header, toWireError(refusal));
-    await this.#inbox.send(header.replyto ?? "", [{ ...answer, header: { ...answer.header, sequence: "0" } }]);
+    await this.#inbox.send(header.replyto ?? "", [
+      { ...answer, header: { ...answer.header, sequence: "0" } },
+    ]);
   }
-}
-
-/** One feed being served: items leave while there is credit. */
-class FeedSession {
-  readonly #runtime: Runtime;
-  readonly #inbox: Inbox;
-  readonly #request: Envelope;
-  readonly #responder: Responder;
-  readonly #upstream = new ItemQueue<Envelope>();
-  #credit: number;
-  #sent = 0;
-  #upstreamTaken = 0;
-  #upstreamGranted = upstreamWindow;
-  /** What the loop waits for: credit, or the end. One waiter at a time. */
-  #wake: (() => void) | undefined;
-  #finished: Promise<void> = Promise.resolve();
-  #ended: { readonly reason: unknown } | undefined;
-  #onCancel: ((reason: unknown) => void) | undefined;
-  #heardAt: number;
-  #beat: Timer | undefined;
-
-  constructor(runtime: Runtime, inbox: Inbox, call: { request: Envelope; responder: Responder }) {
-    this.#runtime = runtime;
-    this.#inbox = inbox;
-    this.#request = call.request;
-    this.#responder = call.responder;
-    this.#credit = creditOf(call.request);
-    this.#heardAt = runtime.environment.clock.monotonic();
-  }
-
-  /** Resolves when the handler has ended, its `finally` included. */
-  run(): Promise<void> {
-    this.#finished = this.#serve();
-    return this.#finished;
-  }
-
-  /** Tells the caller, and resolves when the handler has ended. */
-  async stop(): Promise<void> {
-    const reason = new WaybillError("FEED_FAILED", `The process that serves "${this.#request.header.type}" is closing. Open it again.`, { retryable: true });
-    this.#end(reason);
-    await this.#say(this.#last(errorFrame(this.#runtime, this.#request.header, toWireError(reason))));
-    await this.#finished;
-  }
-
-  async #serve(): Promise<void> {
-    const { correlationid = "" } = this.#request.header;
-    this.#inbox.register(correlationid, (received) => this.#take(received));
-    await this.#say(frame(this.#runtime, this.#request.header, { type: "waybill.accepted" }));
-    this.#keepAlive();
-    const call = { onCancel: (callback: (reason: unknown) => void) => this.#watch(callback), upstream: this.#readUpstream() };
-    const items = this.#responder.serve(this.#request, call)[Symbol.asyncIterator]();
-    try {
-      await this.#forward(items);
-    } finally {
-      this.#beat?.cancel();
-      this.#inbox.unregister(correlationid);
-      this.#upstream.end();
-      await items.return?.();
-    }
-  }
-
-  async #forward(items: AsyncIterator<Envelope>): Promise<void> {
-    while (this.#ended === undefined) {
-      const next = await this.#unlessEnded(items.next());
-      if (next === undefined) return;
-      if (next.done === true) return this.#say(this.#last(frame(this.#runtime, this.#request.header, { type: "waybill.end" })));
-      if (next.value.header.type === "waybill.error") return this.#say(this.#last(next.value));
-      while (this.#sent >= this.#credit && this.#ended === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
-      if (this.#ended !== undefined) return;
-      this.#sent += 1;
-      await this.#say(next.value);
-    }
-  }
-
-  /** The work's result, or undefined when the feed ends first. */
-  #unlessEnded<Result>(work: Promise<Result>): Promise<Result | undefined> {
-    return new Promise((resolve, reject) => {
-      this.#wake = () => {
-        if (this.#ended !== undefined) resolve(undefined);
-      };
-      work.then(resolve, reject);
-    });
-  }
-
-  async *#readUpstream(): AsyncIterable<Envelope> {
-    let read = 0;
-    for await (const item of this.#upstream) {
-      yield item;
-      read += 1;
-      if (read + upstreamWindow - this.#upstreamGranted < upstreamWindow / 2) continue;
-      this.#upstreamGranted = read + upstreamWindow;
-      await this.#sayCredit();
-    }
-  }
-
-  #sayCredit(): Promise<void> {
-    return this.#say(frame(this.#runtime, this.#request.header, { type: "waybill.credit", sequence: this.#upstreamGranted }));
-  }
-
-  #take({ header, body }: Envelope): void {
-    this.#heardAt = this.#runtime.environment.clock.monotonic();
-    switch (header.type) {
-      case "waybill.cancel":
-        return this.#end(new WaybillError("CALL_CANCELLED", `The caller of "${header.subject ?? "the feed"}" left.`));
-      case "waybill.credit":
-        this.#credit = Math.max(this.#credit, Math.min(Number(header.sequence) || 0, this.#sent + bufferMax));
-        this.#wake?.();
-        return;
-      case "waybill.upstream-item":
-        if (!this.#isNext(header)) return;
-        this.#upstreamTaken += 1;
-        if (this.#upstreamTaken <= this.#upstreamGranted) return this.#upstream.push({ header, body });
-        return this.#upstream.fail(new WaybillError("BUFFER_FULL", "The caller sent more upstream items than it had credit for."));
-      case "waybill.upstream-end":
-        if (this.#isNext(header)) this.#upstream.end();
-    }
-  }
-
-  /** Whether an upstream frame is the next in order. One that came twice is not; one that comes too early shows a loss, and fails. */
-  #isNext({ sequence, type }: Envelope["header"]): boolean {
-    const position = Number(sequence);
-    if (position === this.#upstreamTaken) return true;
-    if (!(position < this.#upstreamTaken)) {
-      this.#upstream.fail(new WaybillError("FEED_FAILED", `Upstream items were lost on the way: "${type}" ${String(sequence)} came instead of ${this.#upstreamTaken}.`, { retryable: true }));
-    }
-    return false;
-  }
-
-  #keepAlive(): void {
-    const { timers, clock } = this.#runtime.environment;
-    this.#beat = timers.set(() => {
-      if (clock.monotonic() - this.#heardAt > feedSilenceMs) {
-        return this.#end(new WaybillError("CALL_CANCELLED", `The caller fell silent for ${feedSilenceMs} ms.`));
-      }
-      void this.#sayCredit();
-      this.#keepAlive();
-    }, feedSilenceMs / beatsPerSilence);
-  }
-
-  #watch(callback: (reason: unknown) => void): void {
-    if (this.#ended === undefined) this.#onCancel = callback;
-    else callback(this.#ended.reason);
-  }
-
-  #end(reason: unknown): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = { reason };
-    this.#onCancel?.(reason);
-    this.#wake?.();
-  }
-
-  #last(envelope: Envelope): Envelope {
-    return { ...envelope, header: { ...envelope.header, sequence: String(this.#sent) } };
-  }
-
-  async #say(envelope: Envelope): Promise<void> {
-    // The reply address says which server speaks: a request that was delivered twice may have two.
-    const header = { ...envelope.header, replyto: this.#inbox.address };
-    const reached = await this.#inbox.send(this.#request.header.replyto ?? "", [{ header, body: envelope.body }]);
-    if (!reached) this.#end(new WaybillError("CALL_CANCELLED", "The caller's process is gone."));
-  }
-}
-
-/** The first credit stands in the request. What a caller writes is bounded, whatever it says. */
-function creditOf({ header }: Envelope): number {
-  const asked = Number(header.sequence);
-  return Number.isSafeInteger(asked) && asked > 0 ? Math.min(asked, bufferMax) : 1;
 }

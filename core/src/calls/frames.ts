@@ -18,14 +18,24 @@ const wireTextMax = 2_000;
 export function toWireError(error: unknown): WireError {
   const { kind, reason } = judge(error);
   const details = reason !== "HANDLER_FAILED" && error instanceof WaybillError ? error.details : {};
-  return { code: reason, message: messageOf(error).slice(0, wireTextMax), retryable: mayRetry(kind), details };
+  return {
+    code: reason,
+    message: messageOf(error).slice(0, wireTextMax),
+    retryable: mayRetry(kind),
+    details,
+  };
 }
 
 /** Makes an envelope of the call's own traffic, in answer to or on account of `call`. */
 export function frame(
   runtime: Pick<Runtime, "environment" | "codec">,
   call: Header,
-  content: { readonly type: FrameType; readonly body?: Body; readonly sequence?: number; readonly replyto?: string },
+  content: {
+    readonly type: FrameType;
+    readonly body?: Body;
+    readonly sequence?: number;
+    readonly replyto?: string;
+  },
 ): Envelope {
   const { type, body = "", sequence, replyto } = content;
   return {
@@ -47,7 +57,11 @@ export function frame(
   };
 }
 
-export function errorFrame(runtime: Pick<Runtime, "environment" | "codec">, call: Header, error: WireError): Envelope {
+export function errorFrame(
+  runtime: Pick<Runtime, "environment" | "codec">,
+  call: Header,
+  error: WireError,
+): Envelope {
   let body: Body;
   try {
     body = runtime.codec.encode(error);
@@ -58,18 +72,30 @@ export function errorFrame(runtime: Pick<Runtime, "environment" | "codec">, call
 }
 
 /** The caller's side of an error that came over the wire. What the other side wrote is data, so every field is checked. */
-export function readError(runtime: Pick<Runtime, "codec">, answer: Envelope, code: "ANSWER_FAILED" | "FEED_FAILED"): WaybillError {
+export function readError(
+  runtime: Pick<Runtime, "codec">,
+  answer: Envelope,
+  code: "ANSWER_FAILED" | "FEED_FAILED",
+): WaybillError {
   const name = answer.header.subject ?? "the call";
   let wire: Partial<Record<keyof WireError, unknown>>;
   try {
     wire = Object(runtime.codec.decode(answer.body)) as Partial<Record<keyof WireError, unknown>>;
   } catch (cause) {
-    return new WaybillError(code, `"${name}" failed and its error could not be read: ${messageOf(cause)}.`, { cause });
+    return new WaybillError(
+      code,
+      `"${name}" failed and its error could not be read: ${messageOf(cause)}.`,
+      { cause },
+    );
   }
   const text = typeof wire.message === "string" ? wire.message : "no reason given";
-  if (wire.code === "DEADLINE_EXCEEDED") return new WaybillError("DEADLINE_EXCEEDED", text, { retryable: true });
+  if (wire.code === "DEADLINE_EXCEEDED")
+    return new WaybillError("DEADLINE_EXCEEDED", text, { retryable: true });
   return new WaybillError(code, `"${name}" failed on the other side: ${text}`, {
     retryable: wire.retryable === true,
-    details: { code: String(wire.code), ...(typeof wire.details === "object" && { details: wire.details }) },
+    details: {
+      code: String(wire.code),
+      ...(typeof wire.details === "object" && { details: wire.details }),
+    },
   });
 }

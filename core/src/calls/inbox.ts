@@ -64,7 +64,10 @@ export class Inbox {
 
   /** Sends frames to another process's inbox. A process that is gone needs none, so that is counted and not thrown. */
   async send(to: string, frames: readonly Envelope[]): Promise<boolean> {
-    const batch: Outgoing[] = frames.map((envelope) => ({ to: { kind: "queue", name: to }, envelope }));
+    const batch: Outgoing[] = frames.map((envelope) => ({
+      to: { kind: "queue", name: to },
+      envelope,
+    }));
     try {
       await this.#runtime.transport.send(batch);
       return true;
@@ -113,7 +116,10 @@ export class Inbox {
     const { replies } = this.#runtime.counters;
     if (!this.#ended.has(correlationid)) {
       replies.forged += 1;
-      this.#runtime.logger.warn("An answer was refused: no call of this process has its correlation id.", { type, source });
+      this.#runtime.logger.warn(
+        "An answer was refused: no call of this process has its correlation id.",
+        { type, source },
+      );
       return;
     }
     if (isAnswer(type as FrameType)) replies.late += 1;

@@ -1,6 +1,13 @@
 import type { Envelope } from "../envelope.ts";
 import { WaybillError } from "../errors.ts";
-import type { CallSettings, Channel, IncomingCall, OpenSettings, Responder, Serving } from "../ports/channel.ts";
+import type {
+  CallSettings,
+  Channel,
+  IncomingCall,
+  OpenSettings,
+  Responder,
+  Serving,
+} from "../ports/channel.ts";
 import type { Environment } from "../ports/environment.ts";
 import { within } from "../within.ts";
 
@@ -59,7 +66,8 @@ export class LocalChannel implements Channel {
 
   async *open(request: Envelope, { signal, upstream }: OpenSettings): AsyncIterable<Envelope> {
     const { responder } = this.#owners.get(request.header.type) as Owner;
-    const items = responder.serve(request, incoming(signal, upstream ?? nothing()))[Symbol.asyncIterator]();
+    const served = responder.serve(request, incoming(signal, upstream ?? nothing()));
+    const items = served[Symbol.asyncIterator]();
     let refuse: ((reason: unknown) => void) | undefined;
     const onAbort = (): void => refuse?.(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
@@ -93,7 +101,10 @@ export class LocalChannel implements Channel {
         await within(this.#environment, idle(owner), deadlineMs);
         this.#owners.delete(address);
         const left = [...owner.running];
-        for (const call of left) call.cancel(new WaybillError("CLOSED", "The bus is closing and its deadline has passed."));
+        for (const call of left)
+          call.cancel(
+            new WaybillError("CLOSED", "The bus is closing and its deadline has passed."),
+          );
         return left.length;
       },
     });

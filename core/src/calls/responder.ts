@@ -18,7 +18,11 @@ export class RouteResponder implements Responder {
   readonly #speech: Speech;
   readonly #runtime: Runtime;
 
-  constructor(route: Route, run: Incomer, parts: { readonly speech: Speech; readonly runtime: Runtime }) {
+  constructor(
+    route: Route,
+    run: Incomer,
+    parts: { readonly speech: Speech; readonly runtime: Runtime },
+  ) {
     this.#route = route;
     this.#run = run;
     this.#speech = parts.speech;
@@ -61,7 +65,11 @@ export class RouteResponder implements Responder {
       for await (const item of message.output as AsyncIterable<unknown>) {
         if (contract.kind === "feed") await this.#checkOutput(contract.item, item);
         const body = this.#encode(item);
-        yield frame(this.#runtime, request.header, { type: "waybill.item", body, sequence: sequence++ });
+        yield frame(this.#runtime, request.header, {
+          type: "waybill.item",
+          body,
+          sequence: sequence++,
+        });
       }
       this.#runtime.counters.of(contract.name).handled += 1;
     } catch (error) {
@@ -75,11 +83,18 @@ export class RouteResponder implements Responder {
   #failed(request: Envelope, error: unknown): Envelope {
     const counted = this.#runtime.counters.of(this.#route.contract.name);
     const wire = toWireError(error);
-    if (wire.code === "CALL_CANCELLED" || (wire.code === "DEADLINE_EXCEEDED" && this.#isPast(request))) counted.abandoned += 1;
+    if (
+      wire.code === "CALL_CANCELLED" ||
+      (wire.code === "DEADLINE_EXCEEDED" && this.#isPast(request))
+    )
+      counted.abandoned += 1;
     else {
       counted.failed += 1;
       const fields = { id: request.header.id, error: messageOf(error), stack: stackOf(error) };
-      this.#runtime.logger.warn(`${this.#route.handlerName} failed; its caller gets the error.`, fields);
+      this.#runtime.logger.warn(
+        `${this.#route.handlerName} failed; its caller gets the error.`,
+        fields,
+      );
     }
     return errorFrame(this.#runtime, request.header, wire);
   }
@@ -93,18 +108,28 @@ export class RouteResponder implements Responder {
     try {
       await validated(schema, value, { contract: this.#route.contract.name, what: "in answer" });
     } catch (cause) {
-      throw new WaybillError("ANSWER_INVALID", `${this.#route.handlerName} gave what its contract does not allow: ${messageOf(cause)}`, { cause });
+      throw new WaybillError(
+        "ANSWER_INVALID",
+        `${this.#route.handlerName} gave what its contract does not allow: ${messageOf(cause)}`,
+        { cause },
+      );
     }
   }
 
   #isPast({ header }: Envelope): boolean {
-    return header.deadline !== undefined && !(Date.parse(header.deadline) > this.#runtime.environment.clock.now());
+    return (
+      header.deadline !== undefined &&
+      !(Date.parse(header.deadline) > this.#runtime.environment.clock.now())
+    );
   }
 
   #checkDeadline(request: Envelope): void {
     const { type, deadline } = request.header;
     if (!this.#isPast(request)) return;
-    throw new WaybillError("DEADLINE_EXCEEDED", `The caller of "${type}" waited until ${deadline} and is gone; nothing was done.`);
+    throw new WaybillError(
+      "DEADLINE_EXCEEDED",
+      `The caller of "${type}" waited until ${deadline} and is gone; nothing was done.`,
+    );
   }
 
   #message(envelope: Envelope, call: IncomingCall, lifetime: Lifetime): Incoming {
@@ -147,7 +172,13 @@ class CallLifetime implements Lifetime {
     const { deadline, type } = this.#request.header;
     if (deadline === undefined) return;
     const { clock, timers } = this.#runtime.environment;
-    const passed = (): void => end(new WaybillError("DEADLINE_EXCEEDED", `The caller of "${type}" stopped waiting at ${deadline}.`));
+    const passed = (): void =>
+      end(
+        new WaybillError(
+          "DEADLINE_EXCEEDED",
+          `The caller of "${type}" stopped waiting at ${deadline}.`,
+        ),
+      );
     this.#timer = timers.set(passed, Math.max(0, Date.parse(deadline) - clock.now()));
   }
 

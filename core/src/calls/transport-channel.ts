@@ -1,7 +1,14 @@
 import type { Envelope } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
 import { Listener, type Entry } from "../listener.ts";
-import type { CallSettings, Channel, OpenSettings, Responder, ServeSettings, Serving } from "../ports/channel.ts";
+import type {
+  CallSettings,
+  Channel,
+  OpenSettings,
+  Responder,
+  ServeSettings,
+  Serving,
+} from "../ports/channel.ts";
 import type { Runtime } from "../runtime.ts";
 import { completeWith } from "../steps/settle.ts";
 import { FeedClient } from "./feed-client.ts";
@@ -32,11 +39,16 @@ export class TransportChannel implements Channel {
     await this.#inbox.ready();
     signal.throwIfAborted();
     const { correlationid = "", deadline } = request.header;
-    const envelope: Envelope = { header: { ...request.header, replyto: this.#inbox.address }, body: request.body };
+    const envelope: Envelope = {
+      header: { ...request.header, replyto: this.#inbox.address },
+      body: request.body,
+    };
     return new Promise<Envelope>((resolve, reject) => {
       let control: string | undefined;
       const cancel = (to: string): void =>
-        void this.#inbox.send(to, [frame(this.#runtime, request.header, { type: "waybill.cancel" })]);
+        void this.#inbox.send(to, [
+          frame(this.#runtime, request.header, { type: "waybill.cancel" }),
+        ]);
       const end = (): void => {
         signal.removeEventListener("abort", onAbort);
         this.#inbox.unregister(correlationid);
@@ -56,11 +68,14 @@ export class TransportChannel implements Channel {
         end();
         resolve(answer);
       });
-      const notAfter = deadline === undefined ? {} : { notAfter: Date.parse(deadline), discardExpired: true };
-      this.#runtime.transport.send([{ to: { kind: "queue", name: request.header.type }, envelope, ...notAfter }]).catch((error: Error) => {
-        end();
-        reject(error);
-      });
+      const notAfter =
+        deadline === undefined ? {} : { notAfter: Date.parse(deadline), discardExpired: true };
+      this.#runtime.transport
+        .send([{ to: { kind: "queue", name: request.header.type }, envelope, ...notAfter }])
+        .catch((error: Error) => {
+          end();
+          reject(error);
+        });
     });
   }
 
@@ -99,7 +114,11 @@ export class TransportChannel implements Channel {
   async #handle(entry: Entry, address: string, responder: Responder): Promise<undefined> {
     const { envelope } = entry.delivery;
     const { header } = envelope;
-    if (header.type !== address || !isReplyAddress(header.replyto) || header.correlationid === undefined) {
+    if (
+      header.type !== address ||
+      !isReplyAddress(header.replyto) ||
+      header.correlationid === undefined
+    ) {
       await this.#refuse(entry, address);
       return undefined;
     }
@@ -114,7 +133,8 @@ export class TransportChannel implements Channel {
         entry.onSignal(callback); // the lock is lost, or this process closes
         registered = true;
         this.#serving.register(correlationid, (received) => {
-          if (received.header.type === "waybill.cancel") callback(new WaybillError("CALL_CANCELLED", `The caller of "${header.type}" gave up.`));
+          if (received.header.type === "waybill.cancel")
+            callback(new WaybillError("CALL_CANCELLED", `The caller of "${header.type}" gave up.`));
         });
         void this.#accept(envelope, replyto);
       },
@@ -122,10 +142,16 @@ export class TransportChannel implements Channel {
     });
     if (registered) this.#serving.unregister(correlationid);
     try {
-      await completeWith([{ to: { kind: "queue", name: replyto }, envelope: answer }], entry.delivery, this.#runtime.transport);
+      await completeWith(
+        [{ to: { kind: "queue", name: replyto }, envelope: answer }],
+        entry.delivery,
+        this.#runtime.transport,
+      );
     } catch (error) {
       this.#runtime.counters.replies.undeliverable += 1;
-      this.#runtime.logger.debug(`The answer of "${address}" could not be delivered to ${replyto}: ${messageOf(error)}`);
+      this.#runtime.logger.debug(
+        `The answer of "${address}" could not be delivered to ${replyto}: ${messageOf(error)}`,
+      );
       await entry.delivery.settle({ kind: "complete" });
     }
     return undefined;
@@ -136,10 +162,17 @@ export class TransportChannel implements Channel {
     try {
       await this.#serving.ready();
     } catch (error) {
-      this.#runtime.logger.warn(`"${request.header.type}" cannot be cancelled by its caller: ${messageOf(error)}`);
+      this.#runtime.logger.warn(
+        `"${request.header.type}" cannot be cancelled by its caller: ${messageOf(error)}`,
+      );
       return;
     }
-    await this.#serving.send(replyto, [frame(this.#runtime, request.header, { type: "waybill.accepted", replyto: this.#serving.address })]);
+    await this.#serving.send(replyto, [
+      frame(this.#runtime, request.header, {
+        type: "waybill.accepted",
+        replyto: this.#serving.address,
+      }),
+    ]);
   }
 
   /** What is no proper call is set aside where it can be looked at. */
@@ -152,7 +185,15 @@ export class TransportChannel implements Channel {
     const now = this.#runtime.environment.clock.now();
     await delivery.settle({
       kind: "deadLetter",
-      failure: { reason: "TYPE_UNKNOWN", message, service: "", handler: "", attempts: delivery.attempt, firstFailedAt: now, lastFailedAt: now },
+      failure: {
+        reason: "TYPE_UNKNOWN",
+        message,
+        service: "",
+        handler: "",
+        attempts: delivery.attempt,
+        firstFailedAt: now,
+        lastFailedAt: now,
+      },
     });
   }
 }

@@ -12,7 +12,8 @@ export const decode: IncomingStep = {
       try {
         message.value = readBody(message.envelope, contract, codec);
       } catch (error) {
-        return Promise.reject(error as Error);
+        // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- passed on as it came
+        return Promise.reject(error);
       }
       return next(message);
     };
@@ -32,7 +33,10 @@ export function readBody({ header, body }: Envelope, contract: AnyContract, code
   return version === contract.version ? value : upcast(value, { contract, version, header });
 }
 
-function upcast(value: unknown, read: { contract: AnyContract; version: number; header: Header }): unknown {
+function upcast(
+  value: unknown,
+  read: { contract: AnyContract; version: number; header: Header },
+): unknown {
   const { contract, version, header } = read;
   if (!(version < contract.version)) {
     throw new WaybillError(
@@ -45,7 +49,11 @@ function upcast(value: unknown, read: { contract: AnyContract; version: number; 
     try {
       current = contract.upcasters[from]?.(current);
     } catch (error) {
-      throw new WaybillError("DECODE_FAILED", `The upcaster of "${contract.name}" from version ${from} failed: ${messageOf(error)}.`, { cause: error });
+      throw new WaybillError(
+        "DECODE_FAILED",
+        `The upcaster of "${contract.name}" from version ${from} failed: ${messageOf(error)}.`,
+        { cause: error },
+      );
     }
   }
   return current;

@@ -10,7 +10,8 @@ export const exhaust: IncomingStep = {
   wrap: (next, { policy, handlerName }) => {
     return (message) => {
       if (message.attempt <= policy.attempts) return next(message);
-      const last = message.failure === undefined ? "" : ` The last error it left: ${message.failure.message}`;
+      const last =
+        message.failure === undefined ? "" : ` The last error it left: ${message.failure.message}`;
       return Promise.reject(
         new WaybillError(
           "HANDLER_CRASHED",

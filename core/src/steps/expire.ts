@@ -8,7 +8,12 @@ export const expire: IncomingStep = {
     return (message) => {
       const { expirytime, type } = message.envelope.header;
       if (expirytime !== undefined && Date.parse(expirytime) <= environment.clock.now()) {
-        return Promise.reject(new WaybillError("EXPIRED", `"${type}" was of use until ${expirytime} and is handled too late. Replay it if it still matters.`));
+        return Promise.reject(
+          new WaybillError(
+            "EXPIRED",
+            `"${type}" was of use until ${expirytime} and is handled too late. Replay it if it still matters.`,
+          ),
+        );
       }
       return next(message);
     };

@@ -12,7 +12,16 @@ import { validate, validateOutgoing } from "./validate.ts";
 
 /** What happens to a command, an event or a stream's item on its way in, outermost first. */
 export function messageSteps(speech: Speech): readonly IncomingStep[] {
-  return [settle, traceIncoming, expire, exhaust, retryImmediately, decode, validate, dispatch(speech)];
+  return [
+    settle,
+    traceIncoming,
+    expire,
+    exhaust,
+    retryImmediately,
+    decode,
+    validate,
+    dispatch(speech),
+  ];
 }
 
 /** What happens to a query or a feed on its way in. Somebody waits, so nothing is retried and there is nothing to settle. */
@@ -21,4 +30,9 @@ export function callSteps(speech: Speech): readonly IncomingStep[] {
 }
 
 /** What happens to every message on its way out. */
-export const outgoingSteps: readonly OutgoingStep[] = [validateOutgoing, describe, encode, traceOutgoing];
+export const outgoingSteps: readonly OutgoingStep[] = [
+  validateOutgoing,
+  describe,
+  encode,
+  traceOutgoing,
+];

@@ -14,7 +14,11 @@ export const describe: OutgoingStep = {
         const names = Object.keys(attributes);
         for (const name of names) {
           const fault = attributeNameFault(name);
-          if (fault !== undefined) throw new WaybillError("MESSAGE_INVALID", `The attribute "${name}" of the event "${contract.name}" has no legal name: ${fault}.`);
+          if (fault !== undefined)
+            throw new WaybillError(
+              "MESSAGE_INVALID",
+              `The attribute "${name}" of the event "${contract.name}" has no legal name: ${fault}.`,
+            );
         }
         if (names.length > 0) message.header.attributes = attributes;
         return next(message);
@@ -22,6 +26,7 @@ export const describe: OutgoingStep = {
     }
     if (contract.kind === "stream") {
       return (message) => {
+        // oxlint-disable-next-line typescript/no-unnecessary-type-conversion -- JavaScript may give a number
         message.header.partitionkey = String(contract.key(message.value));
         return next(message);
       };
@@ -41,13 +46,21 @@ export const encode: OutgoingStep = {
   },
 };
 
-export function encodeBody(value: unknown, contract: string, { codec, transport }: Pick<Runtime, "codec" | "transport">): Body {
+export function encodeBody(
+  value: unknown,
+  contract: string,
+  { codec, transport }: Pick<Runtime, "codec" | "transport">,
+): Body {
   const { bodyBytesMax } = transport.capabilities;
   let body: Body;
   try {
     body = codec.encode(value);
   } catch (cause) {
-    throw new WaybillError("MESSAGE_INVALID", `"${contract}" cannot be written as ${codec.contentType}: ${messageOf(cause)}.`, { cause });
+    throw new WaybillError(
+      "MESSAGE_INVALID",
+      `"${contract}" cannot be written as ${codec.contentType}: ${messageOf(cause)}.`,
+      { cause },
+    );
   }
   // A string has at most three bytes per unit, so most messages need no counting.
   if (body.length * 3 > bodyBytesMax && bodyBytes(body) > bodyBytesMax) {

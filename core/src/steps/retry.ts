@@ -16,7 +16,8 @@ export const retryImmediately: IncomingStep = {
           return await next(message);
         } catch (error) {
           const { kind } = judge(error);
-          if (left === 0 || !mayRetry(kind) || kind === "throttled" || message.lifetime.over) throw error;
+          if (left === 0 || !mayRetry(kind) || kind === "throttled" || message.lifetime.over)
+            throw error;
           counted.failed += 1;
           message.held = [];
         }

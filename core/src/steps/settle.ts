@@ -25,19 +25,28 @@ export const settle: IncomingStep = {
       if (decision.act === "retry") {
         counted.retried += 1;
         message.failure = decision.failure;
-        logFailure(runtime, decision, handlerName, message);
+        logFailure(decision, { handlerName, message, runtime });
         if (inPlace) return retry({ afterMs: decision.delayMs });
       }
-      if (decision.act === "deadLetter") logFailure(runtime, decision, handlerName, message);
-      report(await carryOut(decision, { delivery, held: message.held, runtime }), { decision, counted, runtime, message });
+      if (decision.act === "deadLetter") logFailure(decision, { handlerName, message, runtime });
+      report(await carryOut(decision, { delivery, held: message.held, runtime }), {
+        decision,
+        counted,
+        runtime,
+        message,
+      });
       return complete();
     };
-    const chance = (): Chance => ({ now: runtime.environment.clock.now(), random: runtime.environment.random() });
+    const chance = (): Chance => ({
+      now: runtime.environment.clock.now(),
+      random: runtime.environment.random(),
+    });
     return async (message) => {
       let failed: unknown;
       try {
         const outcome = await next(message);
-        const decision = outcome.outcome === "complete" ? done : decideOnOutcome(outcome, message, chance());
+        const decision =
+          outcome.outcome === "complete" ? done : decideOnOutcome(outcome, message, chance());
         if (decision.act === "retry" || decision.act === "deadLetter") counted.failed += 1;
         return await act(message, decision);
       } catch (error) {
@@ -61,7 +70,11 @@ function carryOut(
     case "complete":
       return completeWith(held, delivery, runtime.transport);
     case "retry":
-      return delivery.settle({ kind: "retry", delayMs: decision.delayMs, failure: decision.failure });
+      return delivery.settle({
+        kind: "retry",
+        delayMs: decision.delayMs,
+        failure: decision.failure,
+      });
     case "deadLetter":
       return delivery.settle({ kind: "deadLetter", failure: decision.failure });
     case "defer":
@@ -70,7 +83,11 @@ function carryOut(
 }
 
 /** In one transaction where the transport has one, else sent first: then a crash in between repeats, it never loses. */
-export function completeWith(send: readonly Outgoing[], delivery: Delivery, transport: Transport): Promise<Settled> {
+export function completeWith(
+  send: readonly Outgoing[],
+  delivery: Delivery,
+  transport: Transport,
+): Promise<Settled> {
   if (send.length === 0) return delivery.settle(alone);
   if (transport.capabilities.atomicSettle) return delivery.settle({ kind: "complete", send });
   return transport.send(send).then(() => delivery.settle(alone));
@@ -89,12 +106,18 @@ function report(settled: Settled, { decision, counted, runtime, message }: Settl
   const { id, type } = message.envelope.header;
   if (settled === "lockLost") {
     counted.lockLost += 1;
-    runtime.logger.warn(`"${type}" was settled too late: its lock was lost, and it is or was handled again.`, { id });
+    runtime.logger.warn(
+      `"${type}" was settled too late: its lock was lost, and it is or was handled again.`,
+      { id },
+    );
     return;
   }
   if (settled === "unknown") {
     counted.settleUnknown += 1;
-    runtime.logger.warn(`The transport could not say whether "${type}" was settled; it may come again.`, { id });
+    runtime.logger.warn(
+      `The transport could not say whether "${type}" was settled; it may come again.`,
+      { id },
+    );
     return;
   }
   if (decision.act === "complete") {
@@ -105,13 +128,22 @@ function report(settled: Settled, { decision, counted, runtime, message }: Settl
 }
 
 function logFailure(
-  { logger }: Runtime,
   decision: Extract<Decision, { act: "retry" | "deadLetter" }>,
-  handlerName: string,
-  message: Incoming,
+  { handlerName, message, runtime }: { handlerName: string; message: Incoming; runtime: Runtime },
 ): void {
   const { failure } = decision;
-  const fields = { id: message.envelope.header.id, reason: failure.reason, attempt: message.attempt, error: failure.message };
-  if (decision.act === "retry") logger.warn(`${handlerName} failed; next try in ${decision.delayMs} ms.`, fields);
-  else logger.error(`${handlerName} failed for good; the message is among the dead letters.`, { ...fields, stack: failure.stack });
+  const { logger } = runtime;
+  const fields = {
+    id: message.envelope.header.id,
+    reason: failure.reason,
+    attempt: message.attempt,
+    error: failure.message,
+  };
+  if (decision.act === "retry")
+    logger.warn(`${handlerName} failed; next try in ${decision.delayMs} ms.`, fields);
+  else
+    logger.error(`${handlerName} failed for good; the message is among the dead letters.`, {
+      ...fields,
+      stack: failure.stack,
+    });
 }

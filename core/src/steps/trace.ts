@@ -10,7 +10,11 @@ export const traceIncoming: IncomingStep = {
     const call = binding.verb === "answer" || binding.verb === "serve";
     const destination = addressOf(source);
     return (message) =>
-      telemetry.received(message.envelope.header, { destination, service, call, attempt: message.attempt }, () => next(message));
+      telemetry.received(
+        message.envelope.header,
+        { destination, service, call, attempt: message.attempt },
+        () => next(message),
+      );
   },
 };
 
@@ -19,7 +23,10 @@ export const traceOutgoing: OutgoingStep = {
   name: "trace",
   wrap: (next, contract, { telemetry }) => {
     if (telemetry === undefined) return next;
-    const details = { destination: destinationOf(contract).name, call: contract.kind === "query" || contract.kind === "feed" };
+    const details = {
+      destination: destinationOf(contract).name,
+      call: contract.kind === "query" || contract.kind === "feed",
+    };
     return (message) => {
       telemetry.sent(message.header, details);
       return next(message);

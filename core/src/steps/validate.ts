@@ -26,7 +26,8 @@ export const validate: IncomingStep = {
       try {
         message.value = accepted(result, contract.name, "received");
       } catch (error) {
-        return Promise.reject(error as Error);
+        // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- passed on as it came
+        return Promise.reject(error);
       }
       return next(message);
     };
@@ -63,7 +64,11 @@ export const validateOutgoing: OutgoingStep = {
 };
 
 /** The validated value, or MESSAGE_INVALID. */
-export async function validated(schema: Schema<any>, value: unknown, naming: { contract: string; what: string }): Promise<unknown> {
+export async function validated(
+  schema: Schema<any>,
+  value: unknown,
+  naming: { contract: string; what: string },
+): Promise<unknown> {
   return accepted(await check(schema, value), naming.contract, naming.what);
 }
 
@@ -71,15 +76,26 @@ type Result = { readonly value: unknown } | { readonly issues: readonly Issue[] 
 
 function accepted(result: Result, contract: string, what: string): unknown {
   // Some schemas give `issues: undefined` beside the value.
-  if ("issues" in result && result.issues !== undefined) throw invalid(result.issues, contract, what);
+  if ("issues" in result && result.issues !== undefined)
+    throw invalid(result.issues, contract, what);
   return (result as { readonly value: unknown }).value;
 }
 
 function invalid(issues: readonly Issue[], contract: string, what: string): WaybillError {
-  const list = issues.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ");
-  return new WaybillError("MESSAGE_INVALID", `"${contract}" ${what} does not fit its contract: ${list}`, { details: { issues } });
+  const list = issues
+    .map(({ path, message }) => (path === "" ? message : `${path}: ${message}`))
+    .join("; ");
+  return new WaybillError(
+    "MESSAGE_INVALID",
+    `"${contract}" ${what} does not fit its contract: ${list}`,
+    { details: { issues } },
+  );
 }
 
 function schemaThrew(contract: string, cause: unknown): WaybillError {
-  return new WaybillError("MESSAGE_INVALID", `The schema of "${contract}" threw instead of naming issues. Mend the schema; a message that came in can then be replayed.`, { cause });
+  return new WaybillError(
+    "MESSAGE_INVALID",
+    `The schema of "${contract}" threw instead of naming issues. Mend the schema; a message that came in can then be replayed.`,
+    { cause },
+  );
 }

@@ -1,0 +1,89 @@
+import type { Schema } from "@waybill/contracts";
+import { at, doubles, isCount } from "./faults.ts";
+import { contractNameFault } from "./names.ts";
+import { inputSchema } from "./route.ts";
+import type { AnyContract } from "./uses.ts";
+
+const partitionsMax = 256;
+
+/** What is wrong with a contract by itself. */
+export function contractFaults(contract: AnyContract): readonly string[] {
+  const faults: string[] = [];
+  const named = `${contract.kind} "${contract.name}"${at(contract.definedAt)}`;
+  const check = (label: string, name: string): void => {
+    const fault = contractNameFault(name);
+    if (fault !== undefined)
+      faults.push(`The ${label} "${name}" of ${named} is not legal: ${fault}.`);
+  };
+  check("name", contract.name);
+  for (const [part, schema] of schemasOf(contract)) {
+    if (typeof (schema as Partial<Schema> | undefined)?.["~standard"]?.validate === "function")
+      continue;
+    faults.push(
+      `The ${part} of ${named} is no Standard Schema (a circular import makes it undefined); use zod, valibot, arktype or another one that is.`,
+    );
+  }
+  if (contract.kind === "event" && typeof contract.attributes !== "function")
+    faults.push(
+      `The attributes of ${named} are no function; write attributes: (payload) => ({ ... }).`,
+    );
+  if (contract.kind === "stream" && typeof contract.key !== "function")
+    faults.push(`The key of ${named} is no function; write key: (item) => item.id.`);
+  if (contract.kind === "command" && contract.queue !== contract.name)
+    check("queue", contract.queue);
+  if (contract.kind === "event" && contract.topic !== contract.name) check("topic", contract.topic);
+  if (!isCount(contract.version))
+    faults.push(
+      `The version of ${named} is ${String(contract.version)}; give a whole number from 1.`,
+    );
+  for (
+    let version = 1;
+    isCount(contract.version) && version < Math.min(contract.version, 1_000);
+    version++
+  ) {
+    if (typeof contract.upcasters[version] === "function") continue;
+    faults.push(
+      `The ${named} is at version ${contract.version} and has no upcaster from ${version}; add upcasters: { ${version}: (older) => newer }.`,
+    );
+  }
+  if (
+    contract.kind === "stream" &&
+    !(isCount(contract.partitions) && contract.partitions <= partitionsMax)
+  ) {
+    faults.push(
+      `The ${named} has ${String(contract.partitions)} partitions; give a whole number from 1 to ${partitionsMax}.`,
+    );
+  }
+  if (contract.kind === "stream") {
+    for (const [bound, value] of Object.entries(contract.retention)) {
+      if (value !== undefined && !(value > 0))
+        faults.push(
+          `The retention.${bound} of ${named} is ${String(value)}; give a number above 0.`,
+        );
+    }
+  }
+  return faults;
+}
+
+function schemasOf(contract: AnyContract): readonly (readonly [string, unknown])[] {
+  const input = [
+    contract.kind === "event" ? "payload" : contract.kind === "stream" ? "item" : "input",
+    inputSchema(contract),
+  ] as const;
+  if (contract.kind === "query") return [input, ["output", contract.output]];
+  if (contract.kind !== "feed") return [input];
+  return [
+    input,
+    ["item", contract.item],
+    ...(contract.upstream === undefined ? [] : [["upstream", contract.upstream] as const]),
+  ];
+}
+
+/** Contracts that share a name. */
+export function doubleNameFaults(contracts: readonly AnyContract[]): readonly string[] {
+  return doubles([...new Set(contracts)], ({ name }) => name).map(
+    ([first, second]) =>
+      `Two contracts are called "${first.name}": a ${first.kind}${at(first.definedAt)} and a ${second.kind}${at(second.definedAt)}. ` +
+      `Give one another name; if both are the same line, its module is loaded twice.`,
+  );
+}
