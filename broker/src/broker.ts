@@ -10,6 +10,7 @@ import { Retention } from "./retention.ts";
 import { prepareStatements, type Statements } from "./statements.ts";
 import { Sweeper } from "./sweep.ts";
 import type { Transaction } from "./transaction.ts";
+import { Turns } from "./turns.ts";
 import { Wake } from "./wake.ts";
 import { Writer } from "./writer.ts";
 
@@ -32,6 +33,7 @@ export class Broker implements Connection {
   readonly addresses: AddressBook;
   readonly writer: Writer;
   readonly wake: Wake;
+  readonly turns: Turns;
   readonly #sweeper: Sweeper;
   readonly #retention: Retention;
   readonly #presence: Presence;
@@ -47,8 +49,11 @@ export class Broker implements Connection {
     this.#events = events;
     this.#host = host;
     this.sql = prepareStatements(db);
+    // From here on nothing waits inside SQLite, which would stop the event loop: the writer tries again by itself.
+    db.exec("pragma busy_timeout = 0");
     this.addresses = new AddressBook(this.sql);
     this.wake = new Wake(this);
+    this.turns = new Turns(file, host.environment);
     this.writer = new Writer(this, (transaction) => this.#committed(transaction));
     this.#sweeper = new Sweeper(this);
     this.#retention = new Retention(this);
@@ -76,6 +81,7 @@ export class Broker implements Connection {
     patience.abort(new Error("closed"));
     this.writer.close(new WaybillError("CLOSED", "The embedded broker was closed before this was stored. Send it again with a new connection.", { retryable: true }));
     this.wake.close();
+    this.turns.close();
     this.db.close();
   }
 

@@ -83,7 +83,7 @@ export class Presence {
         this.#options.fault(error);
         this.#beatLater();
       },
-    });
+    }, "urgent");
   }
 }
 

@@ -115,7 +115,7 @@ export class Lease {
         this.#id = undefined;
         this.#holder.lost();
       },
-    });
+    }, "urgent");
     if (holds) this.#renewLater();
   }
 }

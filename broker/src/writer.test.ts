@@ -8,6 +8,7 @@ import { folder, open, silent, toQueue, topology, until } from "./fixture.test.s
 import { settingsOf } from "./options.ts";
 import { prepareStatements } from "./statements.ts";
 import { Refusal, type Transaction } from "./transaction.ts";
+import { Turns } from "./turns.ts";
 import { type Operation, Writer } from "./writer.ts";
 
 interface Setting {
@@ -21,7 +22,9 @@ async function withWriter(context: TestContext, environment: Environment = syste
   const database = await openDatabase(settingsOf({ directory: folder(context) }), systemEnvironment);
   context.after(() => database.db.close());
   const sql = prepareStatements(database.db);
-  const writer = new Writer({ file: database.file, sql, addresses: new AddressBook(sql), environment, logger: silent }, () => {
+  const turns = new Turns(database.file, environment);
+  context.after(() => turns.close());
+  const writer = new Writer({ file: database.file, sql, addresses: new AddressBook(sql), environment, logger: silent, turns }, () => {
     counts.commits += 1;
   });
   const counts = { commits: 0 };

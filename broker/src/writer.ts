@@ -3,6 +3,7 @@ import type { AddressBook } from "./addresses.ts";
 import { isBusy, messageOf, storageError } from "./errors.ts";
 import type { Statements } from "./statements.ts";
 import { Refusal, Transaction } from "./transaction.ts";
+import type { Turns } from "./turns.ts";
 
 /** A small change that joins a transaction with others. */
 export interface Operation {
@@ -23,6 +24,7 @@ export interface WriterOptions {
   readonly addresses: AddressBook;
   readonly environment: Environment;
   readonly logger: Logger;
+  readonly turns: Turns;
 }
 
 interface Applied {
@@ -36,9 +38,16 @@ const lastMax = 16;
 const bytesMax = 8 * 1024 * 1024;
 /** How long operations wait for the write lock of other processes before they fail with STORAGE_BUSY. */
 const busyMsMax = 10_000;
-/** For so many turns of the event loop the lock is tried for on each: most transactions of others are shorter. */
-const spinsMax = 200;
-const backoffMs = 2;
+/** Who has waited for so long asks the others to let it go first. */
+const patienceMs = 2;
+/** For so long a process that has just written lets others go first. */
+const politeMsMax = 10;
+/** So many times in a row the lock is tried for on every turn of the event loop; then there are pauses. */
+const spinsMax = 1_000;
+const pauseMs = 1;
+
+/** urgent: before all that waits, such as renewals. last: after everything else of the turn, so that a claim sees what was sent and settled in it. */
+export type Lane = "urgent" | "normal" | "last";
 
 /**
  * Group commit: what is submitted during one turn of the event loop is applied in one transaction and shares its fsync.
@@ -47,11 +56,13 @@ const backoffMs = 2;
 export class Writer {
   readonly #options: WriterOptions;
   readonly #committed: (transaction: Transaction) => void;
-  #first: Operation[] = [];
+  #urgent: Operation[] = [];
+  #normal: Operation[] = [];
   #last: Operation[] = [];
   #scheduled = false;
+  #politeUntil = 0;
   #busySince: number | undefined;
-  #spins = 0;
+  #tries = 0;
   #idle: (() => void)[] = [];
   /** Messages and bytes of operations that wait. */
   waiting = 0;
@@ -63,9 +74,9 @@ export class Writer {
     this.#committed = committed;
   }
 
-  /** `last` runs after everything else of the turn: a claim then sees what was sent and settled in it. */
-  submit(operation: Operation, order: "first" | "last" = "first"): void {
-    (order === "first" ? this.#first : this.#last).push(operation);
+  submit(operation: Operation, lane: Lane = "normal"): void {
+    if (lane === "normal") this.#normal.push(operation);
+    else (lane === "last" ? this.#last : this.#urgent).push(operation);
     this.waiting += operation.weight;
     this.waitingBytes += operation.bytes;
     this.#schedule();
@@ -79,15 +90,16 @@ export class Writer {
 
   /** Fails what still waits. */
   close(error: WaybillError): void {
-    const left = [...this.#first, ...this.#last];
-    this.#first = [];
+    const left = [...this.#urgent, ...this.#normal, ...this.#last];
+    this.#urgent = [];
+    this.#normal = [];
     this.#last = [];
     this.#release(left);
     for (const operation of left) this.#fail(operation, error);
   }
 
   #isEmpty(): boolean {
-    return this.#first.length === 0 && this.#last.length === 0;
+    return this.#normal.length === 0 && this.#last.length === 0 && this.#urgent.length === 0;
   }
 
   #schedule(): void {
@@ -98,24 +110,52 @@ export class Writer {
 
   #flush(): void {
     this.#scheduled = false;
-    if (this.#isEmpty()) return;
+    if (this.#isEmpty() || this.#yields()) return;
     try {
       this.#options.sql.begin.run();
     } catch (error) {
       if (isBusy(error)) return this.#waitForLock(error);
-      return this.#settle(this.#take(), error);
+      this.#settle(this.#take(), error);
+      return this.#after();
     }
-    this.#busySince = undefined;
-    this.#spins = 0;
     const batch = this.#take();
     try {
-      this.#finish(batch, this.#apply(batch));
+      const applied = this.#apply(batch);
+      this.#hadTurn();
+      this.#finish(batch, applied);
     } catch (error) {
       this.#rollback();
+      this.#hadTurn();
       if (batch.length === 1) this.#settle(batch, error);
       else this.#oneByOne(batch);
     }
     this.#after();
+  }
+
+  /** True when it lets others go first and comes again later. */
+  #yields(): boolean {
+    if (this.#politeUntil === 0) return false;
+    const asking = this.#options.environment.clock.monotonic() < this.#politeUntil ? this.#options.turns.asking() : 0;
+    if (asking === 0) this.#politeUntil = 0;
+    else this.#flushLater(asking);
+    return asking > 0;
+  }
+
+  /** With one rival at most it is worth trying on every turn of the event loop; among many that would only take the processor from whoever has the lock. */
+  #flushLater(rivals: number): void {
+    const { environment } = this.#options;
+    const { timers } = environment;
+    this.#scheduled = true;
+    this.#tries += 1;
+    if (rivals <= 1 && this.#tries < spinsMax) timers.soon(() => this.#flush());
+    else timers.set(() => this.#flush(), pauseMs * (0.5 + environment.random()));
+  }
+
+  #hadTurn(): void {
+    this.#busySince = undefined;
+    this.#tries = 0;
+    this.#options.turns.had();
+    this.#politeUntil = this.#options.environment.clock.monotonic() + politeMsMax;
   }
 
   /** From the open transaction to its COMMIT. */
@@ -164,16 +204,17 @@ export class Writer {
     let weight = 0;
     let bytes = 0;
     let count = 0;
-    for (const operation of this.#first) {
+    for (const operation of this.#normal) {
       weight += operation.weight;
       bytes += operation.bytes;
       if (count > 0 && (weight > weightMax || bytes > bytesMax)) break;
       count += 1;
     }
-    const batch = count === this.#first.length ? this.#first : this.#first.splice(0, count);
-    if (batch === this.#first) this.#first = [];
-    batch.push(...this.#last.splice(0, lastMax));
-    return batch;
+    const normal = count === this.#normal.length ? this.#normal : this.#normal.splice(0, count);
+    if (normal === this.#normal) this.#normal = [];
+    const urgent = this.#urgent;
+    this.#urgent = [];
+    return [...urgent, ...normal, ...this.#last.splice(0, lastMax)];
   }
 
   #waitForLock(error: unknown): void {
@@ -182,15 +223,13 @@ export class Writer {
     this.#busySince ??= now;
     const waited = now - this.#busySince;
     if (waited > busyMsMax) {
-      this.#busySince = undefined;
-      this.#spins = 0;
+      this.#hadTurn();
       this.#settle(this.#take(), error);
       return this.#after();
     }
-    this.#scheduled = true;
-    this.#spins += 1;
-    if (this.#spins < spinsMax) environment.timers.soon(() => this.#flush());
-    else environment.timers.set(() => this.#flush(), backoffMs * environment.random());
+    if (waited < patienceMs) return this.#flushLater(0);
+    this.#options.turns.ask();
+    this.#flushLater(this.#options.turns.asking());
   }
 
   #settle(batch: readonly Operation[], error: unknown): void {
