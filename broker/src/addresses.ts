@@ -1,5 +1,11 @@
 import type { Attributes } from "@waybill/contracts";
-import { type Acceptance, addressOf, compileRule, type Predicate, type Source } from "@waybill/core";
+import {
+  type Acceptance,
+  addressOf,
+  compileRule,
+  type Predicate,
+  type Source,
+} from "@waybill/core";
 import type { Statements } from "./statements.ts";
 
 export type AddressKind = "queue" | "topic" | "subscription" | "stream";
@@ -111,7 +117,9 @@ export class AddressBook {
   #subscribe(row: AddressRow): void {
     const topic = row.topic === null ? undefined : this.#topics.get(row.topic);
     if (row.kind !== "subscription" || topic === undefined) return;
-    for (const [type, wants] of compileAcceptances(JSON.parse(row.accepts ?? "[]") as Acceptance[])) {
+    for (const [type, wants] of compileAcceptances(
+      JSON.parse(row.accepts ?? "[]") as Acceptance[],
+    )) {
       const takers = topic.takers.get(type);
       if (takers === undefined) topic.takers.set(type, [{ address: row.id, wants }]);
       else takers.push({ address: row.id, wants });
@@ -120,7 +128,11 @@ export class AddressBook {
 
   #readStreams(): void {
     const streams = new Map<string, { id: number; name: string; partitions: number[] }>();
-    for (const row of this.#sql.allPartitions.all() as unknown as { id: number; name: string; partition: number }[]) {
+    for (const row of this.#sql.allPartitions.all() as unknown as {
+      id: number;
+      name: string;
+      partition: number;
+    }[]) {
       const entry = streams.get(row.name) ?? { id: row.id, name: row.name, partitions: [] };
       entry.partitions.push(row.partition);
       streams.set(row.name, entry);

@@ -1,5 +1,11 @@
 import type { DatabaseSync } from "node:sqlite";
-import { type Environment, type Logger, sleep, type TransportHost, WaybillError } from "@waybill/core";
+import {
+  type Environment,
+  type Logger,
+  sleep,
+  type TransportHost,
+  WaybillError,
+} from "@waybill/core";
 import { AddressBook } from "./addresses.ts";
 import type { Connection } from "./connection.ts";
 import type { Database } from "./database.ts";
@@ -16,6 +22,12 @@ import { Writer } from "./writer.ts";
 
 /** How long closing waits for what was handed to it to be stored. */
 const closeMsMax = 5_000;
+
+export interface BrokerOptions {
+  readonly settings: Settings;
+  readonly host: TransportHost;
+  readonly events: BrokerEvents;
+}
 
 export interface BrokerEvents {
   revived(): void;
@@ -40,7 +52,7 @@ export class Broker implements Connection {
   readonly #events: BrokerEvents;
   readonly #host: TransportHost;
 
-  constructor({ file, db }: Database, settings: Settings, host: TransportHost, events: BrokerEvents) {
+  constructor({ file, db }: Database, { settings, host, events }: BrokerOptions) {
     this.file = file;
     this.db = db;
     this.settings = settings;
@@ -75,11 +87,25 @@ export class Broker implements Connection {
     this.#sweeper.close();
     this.#retention.close();
     this.#presence.leave();
-    this.writer.submit(simpleOperation((transaction) => void removeInstance(transaction, this.instance, true), this.#events));
+    this.writer.submit(
+      simpleOperation(
+        (transaction) => void removeInstance(transaction, this.instance, true),
+        this.#events,
+      ),
+    );
     const patience = new AbortController();
-    await Promise.race([this.writer.drained(), sleep(this.environment.timers, closeMsMax, patience.signal).catch(() => {})]);
+    await Promise.race([
+      this.writer.drained(),
+      sleep(this.environment.timers, closeMsMax, patience.signal).catch(() => {}),
+    ]);
     patience.abort(new Error("closed"));
-    this.writer.close(new WaybillError("CLOSED", "The embedded broker was closed before this was stored. Send it again with a new connection.", { retryable: true }));
+    this.writer.close(
+      new WaybillError(
+        "CLOSED",
+        "The embedded broker was closed before this was stored. Send it again with a new connection.",
+        { retryable: true },
+      ),
+    );
     this.wake.close();
     this.turns.close();
     this.db.close();
@@ -90,7 +116,10 @@ export class Broker implements Connection {
     this.#sweeper.dueAt(transaction.nextDue);
     for (const { envelope, to } of transaction.unrouted) this.#host.unrouted?.(envelope, to.name);
     for (const [topic, count] of transaction.evicted) {
-      this.logger.warn("Events that nobody subscribes to were dropped to make room for newer ones.", { address: this.addresses.get(topic)?.name, count });
+      this.logger.warn(
+        "Events that nobody subscribes to were dropped to make room for newer ones.",
+        { address: this.addresses.get(topic)?.name, count },
+      );
     }
   }
 }

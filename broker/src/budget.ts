@@ -5,7 +5,13 @@ export class Budget {
   #messages = 0;
   #bytes = 0;
 
-  constructor({ prefetch, prefetchBytes }: { readonly prefetch: number; readonly prefetchBytes: number }) {
+  constructor({
+    prefetch,
+    prefetchBytes,
+  }: {
+    readonly prefetch: number;
+    readonly prefetchBytes: number;
+  }) {
     this.#messagesMax = prefetch;
     this.#bytesMax = prefetchBytes;
   }
@@ -28,7 +34,11 @@ export class Budget {
 
   /** Room to be filled step by step before anything is taken. One message always fits into an empty budget, however large. */
   plan(messagesMax: number): Plan {
-    return new Plan(Math.min(this.room, messagesMax), this.#bytesMax - this.#bytes, this.#messages === 0);
+    return new Plan(
+      Math.min(this.room, messagesMax),
+      this.#bytesMax - this.#bytes,
+      this.#messages === 0,
+    );
   }
 }
 

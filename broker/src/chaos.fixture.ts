@@ -11,7 +11,11 @@ import { embedded } from "./index.ts";
 const [role = "", data = "", ledgers = "", number = "0"] = process.argv.slice(2);
 
 const Job: Schema<{ id: string; note: string }> = {
-  "~standard": { version: 1, vendor: "chaos", validate: (value) => ({ value: value as { id: string; note: string } }) },
+  "~standard": {
+    version: 1,
+    vendor: "chaos",
+    validate: (value) => ({ value: value as { id: string; note: string } }),
+  },
 };
 const DoJob = command("chaos.do-job", { input: Job });
 const retry = { attempts: 100, delayMs: 10, factor: 1 };

@@ -14,17 +14,27 @@ const kills = Number(process.env["WAYBILL_KILLS"] ?? 200);
 const drainMsMax = 120_000;
 
 test(`${kills} × kill -9 of producers and consumers under load: nothing lost, nothing stuck`, async (context) => {
-  await using chaos = await Chaos.begin(context, { producers: 2, consumers: 2, consumer: "consumer" });
+  await using chaos = await Chaos.begin(context, {
+    producers: 2,
+    consumers: 2,
+    consumer: "consumer",
+  });
   for (let kill = 0; kill < kills; kill++) await chaos.strike("SIGKILL", 120);
   const { lost, waiting, dead, tally } = await chaos.conclude();
-  context.diagnostic(`${tally.accepted.size} accepted, ${repeated(tally)} handled more than once, ${dead} dead letters`);
+  context.diagnostic(
+    `${tally.accepted.size} accepted, ${repeated(tally)} handled more than once, ${dead} dead letters`,
+  );
   assert.ok(tally.accepted.size > kills * 10, "the load was too small to prove anything");
   assert.equal(lost, 0);
   assert.equal(waiting, 0);
 });
 
 test("SIGTERM × 20 under load: nothing lost, nothing handled twice", async (context) => {
-  await using chaos = await Chaos.begin(context, { producers: 1, consumers: 2, consumer: "consumer" });
+  await using chaos = await Chaos.begin(context, {
+    producers: 1,
+    consumers: 2,
+    consumer: "consumer",
+  });
   for (let stop = 0; stop < 20; stop++) {
     const code = await chaos.strike("SIGTERM", 150);
     assert.equal(code, 0, "a process that was asked to stop did not end cleanly");
@@ -36,10 +46,17 @@ test("SIGTERM × 20 under load: nothing lost, nothing handled twice", async (con
 });
 
 test("the planted bug, acknowledging before handling, is caught", async (context) => {
-  await using chaos = await Chaos.begin(context, { producers: 1, consumers: 2, consumer: "hasty-consumer" });
+  await using chaos = await Chaos.begin(context, {
+    producers: 1,
+    consumers: 2,
+    consumer: "hasty-consumer",
+  });
   for (let kill = 0; kill < 10; kill++) await chaos.strike("SIGKILL", 120);
   const { lost } = await chaos.conclude();
-  assert.ok(lost > 0, "messages were acknowledged before they were handled, and the ledger did not notice");
+  assert.ok(
+    lost > 0,
+    "messages were acknowledged before they were handled, and the ledger did not notice",
+  );
 });
 
 interface Verdict {
@@ -60,7 +77,10 @@ class Chaos implements AsyncDisposable {
     this.#random = seededRandom(seed);
   }
 
-  static async begin(context: TestContext, crew: { producers: number; consumers: number; consumer: string }): Promise<Chaos> {
+  static async begin(
+    context: TestContext,
+    crew: { producers: number; consumers: number; consumer: string },
+  ): Promise<Chaos> {
     context.diagnostic(`seed ${seed}`);
     const chaos = new Chaos(await mkdtemp(join(tmpdir(), "waybill-chaos-")));
     for (let each = 0; each < crew.producers; each++) await chaos.#start("producer");
@@ -86,7 +106,8 @@ class Chaos implements AsyncDisposable {
     const tally = readLedgers(join(this.#directory, "ledgers"));
     const aside = await deadIds(transport);
     await transport[Symbol.asyncDispose]();
-    const lost = [...tally.accepted].filter((id) => !tally.handled.has(id) && !aside.has(id)).length - waiting;
+    const lost =
+      [...tally.accepted].filter((id) => !tally.handled.has(id) && !aside.has(id)).length - waiting;
     return { tally, lost, waiting, dead };
   }
 
@@ -96,7 +117,11 @@ class Chaos implements AsyncDisposable {
   }
 
   #start(role: string): Promise<void> {
-    return this.#rig.start({ role, script, args: [role, join(this.#directory, "data"), join(this.#directory, "ledgers")] });
+    return this.#rig.start({
+      role,
+      script,
+      args: [role, join(this.#directory, "data"), join(this.#directory, "ledgers")],
+    });
   }
 }
 
@@ -105,7 +130,10 @@ async function untilDrained(transport: Transport): Promise<{ waiting: number; de
   const deadline = performance.now() + drainMsMax;
   for (;;) {
     const states = await transport.inspection.addresses();
-    const waiting = states.reduce((sum, { ready, inFlight, scheduled }) => sum + ready + inFlight + scheduled, 0);
+    const waiting = states.reduce(
+      (sum, { ready, inFlight, scheduled }) => sum + ready + inFlight + scheduled,
+      0,
+    );
     const dead = states.reduce((sum, state) => sum + state.dead, 0);
     if (waiting === 0 || performance.now() > deadline) return { waiting, dead };
     await sleep(100);
@@ -116,8 +144,13 @@ async function deadIds(transport: Transport): Promise<ReadonlySet<string>> {
   const ids = new Set<string>();
   let after: string | undefined;
   for (;;) {
-    const page = await transport.inspection.list({ state: "dead", limit: 1_000, ...(after !== undefined && { after }) });
-    for (const { envelope } of page) ids.add((JSON.parse(String(envelope.body)) as { id: string }).id);
+    const page = await transport.inspection.list({
+      state: "dead",
+      limit: 1_000,
+      ...(after !== undefined && { after }),
+    });
+    for (const { envelope } of page)
+      ids.add((JSON.parse(String(envelope.body)) as { id: string }).id);
     after = page.at(-1)?.handle;
     if (after === undefined) return ids;
   }

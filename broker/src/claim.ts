@@ -1,7 +1,6 @@
 import type { Body, WaybillError } from "@waybill/core";
 import type { Plan } from "./budget.ts";
 import { decode, decodeFailure } from "./codec.ts";
-import type { Connection } from "./connection.ts";
 import { expire } from "./dead-letters.ts";
 import type { Grant } from "./lease.ts";
 import { QueueDelivery } from "./queue-delivery.ts";
@@ -26,14 +25,12 @@ export class ClaimOperation implements Operation {
   readonly weight = 1;
   readonly bytes = 0;
   readonly #receiver: QueueReceiver;
-  readonly #connection: Connection;
   #grant: Grant | undefined;
   #batch: QueueDelivery[] = [];
   #drained = true;
 
-  constructor(receiver: QueueReceiver, connection: Connection) {
+  constructor(receiver: QueueReceiver) {
     this.#receiver = receiver;
-    this.#connection = connection;
   }
 
   run(transaction: Transaction): void {
@@ -70,14 +67,22 @@ export class ClaimOperation implements Operation {
     this.#grant = grant;
     for (const [seq, attempt, bytes, expires, enqueuedAt, header, body, failure] of rows) {
       const claimed = { seq, lease: grant.id, address, bytes, expires };
-      const content = { envelope: decode(header, body), attempt, enqueuedAt, failure: decodeFailure(failure) };
+      const content = {
+        envelope: decode(header, body),
+        attempt,
+        enqueuedAt,
+        failure: decodeFailure(failure),
+      };
       this.#batch.push(new QueueDelivery(this.#receiver, claimed, content));
     }
   }
 }
 
 /** The last of the head that there is room for in bytes. What has expired leaves on the way. */
-function fit(transaction: Transaction, { address, head, plan }: { address: number; head: readonly HeadRow[]; plan: Plan }): number | undefined {
+function fit(
+  transaction: Transaction,
+  { address, head, plan }: { address: number; head: readonly HeadRow[]; plan: Plan },
+): number | undefined {
   const { now, sql } = transaction;
   let last: number | undefined;
   for (const [seq, bytes, expires, attempt] of head) {

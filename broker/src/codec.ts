@@ -1,4 +1,11 @@
-import { type Body, type Envelope, type Failure, type Header, type Outgoing, WaybillError } from "@waybill/core";
+import {
+  type Body,
+  type Envelope,
+  type Failure,
+  type Header,
+  type Outgoing,
+  WaybillError,
+} from "@waybill/core";
 import { messageOf } from "./errors.ts";
 
 /** Bytes of a header as JSON text. */
@@ -27,7 +34,10 @@ export function encode(outgoing: Outgoing, bodyBytesMax: number): Encoded {
   }
   for (const moment of [outgoing.notBefore, outgoing.notAfter]) {
     if (moment === undefined || Number.isSafeInteger(Math.floor(moment))) continue;
-    throw new WaybillError("MESSAGE_INVALID", `${header.type} ${header.id} is timed for ${moment}, which is no moment. Give milliseconds since 1970.`);
+    throw new WaybillError(
+      "MESSAGE_INVALID",
+      `${header.type} ${header.id} is timed for ${moment}, which is no moment. Give milliseconds since 1970.`,
+    );
   }
   return { outgoing, header: encodeHeader(header), body, bytes };
 }
@@ -37,10 +47,17 @@ export function encodeHeader(header: Header): string {
   try {
     text = JSON.stringify(header);
   } catch (error) {
-    throw new WaybillError("MESSAGE_INVALID", `The header of ${header.type} ${header.id} cannot be written as JSON: ${messageOf(error)}.`, { cause: error });
+    throw new WaybillError(
+      "MESSAGE_INVALID",
+      `The header of ${header.type} ${header.id} cannot be written as JSON: ${messageOf(error)}.`,
+      { cause: error },
+    );
   }
   if (text.length * 3 > headerBytesMax && Buffer.byteLength(text) > headerBytesMax) {
-    throw new WaybillError("MESSAGE_INVALID", `The header of ${header.type} ${header.id} is longer than ${headerBytesMax} bytes. Move data from its attributes into the body.`);
+    throw new WaybillError(
+      "MESSAGE_INVALID",
+      `The header of ${header.type} ${header.id} is longer than ${headerBytesMax} bytes. Move data from its attributes into the body.`,
+    );
   }
   return text;
 }
@@ -52,9 +69,11 @@ export function decode(header: string, body: Body): Envelope {
 export function encodeFailure(failure: Failure): string {
   const { message, stack, ...rest } = failure;
   const short = { ...rest, message: message.slice(0, failureTextMax) };
-  return JSON.stringify(stack === undefined ? short : { ...short, stack: stack.slice(0, failureTextMax) });
+  return JSON.stringify(
+    stack === undefined ? short : { ...short, stack: stack.slice(0, failureTextMax) },
+  );
 }
 
-export function decodeFailure(text: string | null | undefined): Failure | undefined {
-  return text == null ? undefined : (JSON.parse(text) as Failure);
+export function decodeFailure(text: string | null): Failure | undefined {
+  return text === null ? undefined : (JSON.parse(text) as Failure);
 }

@@ -35,10 +35,16 @@ test("every open writes with synchronous FULL and a write-ahead log, and says po
 
 test("NORMAL comes by option only, and says process-crash", async (context) => {
   const directory = folder(context);
-  const { db } = await openDatabase(settingsOf({ directory, synchronous: "normal" }), systemEnvironment);
+  const { db } = await openDatabase(
+    settingsOf({ directory, synchronous: "normal" }),
+    systemEnvironment,
+  );
   assert.equal(pragma(db, "synchronous"), 1);
   db.close();
-  assert.equal((await open(context, directory, { synchronous: "normal" })).capabilities.durability, "process-crash");
+  assert.equal(
+    (await open(context, directory, { synchronous: "normal" })).capabilities.durability,
+    "process-crash",
+  );
 });
 
 test("a file that is no database is refused by name and left untouched", async (context) => {
@@ -61,7 +67,8 @@ test("a file of a newer release is refused by name and left untouched", async (c
   const db = new DatabaseSync(join(directory, "waybill.db"));
   db.exec(`pragma user_version = ${schemaVersion + 1}; pragma journal_mode = delete`);
   db.close();
-  for (const name of readdirSync(directory)) if (name !== "waybill.db") (await import("node:fs")).rmSync(join(directory, name));
+  for (const name of readdirSync(directory))
+    if (name !== "waybill.db") (await import("node:fs")).rmSync(join(directory, name));
   await refused(context, directory, new RegExp(`schema version ${schemaVersion + 1}`));
 });
 
@@ -89,7 +96,12 @@ test("many that open a new folder at once get one broker", async (context) => {
 });
 
 test("options are checked before anything is opened", () => {
-  for (const options of [{ directory: "" }, { directory: "x", quotaBytes: 5 }, { directory: "x", bodyBytesMax: 0.5 }, { directory: "x", synchronous: "off" as "full" }]) {
+  for (const options of [
+    { directory: "" },
+    { directory: "x", quotaBytes: 5 },
+    { directory: "x", bodyBytesMax: 0.5 },
+    { directory: "x", synchronous: "off" as "full" },
+  ]) {
     assert.throws(() => settingsOf(options), { code: "OPTION_INVALID" });
   }
 });

@@ -1,8 +1,9 @@
 import { closeSync, mkdirSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { type Environment, sleep, WaybillError } from "@waybill/core";
+import { type Environment, WaybillError } from "@waybill/core";
 import { isBusy, storageError } from "./errors.ts";
+import { pause } from "./pause.ts";
 import type { Settings } from "./options.ts";
 import { applicationId, schema, schemaVersion } from "./schema.ts";
 
@@ -24,7 +25,10 @@ const cacheKibibytes = 32 * 1024;
 const checkpointBytes = 16 * 1024 * 1024;
 
 /** Opens the broker's file, makes it when missing; throws STORAGE_INVALID for a file of somebody else, which stays as it is. */
-export async function openDatabase(settings: Settings, environment: Environment): Promise<Database> {
+export async function openDatabase(
+  settings: Settings,
+  environment: Environment,
+): Promise<Database> {
   const file = join(settings.directory, "waybill.db");
   const deadline = environment.clock.monotonic() + openMsMax;
   for (;;) {
@@ -33,8 +37,9 @@ export async function openDatabase(settings: Settings, environment: Environment)
       refuseForeign(file);
       return { file, db: openOnce(file, settings) };
     } catch (error) {
-      if (!isBusy(error) || environment.clock.monotonic() >= deadline) throw storageError(error, file);
-      await sleep(environment.timers, openRetryMs * (1 + environment.random()));
+      if (!isBusy(error) || environment.clock.monotonic() >= deadline)
+        throw storageError(error, file);
+      await pause(environment, openRetryMs * (1 + environment.random()));
     }
   }
 }
@@ -58,7 +63,9 @@ function create(db: DatabaseSync, file: string): void {
   db.exec("begin exclusive");
   try {
     if (pragma(db, "application_id") !== applicationId) {
-      const tables = db.prepare("select count(*) as count from sqlite_master").get() as { count: number };
+      const tables = db.prepare("select count(*) as count from sqlite_master").get() as {
+        count: number;
+      };
       if (tables.count > 0 || pragma(db, "application_id") !== 0) throw foreign(file);
       db.exec(schema);
       db.exec(`pragma application_id = ${applicationId}`);
@@ -80,7 +87,10 @@ function configure(db: DatabaseSync, settings: Settings): void {
   db.exec(`pragma cache_size = -${cacheKibibytes}`);
   db.exec("pragma temp_store = memory");
   if (pragma(db, "journal_mode") !== "wal" || pragma(db, "synchronous") !== wanted) {
-    throw new WaybillError("STORAGE_INVALID", `SQLite did not accept journal_mode=WAL and synchronous=${settings.synchronous.toUpperCase()} for the file in "${settings.directory}". Put it on a local disk.`);
+    throw new WaybillError(
+      "STORAGE_INVALID",
+      `SQLite did not accept journal_mode=WAL and synchronous=${settings.synchronous.toUpperCase()} for the file in "${settings.directory}". Put it on a local disk.`,
+    );
   }
 }
 
@@ -108,12 +118,20 @@ function readHeader(file: string): Buffer | undefined {
 }
 
 function foreign(file: string): WaybillError {
-  return new WaybillError("STORAGE_INVALID", `"${file}" is not a file of this broker; it was left untouched. Name another directory.`, { details: { file } });
+  return new WaybillError(
+    "STORAGE_INVALID",
+    `"${file}" is not a file of this broker; it was left untouched. Name another directory.`,
+    { details: { file } },
+  );
 }
 
 function refuseNewer(version: unknown, file: string): void {
   if (version === schemaVersion) return;
-  throw new WaybillError("STORAGE_INVALID", `"${file}" has schema version ${String(version)}; this release of @waybill/broker knows ${schemaVersion}. It was left untouched. Use the release that wrote it, or a newer one.`, { details: { file } });
+  throw new WaybillError(
+    "STORAGE_INVALID",
+    `"${file}" has schema version ${String(version)}; this release of @waybill/broker knows ${schemaVersion}. It was left untouched. Use the release that wrote it, or a newer one.`,
+    { details: { file } },
+  );
 }
 
 export function pragma(db: DatabaseSync, name: string): unknown {

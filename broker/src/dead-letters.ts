@@ -9,7 +9,11 @@ export interface Place {
 }
 
 /** Sets a message aside with its failure. The caller has taken it out of where it stood. */
-export function bury({ sql }: Transaction, { seq, address, attempt }: Place, failure: Failure): void {
+export function bury(
+  { sql }: Transaction,
+  { seq, address, attempt }: Place,
+  failure: Failure,
+): void {
   sql.insertDead.run(seq, address, attempt);
   sql.putFailure.run(seq, encodeFailure(failure));
 }
@@ -26,7 +30,8 @@ export function expire(transaction: Transaction, place: Place): void {
 function expiredFailure(now: number, attempts: number): Failure {
   return {
     reason: "EXPIRED",
-    message: "The message was not delivered before the moment until which it was of use. Add consumers, or give it more time.",
+    message:
+      "The message was not delivered before the moment until which it was of use. Add consumers, or give it more time.",
     service: "",
     handler: "",
     attempts,

@@ -1,4 +1,12 @@
-import { addressOf, type QueueSpec, type StreamSpec, type SubscriptionSpec, type TopicSpec, type Topology, WaybillError } from "@waybill/core";
+import {
+  addressOf,
+  type QueueSpec,
+  type StreamSpec,
+  type SubscriptionSpec,
+  type TopicSpec,
+  type Topology,
+  WaybillError,
+} from "@waybill/core";
 import { compileAcceptances } from "./addresses.ts";
 import { messageOf } from "./errors.ts";
 import { partitionIdMax } from "./places.ts";
@@ -68,7 +76,8 @@ class Draft {
   queue({ name, owner, temporary }: QueueSpec): void {
     const { sql } = this.#transaction;
     const id = this.#address("queue", name, { temporary });
-    if (owner !== undefined) sql.putOwner.run(id, this.#instance, owner.service, owner.place, owner.shared ? 1 : 0);
+    if (owner !== undefined)
+      sql.putOwner.run(id, this.#instance, owner.service, owner.place, owner.shared ? 1 : 0);
   }
 
   topic(name: string): void {
@@ -77,7 +86,11 @@ class Draft {
 
   subscription({ topic, name, accepts, temporary }: SubscriptionSpec): void {
     const text = JSON.stringify(accepts);
-    this.#address("subscription", addressOf({ kind: "subscription", topic, name }), { topic, accepts: text, temporary });
+    this.#address("subscription", addressOf({ kind: "subscription", topic, name }), {
+      topic,
+      accepts: text,
+      temporary,
+    });
   }
 
   stream({ name, partitions, retention }: StreamSpec): void {
@@ -92,20 +105,31 @@ class Draft {
         if (Number(lastInsertRowid) > partitionIdMax) throw tooManyPartitions(name);
       }
       this.#changed = true;
-    } else if (known.age_ms !== ageMs || known.bytes_max !== bytes) sql.updateRetention.run(ageMs, bytes, known.id);
+    } else if (known.age_ms !== ageMs || known.bytes_max !== bytes)
+      sql.updateRetention.run(ageMs, bytes, known.id);
   }
 
   finish(): void {
     if (this.#changed) this.#transaction.sql.bumpTopology.run();
   }
 
-  #address(kind: "queue" | "topic" | "subscription", name: string, more: { topic?: string; accepts?: string; temporary?: boolean | undefined }): number {
+  #address(
+    kind: "queue" | "topic" | "subscription",
+    name: string,
+    more: { topic?: string; accepts?: string; temporary?: boolean | undefined },
+  ): number {
     const { sql } = this.#transaction;
     const { topic = null, accepts = null } = more;
     const known = sql.addressByName.get(kind, name) as AddressRow | undefined;
     if (known === undefined) {
       this.#changed = true;
-      const created = sql.insertAddress.get(kind, name, topic, accepts, more.temporary === true ? this.#instance : null);
+      const created = sql.insertAddress.get(
+        kind,
+        name,
+        topic,
+        accepts,
+        more.temporary === true ? this.#instance : null,
+      );
       return (created as { id: number }).id;
     }
     if (known.accepts !== accepts) {
@@ -113,7 +137,8 @@ class Draft {
       sql.updateAccepts.run(accepts, known.id);
     }
     // A temporary address follows whoever declared it last; one that is declared for good stays.
-    if (known.instance !== null) sql.takeAddress.run(more.temporary === true ? this.#instance : null, known.id);
+    if (known.instance !== null)
+      sql.takeAddress.run(more.temporary === true ? this.#instance : null, known.id);
     return known.id;
   }
 }
@@ -126,26 +151,47 @@ interface OwnerRow {
   readonly until: number | null;
 }
 
-function refuseSecondOwner({ sql, addresses, now }: Transaction, { name, owner }: QueueSpec, instance: number): void {
+function refuseSecondOwner(
+  { sql, addresses, now }: Transaction,
+  { name, owner }: QueueSpec,
+  instance: number,
+): void {
   const address = addresses.find("queue", name);
   if (owner === undefined || address === undefined) return;
   for (const other of sql.ownersOf.all(address.id) as unknown as OwnerRow[]) {
     const isAlive = other.instance === instance || (other.until !== null && other.until > now);
-    if (!isAlive || other.service === owner.service || (owner.shared && other.shared === 1)) continue;
+    if (!isAlive || other.service === owner.service || (owner.shared && other.shared === 1))
+      continue;
     throw new Refusal(
       new WaybillError(
         "OWNED_TWICE",
         `"${name}" is handled by the service "${other.service}" (${other.place}), which is running, and by "${owner.service}" (${owner.place}). A command has one owner: remove one of the handlers, or publish an event.`,
-        { details: { queue: name, owners: [{ service: other.service, place: other.place }, { service: owner.service, place: owner.place }] } },
+        {
+          details: {
+            queue: name,
+            owners: [
+              { service: other.service, place: other.place },
+              { service: owner.service, place: owner.place },
+            ],
+          },
+        },
       ),
     );
   }
 }
 
-function refuseTopicMissing({ addresses }: Transaction, { topic, name }: SubscriptionSpec, declared: readonly TopicSpec[]): void {
+function refuseTopicMissing(
+  { addresses }: Transaction,
+  { topic, name }: SubscriptionSpec,
+  declared: readonly TopicSpec[],
+): void {
   if (addresses.topic(topic) !== undefined || declared.some((spec) => spec.name === topic)) return;
   throw new Refusal(
-    new WaybillError("WIRING_INVALID", `The subscription "${name}" is to a topic "${topic}" that does not exist. Declare the topic with it.`, { details: { topic, subscription: name } }),
+    new WaybillError(
+      "WIRING_INVALID",
+      `The subscription "${name}" is to a topic "${topic}" that does not exist. Declare the topic with it.`,
+      { details: { topic, subscription: name } },
+    ),
   );
 }
 
@@ -154,7 +200,11 @@ function refuseBadRules({ topic, name, accepts }: SubscriptionSpec): void {
     compileAcceptances(accepts);
   } catch (error) {
     throw new Refusal(
-      new WaybillError("WIRING_INVALID", `A rule of the subscription "${name}" of "${topic}" cannot be read: ${messageOf(error)}.`, { cause: error, details: { topic, subscription: name } }),
+      new WaybillError(
+        "WIRING_INVALID",
+        `A rule of the subscription "${name}" of "${topic}" cannot be read: ${messageOf(error)}.`,
+        { cause: error, details: { topic, subscription: name } },
+      ),
     );
   }
 }
@@ -179,5 +229,8 @@ function refuseRepartition({ sql }: Transaction, { name, partitions }: StreamSpe
 }
 
 function tooManyPartitions(name: string): WaybillError {
-  return new WaybillError("WIRING_INVALID", `There is no room for the partitions of "${name}": one broker holds ${partitionIdMax}.`);
+  return new WaybillError(
+    "WIRING_INVALID",
+    `There is no room for the partitions of "${name}": one broker holds ${partitionIdMax}.`,
+  );
 }

@@ -60,7 +60,10 @@ class EmbeddedTransport implements Transport {
   static async open(settings: Settings, host: TransportHost): Promise<Transport> {
     const database = await openDatabase(settings, host.environment);
     try {
-      const transport = new EmbeddedTransport((self) => new Broker(database, settings, host, self), settings);
+      const transport = new EmbeddedTransport(
+        (events) => new Broker(database, { settings, host, events }),
+        settings,
+      );
       await transport.#broker.start();
       return transport;
     } catch (error) {
@@ -69,9 +72,15 @@ class EmbeddedTransport implements Transport {
     }
   }
 
-  private constructor(assemble: (events: { revived(): void; fault(error: WaybillError): void }) => Broker, settings: Settings) {
+  private constructor(
+    assemble: (events: { revived(): void; fault(error: WaybillError): void }) => Broker,
+    settings: Settings,
+  ) {
     this.#settings = settings;
-    this.#broker = assemble({ revived: () => this.#declareAgain(), fault: (error) => this.#fault(error) });
+    this.#broker = assemble({
+      revived: () => this.#declareAgain(),
+      fault: (error) => this.#fault(error),
+    });
     this.#limits = quotaOf(this.#broker);
     this.capabilities = capabilitiesOf(settings);
     this.inspection = new EmbeddedInspection(this.#broker, () => this.#assertOpen());
@@ -122,12 +131,16 @@ class EmbeddedTransport implements Transport {
 
   #submitDeclaration(topology: Topology): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#broker.writer.submit(new DeclareOperation(topology, this.#broker.instance, { resolve, reject }));
+      this.#broker.writer.submit(
+        new DeclareOperation(topology, this.#broker.instance, { resolve, reject }),
+      );
     });
   }
 
   #declareAgain(): void {
-    this.#broker.logger.warn("This process was silent for so long that others took it for dead; it registers again. What waited in its temporary queues is gone.");
+    this.#broker.logger.warn(
+      "This process was silent for so long that others took it for dead; it registers again. What waited in its temporary queues is gone.",
+    );
     for (const topology of this.#declared) {
       this.#submitDeclaration(topology).catch((error: WaybillError) => this.#fault(error));
     }
@@ -135,7 +148,11 @@ class EmbeddedTransport implements Transport {
 
   #fault(error: WaybillError): void {
     for (const receiver of this.#receivers) receiver.fault(error);
-    if (this.#receivers.size === 0) this.#broker.logger.warn("The embedded broker has trouble with its storage and keeps trying.", { code: error.code, error: error.message });
+    if (this.#receivers.size === 0)
+      this.#broker.logger.warn(
+        "The embedded broker has trouble with its storage and keeps trying.",
+        { code: error.code, error: error.message },
+      );
   }
 
   #assertOpen(): void {
@@ -147,9 +164,14 @@ class EmbeddedTransport implements Transport {
     const { addresses, sql } = this.#broker;
     const [, topology] = sql.readState.get() as unknown as [number, number];
     addresses.refresh(topology);
-    const known = source.kind === "stream" ? addresses.stream(source.name) : addresses.findSource(source);
+    const known =
+      source.kind === "stream" ? addresses.stream(source.name) : addresses.findSource(source);
     if (known !== undefined) return;
-    throw new WaybillError("NOT_FOUND", `There is no ${source.kind} "${addressOf(source)}" on the broker. Declare it before receiving from it.`, { details: { ...source } });
+    throw new WaybillError(
+      "NOT_FOUND",
+      `There is no ${source.kind} "${addressOf(source)}" on the broker. Declare it before receiving from it.`,
+      { details: { ...source } },
+    );
   }
 
   /** One batch is always let through, however large: refusing it would refuse it for ever. */
@@ -157,7 +179,11 @@ class EmbeddedTransport implements Transport {
     const { writer } = this.#broker;
     if (writer.waiting === 0) return;
     const { bufferMessagesMax, bufferBytesMax } = this.#settings;
-    if (writer.waiting + weight <= bufferMessagesMax && writer.waitingBytes + bytes <= bufferBytesMax) return;
+    if (
+      writer.waiting + weight <= bufferMessagesMax &&
+      writer.waitingBytes + bytes <= bufferBytesMax
+    )
+      return;
     throw new WaybillError(
       "BUFFER_FULL",
       `${writer.waiting} messages wait in this process to be stored. Await send() before sending more, or raise embedded({ bufferMessagesMax, bufferBytesMax }).`,
@@ -169,7 +195,10 @@ class EmbeddedTransport implements Transport {
 function assertOptions(options: ReceiveOptions): void {
   for (const name of ["prefetch", "prefetchBytes", "lockMs"] as const) {
     if (options[name] >= 1) continue;
-    throw new WaybillError("OPTION_INVALID", `receive({ ${name} }) takes a number from 1, not ${options[name]}.`);
+    throw new WaybillError(
+      "OPTION_INVALID",
+      `receive({ ${name} }) takes a number from 1, not ${options[name]}.`,
+    );
   }
 }
 

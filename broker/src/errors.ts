@@ -15,7 +15,12 @@ export function isBusy(error: unknown): boolean {
 
 /** The broker works and said no to what was to be stored. */
 export function isRefusal({ code }: WaybillError): boolean {
-  return code === "UNROUTABLE" || code === "BODY_TOO_LARGE" || code === "MESSAGE_INVALID" || code === "STORAGE_FULL";
+  return (
+    code === "UNROUTABLE" ||
+    code === "BODY_TOO_LARGE" ||
+    code === "MESSAGE_INVALID" ||
+    code === "STORAGE_FULL"
+  );
 }
 
 /** What the user gets to see of an error of the storage. */
@@ -25,19 +30,36 @@ export function storageError(error: unknown, file: string): WaybillError {
   switch (resultCode(error)) {
     case sqliteBusy:
     case sqliteLocked:
-      return new WaybillError("STORAGE_BUSY", `Other processes kept "${file}" locked for too long. Try again; if it stays so, look for a process that is stopped in the middle of a write.`, { retryable: true, cause: error, details });
+      return new WaybillError(
+        "STORAGE_BUSY",
+        `Other processes kept "${file}" locked for too long. Try again; if it stays so, look for a process that is stopped in the middle of a write.`,
+        { retryable: true, cause: error, details },
+      );
     case sqliteFull:
-      return new WaybillError("STORAGE_FULL", `"${file}" cannot grow: the disk or the quota is full. Handle or discard waiting messages, or give it more room.`, { retryable: true, cause: error, details });
+      return new WaybillError(
+        "STORAGE_FULL",
+        `"${file}" cannot grow: the disk or the quota is full. Handle or discard waiting messages, or give it more room.`,
+        { retryable: true, cause: error, details },
+      );
     case sqliteCorrupt:
     case sqliteNotADatabase:
-      return new WaybillError("STORAGE_INVALID", `"${file}" is damaged or is not a broker's file (${messageOf(error)}). Keep a copy of it, then restore a backup or name another directory.`, { cause: error, details });
+      return new WaybillError(
+        "STORAGE_INVALID",
+        `"${file}" is damaged or is not a broker's file (${messageOf(error)}). Keep a copy of it, then restore a backup or name another directory.`,
+        { cause: error, details },
+      );
     default:
-      return new WaybillError("STORAGE_FAILED", `The storage in "${file}" failed: ${messageOf(error)}. Check the disk and the permissions of the folder.`, { retryable: true, cause: error, details });
+      return new WaybillError(
+        "STORAGE_FAILED",
+        `The storage in "${file}" failed: ${messageOf(error)}. Check the disk and the permissions of the folder.`,
+        { retryable: true, cause: error, details },
+      );
   }
 }
 
 function resultCode(error: unknown): number | undefined {
-  if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return undefined;
+  if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number")
+    return undefined;
   return error.errcode & 0xff;
 }
 

@@ -7,6 +7,9 @@ import { embedded } from "./index.ts";
 failureSuite("embedded", {
   create: async () => {
     const directory = await mkdtemp(join(tmpdir(), "waybill-failures-"));
-    return { factory: embedded({ directory }), dispose: () => rm(directory, { recursive: true, force: true }) };
+    return {
+      factory: embedded({ directory }),
+      dispose: () => rm(directory, { recursive: true, force: true }),
+    };
   },
 });

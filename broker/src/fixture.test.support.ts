@@ -35,9 +35,22 @@ export interface Opening extends Omit<EmbeddedOptions, "directory"> {
 }
 
 /** Opens a connection that closes when the test ends. */
-export async function open(context: TestContext, directory: string, opening: Opening = {}): Promise<Transport> {
-  const { environment = systemEnvironment, logger = silent, instance = "test", ...options } = opening;
-  const transport = await embedded({ directory, ...options }).open({ environment, logger, instance });
+export async function open(
+  context: TestContext,
+  directory: string,
+  opening: Opening = {},
+): Promise<Transport> {
+  const {
+    environment = systemEnvironment,
+    logger = silent,
+    instance = "test",
+    ...options
+  } = opening;
+  const transport = await embedded({ directory, ...options }).open({
+    environment,
+    logger,
+    instance,
+  });
   context.after(() => transport[Symbol.asyncDispose]());
   return transport;
 }
@@ -48,11 +61,27 @@ export function topology(parts: Partial<Topology>): Topology {
 
 let ids = 0;
 
-export function message(to: Outgoing["to"], body: string | Uint8Array, more: Partial<Outgoing> & { key?: string; type?: string } = {}): Outgoing {
+export function message(
+  to: Outgoing["to"],
+  body: string | Uint8Array,
+  more: Partial<Outgoing> & { key?: string; type?: string } = {},
+): Outgoing {
   const { key, type = "test.message", ...rest } = more;
   const id = `id-${++ids}`;
-  const base = { specversion: "1.0", id, source: "/services/test", type, time: "2030-01-01T00:00:00Z", datacontenttype: "text/plain", conversationid: id } as const;
-  return { to, envelope: { header: key === undefined ? base : { ...base, partitionkey: key }, body }, ...rest };
+  const base = {
+    specversion: "1.0",
+    id,
+    source: "/services/test",
+    type,
+    time: "2030-01-01T00:00:00Z",
+    datacontenttype: "text/plain",
+    conversationid: id,
+  } as const;
+  return {
+    to,
+    envelope: { header: key === undefined ? base : { ...base, partitionkey: key }, body },
+    ...rest,
+  };
 }
 
 export function toQueue(name: string, body: string, more: Partial<Outgoing> = {}): Outgoing {
@@ -63,7 +92,15 @@ export function toStream(name: string, body: string, key: string): Outgoing {
   return message({ kind: "stream", name }, body, { key });
 }
 
-export const failure: Failure = { reason: "HANDLER_FAILED", message: "no", service: "s", handler: "h", attempts: 1, firstFailedAt: 1, lastFailedAt: 1 };
+export const failure: Failure = {
+  reason: "HANDLER_FAILED",
+  message: "no",
+  service: "s",
+  handler: "h",
+  attempts: 1,
+  firstFailedAt: 1,
+  lastFailedAt: 1,
+};
 
 /** A receiver that remembers. */
 export interface Probe {
@@ -73,7 +110,11 @@ export interface Probe {
   bodies(): string[];
 }
 
-export function probe(transport: Transport, source: Source, options: Partial<ReceiveOptions> & { onDelivery?: (delivery: Delivery) => void } = {}): Probe {
+export function probe(
+  transport: Transport,
+  source: Source,
+  options: Partial<ReceiveOptions> & { onDelivery?: (delivery: Delivery) => void } = {},
+): Probe {
   const { onDelivery, ...rest } = options;
   const deliveries: Delivery[] = [];
   const faults: WaybillError[] = [];
@@ -88,11 +129,20 @@ export function probe(transport: Transport, source: Source, options: Partial<Rec
       fault: (error) => void faults.push(error),
     },
   );
-  return { receiver, deliveries, faults, bodies: () => deliveries.map(({ envelope }) => String(envelope.body)) };
+  return {
+    receiver,
+    deliveries,
+    faults,
+    bodies: () => deliveries.map(({ envelope }) => String(envelope.body)),
+  };
 }
 
 /** Waits in real time until something holds. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, patienceMs = 10_000): Promise<void> {
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  patienceMs = 10_000,
+): Promise<void> {
   for (let waited = 0; !(await holds()); waited += 2) {
     if (waited >= patienceMs) throw new Error(`waited ${patienceMs} ms in vain for: ${what}`);
     await wait(2);

@@ -1,4 +1,10 @@
-import { type AddressState, type Inspection, type ListQuery, type StoredMessage, WaybillError } from "@waybill/core";
+import {
+  type AddressState,
+  type Inspection,
+  type ListQuery,
+  type StoredMessage,
+  WaybillError,
+} from "@waybill/core";
 import type { Connection } from "./connection.ts";
 import { listMessages } from "./listing.ts";
 import { DiscardOperation, ReplayOperation } from "./replay.ts";
@@ -21,14 +27,19 @@ export class EmbeddedInspection implements Inspection {
   async addresses(): Promise<readonly AddressState[]> {
     this.#assertOpen();
     this.#refresh();
-    return [...this.#connection.addresses.all()].map((address) => stateOf(this.#connection, address));
+    return [...this.#connection.addresses.all()].map((address) =>
+      stateOf(this.#connection, address),
+    );
   }
 
   async list(query: ListQuery): Promise<readonly StoredMessage[]> {
     this.#assertOpen();
     const { limit } = query;
     if (!Number.isSafeInteger(limit) || limit < 1 || limit > limitMax) {
-      throw new WaybillError("OPTION_INVALID", `list({ limit }) takes a whole number from 1 to ${limitMax}, not ${limit}.`);
+      throw new WaybillError(
+        "OPTION_INVALID",
+        `list({ limit }) takes a whole number from 1 to ${limitMax}, not ${limit}.`,
+      );
     }
     this.#refresh();
     return listMessages(this.#connection, query);
@@ -42,12 +53,17 @@ export class EmbeddedInspection implements Inspection {
     return this.#inSteps(handles, (step, answer) => new DiscardOperation(step, answer));
   }
 
-  async #inSteps(handles: readonly string[], create: (handles: readonly string[], answer: Answer) => ReplayOperation | DiscardOperation): Promise<number> {
+  async #inSteps(
+    handles: readonly string[],
+    create: (handles: readonly string[], answer: Answer) => ReplayOperation | DiscardOperation,
+  ): Promise<number> {
     let count = 0;
     for (let from = 0; from < handles.length; from += handlesMax) {
       this.#assertOpen();
       const step = handles.slice(from, from + handlesMax);
-      count += await new Promise<number>((resolve, reject) => this.#connection.writer.submit(create(step, { resolve, reject })));
+      count += await new Promise<number>((resolve, reject) =>
+        this.#connection.writer.submit(create(step, { resolve, reject })),
+      );
     }
     return count;
   }

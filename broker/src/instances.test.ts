@@ -3,7 +3,12 @@ import { test } from "node:test";
 import { fakeEnvironment, stallingEnvironment } from "@waybill/testkit";
 import { folder, open, toQueue, topology } from "./fixture.test.support.ts";
 
-const owned = (service: string) => topology({ queues: [{ name: "orders", owner: { service, place: `file:///${service}.ts:3:1`, shared: false } }] });
+const owned = (service: string) =>
+  topology({
+    queues: [
+      { name: "orders", owner: { service, place: `file:///${service}.ts:3:1`, shared: false } },
+    ],
+  });
 
 test("the owner of a queue is named as long as its process lives, and replaced when it died", async (context) => {
   const directory = folder(context);
@@ -13,11 +18,21 @@ test("the owner of a queue is named as long as its process lives, and replaced w
   await first.declare(owned("ordering"));
   const second = await open(context, directory, { environment });
   await environment.advance(30_000);
-  await assert.rejects(second.declare(owned("billing")), (error: { code?: string; message: string }) => {
-    assert.equal(error.code, "OWNED_TWICE");
-    for (const word of ["ordering", "billing", "file:///ordering.ts:3:1", "file:///billing.ts:3:1", '"orders"']) assert.ok(error.message.includes(word), error.message);
-    return true;
-  });
+  await assert.rejects(
+    second.declare(owned("billing")),
+    (error: { code?: string; message: string }) => {
+      assert.equal(error.code, "OWNED_TWICE");
+      for (const word of [
+        "ordering",
+        "billing",
+        "file:///ordering.ts:3:1",
+        "file:///billing.ts:3:1",
+        '"orders"',
+      ])
+        assert.ok(error.message.includes(word), error.message);
+      return true;
+    },
+  );
   mortal.stall();
   await environment.advance(12_000);
   await second.declare(owned("billing"));
@@ -31,7 +46,14 @@ test("the temporary queues of a process that died go, with everything in them", 
   const dying = await open(context, directory, { environment: mortal });
   await dying.declare(topology({ queues: [{ name: "reply", temporary: true }] }));
   const other = await open(context, directory, { environment });
-  for (let count = 0; count < 1_200; count++) await other.send([toQueue("reply", `${count}`, count % 2 === 0 ? {} : { notBefore: environment.clock.now() + 90_000 })]);
+  for (let count = 0; count < 1_200; count++)
+    await other.send([
+      toQueue(
+        "reply",
+        `${count}`,
+        count % 2 === 0 ? {} : { notBefore: environment.clock.now() + 90_000 },
+      ),
+    ]);
   mortal.stall();
   await environment.advance(15_000);
   await assert.rejects(other.send([toQueue("reply", "late")]), { code: "UNROUTABLE" });

@@ -73,24 +73,39 @@ export class Presence {
     const operation = simpleOperation(({ sql, now }) => {
       gone = sql.beat.run(now + deadAfterMs, this.#id).changes === 0;
     }, this.#options);
-    this.#connection.writer.submit({
-      ...operation,
-      done: () => {
-        if (gone && !this.#closed) this.#register({ done: () => this.#options.revived(), failed: (error) => this.#options.fault(error) });
-        else this.#beatLater();
+    this.#connection.writer.submit(
+      {
+        ...operation,
+        done: () => {
+          if (gone && !this.#closed)
+            this.#register({
+              done: () => this.#options.revived(),
+              failed: (error) => this.#options.fault(error),
+            });
+          else this.#beatLater();
+        },
+        failed: (error) => {
+          this.#options.fault(error);
+          this.#beatLater();
+        },
       },
-      failed: (error) => {
-        this.#options.fault(error);
-        this.#beatLater();
-      },
-    }, "urgent");
+      "urgent",
+    );
   }
 }
 
 /** Takes an instance off the books with what lives no longer than it. Answers false while a lock of it still runs. */
-export function removeInstance(transaction: Transaction, instance: number, force: boolean): boolean {
+export function removeInstance(
+  transaction: Transaction,
+  instance: number,
+  force: boolean,
+): boolean {
   const { sql, now } = transaction;
-  const leases = sql.leasesOfInstance.all(instance) as unknown as { id: number; address: number; until: number | null }[];
+  const leases = sql.leasesOfInstance.all(instance) as unknown as {
+    id: number;
+    address: number;
+    until: number | null;
+  }[];
   if (!force && leases.some(({ until }) => until !== null && until > now)) return false;
   for (const lease of leases) reopenLease(transaction, lease);
   const temporary = sql.addressesOfInstance.all(instance) as unknown as { id: number }[];
@@ -102,7 +117,10 @@ export function removeInstance(transaction: Transaction, instance: number, force
 }
 
 /** Makes everything under a lease ready for others, the attempts counted, and ends the lease. */
-export function reopenLease(transaction: Transaction, { id, address }: { readonly id: number; readonly address: number }): void {
+export function reopenLease(
+  transaction: Transaction,
+  { id, address }: { readonly id: number; readonly address: number },
+): void {
   const { sql } = transaction;
   if (transaction.addresses.get(address) === undefined) {
     for (const { seq } of sql.heldBy.all(id) as unknown as { seq: number }[]) {

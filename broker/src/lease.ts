@@ -52,7 +52,8 @@ export class Lease {
     if (this.#id !== undefined) {
       const row = sql.leaseUntil.get(this.#id) as { until: number | null } | undefined;
       if (row !== undefined) {
-        if (row.until === null || row.until - now < (2 / 3) * this.#lockMs) sql.renewLease.run(until, this.#id);
+        if (row.until === null || row.until - now < (2 / 3) * this.#lockMs)
+          sql.renewLease.run(until, this.#id);
         return { id: this.#id };
       }
     }
@@ -87,7 +88,12 @@ export class Lease {
   }
 
   #open(sql: Statements, address: number, until: number | null): Grant {
-    const { id } = sql.insertLease.get(address, this.#connection.instance, until, this.#holder.counts ? 1 : 0) as { id: number };
+    const { id } = sql.insertLease.get(
+      address,
+      this.#connection.instance,
+      until,
+      this.#holder.counts ? 1 : 0,
+    ) as { id: number };
     return { id };
   }
 
@@ -108,19 +114,25 @@ export class Lease {
       const until = this.#holder.holds() ? lockedUntil(now, this.#lockMs) : null;
       gone = sql.renewLease.run(until, id).changes === 0;
     }, this.#holder);
-    this.#connection.writer.submit({
-      ...operation,
-      done: () => {
-        if (!gone || this.#id !== id) return;
-        this.#id = undefined;
-        this.#holder.lost();
+    this.#connection.writer.submit(
+      {
+        ...operation,
+        done: () => {
+          if (!gone || this.#id !== id) return;
+          this.#id = undefined;
+          this.#holder.lost();
+        },
       },
-    }, "urgent");
+      "urgent",
+    );
     if (holds) this.#renewLater();
   }
 }
 
 /** An operation whose only answer is a fault when it fails. */
-export function simpleOperation(run: (transaction: Transaction) => void, holder: { fault(error: WaybillError): void }): Operation {
+export function simpleOperation(
+  run: (transaction: Transaction) => void,
+  holder: { fault(error: WaybillError): void },
+): Operation {
   return { weight: 1, bytes: 0, run, done: () => {}, failed: (error) => holder.fault(error) };
 }

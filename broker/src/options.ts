@@ -19,7 +19,9 @@ export interface EmbeddedOptions {
   readonly bufferBytesMax?: number;
 }
 
-export type Settings = Required<Omit<EmbeddedOptions, "quotaBytes">> & { readonly quotaBytes: number | undefined };
+export type Settings = Required<Omit<EmbeddedOptions, "quotaBytes">> & {
+  readonly quotaBytes: number | undefined;
+};
 
 /** 100 years: a moment must stay an exact integer of milliseconds. */
 export const delayMsMax: number = 100 * 365 * 24 * 60 * 60 * 1000;
@@ -47,7 +49,10 @@ export function settingsOf(options: EmbeddedOptions): Settings {
   for (const name of ["bodyBytesMax", "bufferMessagesMax", "bufferBytesMax"] as const) {
     if (!isPositive(settings[name])) throw invalid(name, "give a whole number above 0");
   }
-  if (settings.quotaBytes !== undefined && !(isPositive(settings.quotaBytes) && settings.quotaBytes >= quotaBytesMin)) {
+  if (
+    settings.quotaBytes !== undefined &&
+    !(isPositive(settings.quotaBytes) && settings.quotaBytes >= quotaBytesMin)
+  ) {
     throw invalid("quotaBytes", `give a whole number of at least ${quotaBytesMin}`);
   }
   return settings;
@@ -58,5 +63,7 @@ function isPositive(value: number): boolean {
 }
 
 function invalid(option: keyof EmbeddedOptions, advice: string): WaybillError {
-  return new WaybillError("OPTION_INVALID", `embedded({ ${option} }): ${advice}.`, { details: { option } });
+  return new WaybillError("OPTION_INVALID", `embedded({ ${option} }): ${advice}.`, {
+    details: { option },
+  });
 }

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 import { folder, open, probe, toQueue, topology, until } from "./fixture.test.support.ts";
 import { heard, startWorker } from "./worker.test.support.ts";
 
@@ -12,7 +15,9 @@ test("processes on one file: what several send, several handle, each message onc
   const transport = await open(context, directory);
   await transport.declare(topology({ queues: [{ name: queue }] }));
   const order = { directory, queue, lockMs: 10_000, count: 500 };
-  const workers = (["settle", "settle", "send", "send"] as const).map((role) => startWorker({ ...order, role }));
+  const workers = (["settle", "settle", "send", "send"] as const).map((role) =>
+    startWorker({ ...order, role }),
+  );
   context.after(() => workers.forEach((worker) => worker.kill("SIGKILL")));
   const bodies: unknown[] = [];
   for (const worker of workers.slice(0, 2)) worker.on("message", (body) => bodies.push(body));
@@ -59,11 +64,34 @@ test("a producer killed while it sends leaves whole messages only, and the broke
   const transport = await open(context, directory);
   await transport.declare(topology({ queues: [{ name: queue }] }));
   const worker = startWorker({ directory, queue, role: "send", lockMs: 1_000, count: 20_000 });
-  const { deliveries } = probe(transport, source, { onDelivery: (delivery) => void delivery.settle({ kind: "complete" }) });
+  const { deliveries } = probe(transport, source, {
+    onDelivery: (delivery) => void delivery.settle({ kind: "complete" }),
+  });
   await until("the first messages", () => deliveries.length > 100, 30_000);
   worker.kill("SIGKILL");
   await once(worker, "exit");
   await transport.send([toQueue(queue, "last")]);
   await until("the last message", () => deliveries.at(-1)?.envelope.body === "last");
-  assert.ok(deliveries.every(({ envelope }) => envelope.header.id !== "" && envelope.body.length > 0));
+  assert.ok(
+    deliveries.every(({ envelope }) => envelope.header.id !== "" && envelope.body.length > 0),
+  );
+});
+
+test("a process with nothing to do but wait for the write lock does not end before its message is stored", async (context) => {
+  const directory = folder(context);
+  const transport = await open(context, directory);
+  await transport.declare(topology({ queues: [{ name: queue }] }));
+  const worker = startWorker({ directory, queue, role: "send-and-leave", lockMs: 1_000, count: 1 });
+  context.after(() => worker.kill("SIGKILL"));
+  assert.equal(await heard(worker), "ready");
+  const rival = new DatabaseSync(join(directory, "waybill.db"));
+  rival.exec("begin immediate");
+  worker.send("go");
+  await wait(300);
+  assert.equal(worker.exitCode, null);
+  rival.exec("rollback");
+  rival.close();
+  assert.deepEqual(await once(worker, "exit"), [0, null]);
+  const { deliveries } = probe(transport, source);
+  await until("the message", () => deliveries.length === 1);
 });

@@ -1,9 +1,18 @@
-import { type Listener, type Outgoing, type ReceiveOptions, type Receiver, type Settled, type Settlement, type Source, type WaybillError } from "@waybill/core";
+import type {
+  Listener,
+  Outgoing,
+  ReceiveOptions,
+  Receiver,
+  Settled,
+  Settlement,
+  Source,
+  WaybillError,
+} from "@waybill/core";
 import { Budget, type Plan } from "./budget.ts";
 import { ClaimOperation } from "./claim.ts";
 import { type Encoded, encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
-import { isRefusal } from "./errors.ts";
+import { isRefusal, storageError } from "./errors.ts";
 import { type Grant, Lease } from "./lease.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
 import { SettleOperation } from "./settle.ts";
@@ -19,7 +28,7 @@ export interface Reception {
   readonly options: ReceiveOptions;
   readonly listener: Listener;
   /** Called when it was stopped and holds nothing any more. */
-  ended(): void;
+  readonly ended: () => void;
 }
 
 /** Given when it is a part of another receiver. */
@@ -50,14 +59,19 @@ export class QueueReceiver implements Receiver, Waiter {
   /** Locks whose settling failed: to be opened again as soon as the storage works. */
   readonly #abandoned = new Set<QueueDelivery>();
 
-  constructor(connection: Connection, { source, options, listener, ended }: Reception, { budget = new Budget(options), registers = true }: Part = {}) {
+  constructor(
+    connection: Connection,
+    { source, options, listener, ended }: Reception,
+    { budget = new Budget(options), registers = true }: Part = {},
+  ) {
     this.#connection = connection;
     this.source = source;
     this.#budget = budget;
     this.registers = registers;
     this.#listener = listener;
     this.#ended = ended;
-    this.#lease = new Lease(connection, options.lockMs, { counts: registers,
+    this.#lease = new Lease(connection, options.lockMs, {
+      counts: registers,
       holds: () => this.#holds(),
       lost: () => this.#lost(),
       fault: (error) => listener.fault(error),
@@ -139,7 +153,7 @@ export class QueueReceiver implements Receiver, Waiter {
     try {
       if (settlement.kind === "complete") send = this.#encode(settlement.send);
     } catch (error) {
-      return Promise.reject(error as WaybillError);
+      return Promise.reject(storageError(error, this.#connection.file));
     }
     this.#forget(delivery);
     this.#settling += 1;
@@ -161,7 +175,9 @@ export class QueueReceiver implements Receiver, Waiter {
         this.#listener.fault(error);
         resolve("unknown");
       };
-      this.#connection.writer.submit(new SettleOperation(delivery, { ...settlement, send }, { settled, failed }));
+      this.#connection.writer.submit(
+        new SettleOperation(delivery, { ...settlement, send }, { settled, failed }),
+      );
     });
   }
 
@@ -181,9 +197,10 @@ export class QueueReceiver implements Receiver, Waiter {
   }
 
   #claim(): void {
-    if (this.#claiming || this.#drained || this.#paused || this.#stopped || this.#budget.room === 0) return;
+    if (this.#claiming || this.#drained || this.#paused || this.#stopped || this.#budget.room === 0)
+      return;
     this.#claiming = true;
-    this.#connection.writer.submit(new ClaimOperation(this, this.#connection), "last");
+    this.#connection.writer.submit(new ClaimOperation(this), "last");
   }
 
   #encode(send: readonly Outgoing[] = []): readonly Encoded[] {

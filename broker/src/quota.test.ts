@@ -16,7 +16,16 @@ test("at the quota sending fails with STORAGE_FULL, settling works, and then sen
   await assert.rejects(fill(), { code: "STORAGE_FULL", retryable: true });
   assert.ok(stored > 150 && stored < 210, `${stored} were stored`);
   let settled = 0;
-  probe(transport, { kind: "queue", name: "orders" }, { onDelivery: (delivery) => void delivery.settle({ kind: "complete" }).then((answer) => (settled += answer === "settled" ? 1 : 0)) });
+  probe(
+    transport,
+    { kind: "queue", name: "orders" },
+    {
+      onDelivery: (delivery) =>
+        void delivery
+          .settle({ kind: "complete" })
+          .then((answer) => (settled += answer === "settled" ? 1 : 0)),
+    },
+  );
   await until("everything to be settled", () => settled === stored);
   await transport.send([toQueue("orders", body)]);
 });

@@ -9,12 +9,18 @@ const reserveShare = 0.05;
 const reservePagesMin = 64;
 
 /** The soft bound on stored data. Full files stay full on disk; the room of settled messages is used again. */
-export function quotaOf({ db, settings, file }: Pick<Connection, "db" | "settings" | "file">): SendLimits {
+export function quotaOf({
+  db,
+  settings,
+  file,
+}: Pick<Connection, "db" | "settings" | "file">): SendLimits {
   const { quotaBytes } = settings;
   if (quotaBytes === undefined) return { refuseWhenFull: () => {} };
   const pageBytes = pragma(db, "page_size") as number;
   const pagesMax = Math.floor(quotaBytes / pageBytes);
-  db.exec(`pragma max_page_count = ${pagesMax + Math.max(reservePagesMin, Math.ceil(pagesMax * reserveShare))}`);
+  db.exec(
+    `pragma max_page_count = ${pagesMax + Math.max(reservePagesMin, Math.ceil(pagesMax * reserveShare))}`,
+  );
   const pageCount = db.prepare("pragma page_count");
   const freeCount = db.prepare("pragma freelist_count");
   for (const statement of [pageCount, freeCount]) statement.setReturnArrays(true);
@@ -24,10 +30,14 @@ export function quotaOf({ db, settings, file }: Pick<Connection, "db" | "setting
       const [free] = freeCount.get() as unknown as [number];
       if (pages - free < pagesMax) return;
       throw new Refusal(
-        new WaybillError("STORAGE_FULL", `"${file}" has reached its quota of ${quotaBytes} bytes. Handle or discard waiting messages, or raise embedded({ quotaBytes }).`, {
-          retryable: true,
-          details: { file, quotaBytes },
-        }),
+        new WaybillError(
+          "STORAGE_FULL",
+          `"${file}" has reached its quota of ${quotaBytes} bytes. Handle or discard waiting messages, or raise embedded({ quotaBytes }).`,
+          {
+            retryable: true,
+            details: { file, quotaBytes },
+          },
+        ),
       );
     },
   };

@@ -70,7 +70,12 @@ function publishAgain(transaction: Transaction, seq: number, topic: string): boo
   const envelope = decode(header, body);
   if (addresses.takers(topic, envelope.header.type).length === 0) return false;
   const bytes = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
-  const message: Encoded = { outgoing: { to: { kind: "topic", name: topic }, envelope }, header, body, bytes };
+  const message: Encoded = {
+    outgoing: { to: { kind: "topic", name: topic }, envelope },
+    header,
+    body,
+    bytes,
+  };
   store(transaction, [message]);
   takeOut(transaction, seq);
   sql.deleteFailure.run(seq);

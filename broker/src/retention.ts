@@ -79,11 +79,19 @@ interface Surplus {
 }
 
 /** What of the oldest items is beyond the bounds; undefined when nothing is. */
-function surplusOf(sql: Statements, row: BoundedRow, { now, limit }: { now: number; limit: number }): Surplus | undefined {
+function surplusOf(
+  sql: Statements,
+  row: BoundedRow,
+  { now, limit }: { now: number; limit: number },
+): Surplus | undefined {
   const before = row.age_ms === null ? Number.NEGATIVE_INFINITY : now - row.age_ms;
   const bytesMax = row.bytes_max ?? Number.POSITIVE_INFINITY;
   let surplus: Surplus | undefined;
-  const items = sql.oldestItems.all(placeOf(row.id, row.first), placeOf(row.id + 1, 0), limit) as unknown as OldestRow[];
+  const items = sql.oldestItems.all(
+    placeOf(row.id, row.first),
+    placeOf(row.id + 1, 0),
+    limit,
+  ) as unknown as OldestRow[];
   for (const { place, enqueued_at: enqueuedAt, bytes } of items) {
     const gone = surplus?.bytes ?? 0;
     if (enqueuedAt >= before && row.bytes - gone <= bytesMax) break;

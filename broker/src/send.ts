@@ -14,7 +14,7 @@ export class SendOperation implements Operation {
   readonly #reject: (error: WaybillError) => void;
   #unrouted: readonly number[] = [];
 
-  constructor(batch: readonly Encoded[], limits: SendLimits, answer: { resolve(sent: Sent): void; reject(error: WaybillError): void }) {
+  constructor(batch: readonly Encoded[], limits: SendLimits, answer: SendAnswer) {
     this.#batch = batch;
     this.#limits = limits;
     this.#resolve = answer.resolve;
@@ -40,6 +40,11 @@ export class SendOperation implements Operation {
   }
 }
 
+export interface SendAnswer {
+  readonly resolve: (sent: Sent) => void;
+  readonly reject: (error: WaybillError) => void;
+}
+
 export interface SendLimits {
   /** Throws Refusal with STORAGE_FULL when the quota is used up. */
   refuseWhenFull(): void;
@@ -52,7 +57,12 @@ export const unroutedMax = 10_000;
 export function refuseUnroutable({ addresses }: Transaction, batch: readonly Encoded[]): void {
   for (const { outgoing } of batch) {
     const { kind, name } = outgoing.to;
-    const known = kind === "queue" ? addresses.find(kind, name) : kind === "topic" ? addresses.topic(name) : addresses.stream(name);
+    const known =
+      kind === "queue"
+        ? addresses.find(kind, name)
+        : kind === "topic"
+          ? addresses.topic(name)
+          : addresses.stream(name);
     if (known !== undefined) continue;
     throw new Refusal(
       new WaybillError(
@@ -70,7 +80,8 @@ export function store(transaction: Transaction, batch: readonly Encoded[]): numb
   const parkedIn = new Set<number>();
   for (const [position, message] of batch.entries()) {
     const { kind, name } = message.outgoing.to;
-    if (kind === "queue") enqueue(transaction, transaction.addresses.find(kind, name)?.id ?? 0, message);
+    if (kind === "queue")
+      enqueue(transaction, transaction.addresses.find(kind, name)?.id ?? 0, message);
     else if (kind === "stream") appendItem(transaction, name, message);
     else if (!publish(transaction, message)) {
       const topic = transaction.addresses.topic(name) ?? 0;
@@ -99,7 +110,14 @@ function enqueue(transaction: Transaction, address: number, message: Encoded): v
   const { notBefore, notAfter } = message.outgoing;
   const expires = notAfter === undefined ? null : Math.floor(notAfter);
   const seq = transaction.takeSeq();
-  sql.insertMessage.run(seq, address, now, message.outgoing.discardExpired === true ? 1 : 0, message.header, message.body);
+  sql.insertMessage.run(
+    seq,
+    address,
+    now,
+    message.outgoing.discardExpired === true ? 1 : 0,
+    message.header,
+    message.body,
+  );
   if (notBefore !== undefined && notBefore > now) {
     const due = Math.ceil(notBefore);
     sql.insertScheduled.run(due, seq, address, 0, message.bytes, expires);

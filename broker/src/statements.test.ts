@@ -24,7 +24,11 @@ test("no statement scans or sorts what waits: the cost of claiming does not grow
   db.exec(schema);
   for (const [name, text] of Object.entries(statementTexts())) {
     if (!/^(select|insert|update|delete)/.test(text) || name in mayScan) continue;
-    const costly = planOf(db, text).filter((detail) => detail.startsWith("SCAN") && !detail.includes("CONSTANT ROW") || detail.includes("TEMP B-TREE"));
+    const costly = planOf(db, text).filter(
+      (detail) =>
+        (detail.startsWith("SCAN") && !detail.includes("CONSTANT ROW")) ||
+        detail.includes("TEMP B-TREE"),
+    );
     assert.deepEqual(costly, [], `${name}: ${text}`);
   }
   db.close();
@@ -33,8 +37,13 @@ test("no statement scans or sorts what waits: the cost of claiming does not grow
 test("the look at what is due reads only first rows and the table of processes", () => {
   const db = new DatabaseSync(":memory:");
   db.exec(schema);
-  const plan = planOf(db, statementTexts()["nextDue"] ?? "").filter((detail) => !detail.startsWith("SCAN CONSTANT") && !detail.startsWith("SCALAR"));
-  assert.equal(plan.some((detail) => detail.includes("TEMP B-TREE")), false);
+  const plan = planOf(db, statementTexts()["nextDue"] ?? "").filter(
+    (detail) => !detail.startsWith("SCAN CONSTANT") && !detail.startsWith("SCALAR"),
+  );
+  assert.equal(
+    plan.some((detail) => detail.includes("TEMP B-TREE")),
+    false,
+  );
   for (const detail of plan) assert.ok(/^SEARCH|^SCAN instance/.test(detail), detail);
   db.close();
 });

@@ -11,18 +11,22 @@ const texts = {
   writeSeq: "update state set next_seq = ? where id = 1",
   bumpTopology: "update state set topology = topology + 1 where id = 1",
 
-  insertMessage: "insert into message(seq, address, enqueued_at, discard_expired, header, body) values (?, ?, ?, ?, ?, ?)",
+  insertMessage:
+    "insert into message(seq, address, enqueued_at, discard_expired, header, body) values (?, ?, ?, ?, ?, ?)",
   deleteMessage: "delete from message where seq = ?",
   discardsExpired: "select discard_expired as discards from message where seq = ?",
   bytesOf: "select octet_length(body) as bytes from message where seq = ?",
-  contentOf: "select m.enqueued_at, m.header, m.body, f.failure from message m left join failure f on f.seq = m.seq where m.seq = ?",
+  contentOf:
+    "select m.enqueued_at, m.header, m.body, f.failure from message m left join failure f on f.seq = m.seq where m.seq = ?",
 
   insertReady: "insert into ready(address, seq, attempt, bytes, expires) values (?, ?, ?, ?, ?)",
-  headReady: "select seq, bytes, expires, attempt from ready where address = ? order by seq limit ?",
+  headReady:
+    "select seq, bytes, expires, attempt from ready where address = ? order by seq limit ?",
   anyReady: "select 1 from ready where address = ? limit 1",
   deleteReady: "delete from ready where address = ? and seq = ?",
   deleteReadyUpTo: "delete from ready where address = ? and seq <= ?",
-  expiredReady: "select address, seq, attempt from ready where expires <= ? order by expires limit ?",
+  expiredReady:
+    "select address, seq, attempt from ready where expires <= ? order by expires limit ?",
 
   lockUpTo: `insert into locked(lease, seq, address, attempt, bytes, expires)
     select ?, seq, address, attempt + 1, bytes, expires from ready where address = ? and seq <= ?`,
@@ -35,17 +39,21 @@ const texts = {
   reopenLease: `insert into ready(address, seq, attempt, bytes, expires)
     select address, seq, attempt, bytes, expires from locked where lease = ?`,
   unlockLease: "delete from locked where lease = ?",
-  insertLease: "insert into lease(address, instance, until, counts) values (?, ?, ?, ?) returning id",
+  insertLease:
+    "insert into lease(address, instance, until, counts) values (?, ?, ?, ?) returning id",
   leaseUntil: "select until from lease where id = ?",
   renewLease: "update lease set until = ? where id = ?",
   deleteLease: "delete from lease where id = ?",
   expiredLeases: "select id, address from lease where until <= ? order by until limit ?",
   leasesOfInstance: "select id, address, until from lease where instance = ?",
 
-  insertScheduled: "insert into scheduled(due, seq, address, attempt, bytes, expires) values (?, ?, ?, ?, ?, ?)",
-  dueScheduled: "select due, seq, address, attempt, bytes, expires from scheduled where due <= ? order by due, seq limit ?",
+  insertScheduled:
+    "insert into scheduled(due, seq, address, attempt, bytes, expires) values (?, ?, ?, ?, ?, ?)",
+  dueScheduled:
+    "select due, seq, address, attempt, bytes, expires from scheduled where due <= ? order by due, seq limit ?",
   deleteScheduled: "delete from scheduled where due = ? and seq = ?",
-  expiredScheduled: "select due, seq, address, attempt from scheduled where expires <= ? order by expires limit ?",
+  expiredScheduled:
+    "select due, seq, address, attempt from scheduled where expires <= ? order by expires limit ?",
 
   insertDead: "insert into dead(seq, address, attempt) values (?, ?, ?)",
   deadOf: "select address from dead where seq = ?",
@@ -55,14 +63,17 @@ const texts = {
   insertDeferred: "insert into deferred(seq, address, attempt) values (?, ?, ?)",
   deferredOf: "select address from deferred where seq = ?",
   deleteDeferred: "delete from deferred where seq = ?",
-  putFailure: "insert into failure(seq, failure) values (?, ?) on conflict(seq) do update set failure = excluded.failure",
+  putFailure:
+    "insert into failure(seq, failure) values (?, ?) on conflict(seq) do update set failure = excluded.failure",
   deleteFailure: "delete from failure where seq = ?",
 
   allAddresses: "select id, kind, name, topic, accepts from address where removed = 0",
-  insertAddress: "insert into address(kind, name, topic, accepts, instance) values (?, ?, ?, ?, ?) returning id",
+  insertAddress:
+    "insert into address(kind, name, topic, accepts, instance) values (?, ?, ?, ?, ?) returning id",
   addressByName: "select id, accepts, instance, removed from address where kind = ? and name = ?",
   updateAccepts: "update address set accepts = ? where id = ?",
-  removeAddress: "update address set removed = 1, instance = null, name = name || '#' || id where id = ?",
+  removeAddress:
+    "update address set removed = 1, instance = null, name = name || '#' || id where id = ?",
   removedAddress: "select id from address where removed = 1 limit 1",
   deleteAddress: "delete from address where id = ?",
   addressesOfInstance: "select id from address where instance = ?",
@@ -71,32 +82,47 @@ const texts = {
   deferredIn: "select seq from deferred where address = ? limit ?",
   deadIn: "select seq from dead where address = ? limit ?",
 
-  allPartitions: "select s.id, s.name, p.id as partition from stream s join stream_partition p on p.stream = s.id order by s.id, p.number",
-  insertStream: "insert into stream(name, partitions, age_ms, bytes_max) values (?, ?, ?, ?) returning id",
+  allPartitions:
+    "select s.id, s.name, p.id as partition from stream s join stream_partition p on p.stream = s.id order by s.id, p.number",
+  insertStream:
+    "insert into stream(name, partitions, age_ms, bytes_max) values (?, ?, ?, ?) returning id",
   streamByName: "select id, partitions, age_ms, bytes_max from stream where name = ?",
   updateRetention: "update stream set age_ms = ?, bytes_max = ? where id = ?",
   insertPartition: "insert into stream_partition(stream, number) values (?, ?)",
-  growPartition: "update stream_partition set next_offset = next_offset + 1, bytes = bytes + ? where id = ? returning next_offset - 1 as offset",
-  insertItem: "insert into stream_item(place, enqueued_at, bytes, header, body) values (?, ?, ?, ?, ?)",
+  growPartition:
+    "update stream_partition set next_offset = next_offset + 1, bytes = bytes + ? where id = ? returning next_offset - 1 as offset",
+  insertItem:
+    "insert into stream_item(place, enqueued_at, bytes, header, body) values (?, ?, ?, ?, ?)",
 
-  partitionsOf: "select id, number, first_offset as first, next_offset as next from stream_partition where stream = ? order by number",
-  insertCursor: "insert into stream_cursor(address, partition, committed, delivered) values (?, ?, ?, ?)",
-  cursorsOf: "select partition, committed, delivered, attempt, lease from stream_cursor where address = ?",
+  partitionsOf:
+    "select id, number, first_offset as first, next_offset as next from stream_partition where stream = ? order by number",
+  insertCursor:
+    "insert into stream_cursor(address, partition, committed, delivered) values (?, ?, ?, ?)",
+  cursorsOf:
+    "select partition, committed, delivered, attempt, lease from stream_cursor where address = ?",
   acquireCursor: "update stream_cursor set lease = ? where address = ? and partition = ?",
-  markDelivered: "update stream_cursor set delivered = max(delivered, ?) where address = ? and partition = ? and lease = ?",
-  countAttempt: "update stream_cursor set attempt = ? where address = ? and partition = ? and lease = ?",
-  commitCursor: "update stream_cursor set committed = ?, attempt = 0 where address = ? and partition = ? and lease = ? and committed <> ?",
+  markDelivered:
+    "update stream_cursor set delivered = max(delivered, ?) where address = ? and partition = ? and lease = ?",
+  countAttempt:
+    "update stream_cursor set attempt = ? where address = ? and partition = ? and lease = ?",
+  commitCursor:
+    "update stream_cursor set committed = ?, attempt = 0 where address = ? and partition = ? and lease = ? and committed <> ?",
   holdsCursor: "select 1 from stream_cursor where address = ? and partition = ? and lease = ?",
-  giveUpCursor: "update stream_cursor set committed = ?, delivered = ?, attempt = ?, lease = null where address = ? and partition = ? and lease = ?",
+  giveUpCursor:
+    "update stream_cursor set committed = ?, delivered = ?, attempt = ?, lease = null where address = ? and partition = ? and lease = ?",
   freeCursors: "update stream_cursor set lease = null where lease = ?",
   membersOf: "select id from lease where address = ? and counts = 1 order by id",
   leaveGroup: "update lease set counts = 0 where id = ?",
-  headItems: "select place, bytes from stream_item where place >= ? and place < ? order by place limit ?",
-  itemContents: "select place, bytes, enqueued_at, header, body from stream_item where place >= ? and place <= ? order by place",
+  headItems:
+    "select place, bytes from stream_item where place >= ? and place < ? order by place limit ?",
+  itemContents:
+    "select place, bytes, enqueued_at, header, body from stream_item where place >= ? and place <= ? order by place",
   anyItem: "select 1 from stream_item where place >= ? and place < ? limit 1",
-  oldestItems: "select place, enqueued_at, bytes from stream_item where place >= ? and place < ? order by place limit ?",
+  oldestItems:
+    "select place, enqueued_at, bytes from stream_item where place >= ? and place < ? order by place limit ?",
   deleteItems: "delete from stream_item where place >= ? and place <= ?",
-  boundedPartitions: "select p.id, p.first_offset as first, p.bytes, s.age_ms, s.bytes_max from stream s join stream_partition p on p.stream = s.id where s.age_ms is not null or s.bytes_max is not null",
+  boundedPartitions:
+    "select p.id, p.first_offset as first, p.bytes, s.age_ms, s.bytes_max from stream s join stream_partition p on p.stream = s.id where s.age_ms is not null or s.bytes_max is not null",
   trimPartition: "update stream_partition set first_offset = ?, bytes = bytes - ? where id = ?",
 
   insertInstance: "insert into instance(name, until) values (?, ?) returning id",
@@ -105,29 +131,37 @@ const texts = {
   deadInstances: "select id from instance where until <= ?",
   takeAddress: "update address set instance = ? where id = ?",
   deleteInstance: "delete from instance where id = ?",
-  ownersOf: "select o.instance, o.service, o.place, o.shared, i.until from owner o left join instance i on i.id = o.instance where o.address = ?",
+  ownersOf:
+    "select o.instance, o.service, o.place, o.shared, i.until from owner o left join instance i on i.id = o.instance where o.address = ?",
   putOwner: `insert into owner(address, instance, service, place, shared) values (?, ?, ?, ?, ?)
     on conflict(address, instance, service) do update set place = excluded.place, shared = excluded.shared`,
   deleteOwnersOfInstance: "delete from owner where instance = ?",
 
   countReady: "select count(*) as count from ready where address = ?",
-  countLocked: "select count(*) as count from lease l join locked k on k.lease = l.id where l.address = ?",
+  countLocked:
+    "select count(*) as count from lease l join locked k on k.lease = l.id where l.address = ?",
   countScheduled: "select count(*) as count from scheduled where address = ?",
   countDeferred: "select count(*) as count from deferred where address = ?",
   countDead: "select count(*) as count from dead where address = ?",
-  countReceivers: "select count(*) as count from lease l join instance i on i.id = l.instance where l.address = ? and l.counts = 1 and i.until > ?",
-  oldestReady: "select m.enqueued_at as at from ready r join message m on m.seq = r.seq where r.address = ? order by r.seq limit 1",
+  countReceivers:
+    "select count(*) as count from lease l join instance i on i.id = l.instance where l.address = ? and l.counts = 1 and i.until > ?",
+  oldestReady:
+    "select m.enqueued_at as at from ready r join message m on m.seq = r.seq where r.address = ? order by r.seq limit 1",
   groupProgress: `select sum(p.next_offset - max(c.committed, p.first_offset)) as pending,
     sum(iif(c.lease is null, 0, max(0, c.delivered - max(c.committed, p.first_offset)))) as begun
     from stream_cursor c join stream_partition p on p.id = c.partition where c.address = ?`,
   groupOldest: `select min(i.enqueued_at) as oldest from stream_cursor c join stream_partition p on p.id = c.partition
     join stream_item i on i.place = (c.partition << 36) + max(c.committed, p.first_offset) where c.address = ?`,
   listReady: "select seq, attempt from ready where address = ? and seq > ? order by seq limit ?",
-  listLocked: "select k.seq, k.attempt from lease l join locked k on k.lease = l.id where l.address = ? and k.seq > ? order by k.seq limit ?",
-  listScheduled: "select seq, attempt from scheduled where address = ? and seq > ? order by seq limit ?",
-  listDeferred: "select seq, attempt from deferred where address = ? and seq > ? order by seq limit ?",
+  listLocked:
+    "select k.seq, k.attempt from lease l join locked k on k.lease = l.id where l.address = ? and k.seq > ? order by k.seq limit ?",
+  listScheduled:
+    "select seq, attempt from scheduled where address = ? and seq > ? order by seq limit ?",
+  listDeferred:
+    "select seq, attempt from deferred where address = ? and seq > ? order by seq limit ?",
   listDead: "select seq, attempt from dead where address = ? and seq > ? order by seq limit ?",
-  listItems: "select place, enqueued_at, header, body from stream_item where place >= ? and place < ? order by place limit ?",
+  listItems:
+    "select place, enqueued_at, header, body from stream_item where place >= ? and place < ? order by place limit ?",
 
   nextDue: `select (select min(due) from scheduled), (select min(until) from lease where until is not null),
     (select min(expires) from ready where expires is not null), (select min(expires) from scheduled where expires is not null), (select min(until) from instance),
@@ -138,11 +172,20 @@ export type StatementName = keyof typeof texts;
 export type Statements = { readonly [Name in StatementName]: StatementSync };
 
 /** Rows that are read by the thousand come as arrays; naming their columns costs more than reading them. */
-const asArrays: readonly StatementName[] = ["readState", "headReady", "lockedContents", "headItems", "itemContents", "nextDue", "dataVersion"];
+const asArrays: readonly StatementName[] = [
+  "readState",
+  "headReady",
+  "lockedContents",
+  "headItems",
+  "itemContents",
+  "nextDue",
+  "dataVersion",
+];
 
 export function prepareStatements(db: DatabaseSync): Statements {
   const statements: Partial<Record<StatementName, StatementSync>> = {};
-  for (const name of Object.keys(texts) as StatementName[]) statements[name] = db.prepare(texts[name]);
+  for (const name of Object.keys(texts) as StatementName[])
+    statements[name] = db.prepare(texts[name]);
   for (const name of asArrays) statements[name]?.setReturnArrays(true);
   return statements as Statements;
 }

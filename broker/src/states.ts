@@ -4,7 +4,10 @@ import type { Connection } from "./connection.ts";
 import type { Statements } from "./statements.ts";
 
 /** What stands at an address. Counting takes time with the count; delivering pays nothing for it. */
-export function stateOf({ sql, environment }: Connection, { id, kind, name }: Address): AddressState {
+export function stateOf(
+  { sql, environment }: Connection,
+  { id, kind, name }: Address,
+): AddressState {
   const log = kind === "stream" ? logOf(sql, id) : { pending: 0, begun: 0, oldest: null };
   const oldest = earliest(log.oldest, oldestReady(sql, id));
   return {
@@ -29,7 +32,10 @@ interface LogState {
 }
 
 function logOf(sql: Statements, address: number): LogState {
-  const { pending, begun } = sql.groupProgress.get(address) as { pending: number | null; begun: number | null };
+  const { pending, begun } = sql.groupProgress.get(address) as {
+    pending: number | null;
+    begun: number | null;
+  };
   const { oldest } = sql.groupOldest.get(address) as { oldest: number | null };
   return { pending: pending ?? 0, begun: begun ?? 0, oldest };
 }

@@ -16,7 +16,10 @@ export class StreamDelivery implements Delivery {
   onLockLost: (() => void) | undefined;
   readonly #settle: (delivery: StreamDelivery, settlement: Settlement) => Promise<Settled>;
 
-  constructor(item: StreamItem, settle: (delivery: StreamDelivery, settlement: Settlement) => Promise<Settled>) {
+  constructor(
+    item: StreamItem,
+    settle: (delivery: StreamDelivery, settlement: Settlement) => Promise<Settled>,
+  ) {
     this.envelope = item.envelope;
     this.attempt = item.attempt;
     this.enqueuedAt = item.enqueuedAt;

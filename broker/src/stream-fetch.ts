@@ -11,7 +11,13 @@ import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
 type HeadRow = readonly [place: number, bytes: number];
-type ItemRow = readonly [place: number, bytes: number, enqueuedAt: number, header: string, body: Body];
+type ItemRow = readonly [
+  place: number,
+  bytes: number,
+  enqueuedAt: number,
+  header: string,
+  body: Body,
+];
 
 export interface FetchedItem extends StreamItem {
   readonly reader: StreamReader;
@@ -31,7 +37,14 @@ export interface Fetched {
 }
 
 const unchanged: Share = { acquired: [], surplus: [] };
-const nothing: Fetched = { grant: undefined, address: undefined, acquired: [], surplus: [], items: [], drained: true };
+const nothing: Fetched = {
+  grant: undefined,
+  address: undefined,
+  acquired: [],
+  surplus: [],
+  items: [],
+  drained: true,
+};
 
 /** Joins the group, takes the partitions of its share, and reads on in them. */
 export class FetchOperation implements Operation {
@@ -57,14 +70,30 @@ export class FetchOperation implements Operation {
     receiver.hand.rotate();
     const kept = isSame ? receiver.hand.readers : [];
     const held = new Set(kept.map(({ partition }) => partition));
-    const share = receiver.sharesAgain || !isSame ? shareOf(transaction, { address, lease: grant.id, held }) : unchanged;
+    const share =
+      receiver.sharesAgain || !isSame
+        ? shareOf(transaction, { address, lease: grant.id, held })
+        : unchanged;
     const partitions = transaction.addresses.stream(receiver.group.stream)?.partitions ?? [];
-    const acquired = share.acquired.map((stored) => new StreamReader(partitions.indexOf(stored.partition), stored));
-    const readers = [...kept, ...acquired].filter(({ partition }) => !share.surplus.includes(partition));
+    const acquired = share.acquired.map(
+      (stored) => new StreamReader(partitions.indexOf(stored.partition), stored),
+    );
+    const readers = [...kept, ...acquired].filter(
+      ({ partition }) => !share.surplus.includes(partition),
+    );
     const plan = receiver.plan();
     const { room } = plan;
-    const items = readers.flatMap((reader) => read(transaction, { reader, plan, address, lease: grant.id }));
-    this.#fetched = { grant, address, acquired, surplus: share.surplus, items, drained: items.length < room };
+    const items = readers.flatMap((reader) =>
+      read(transaction, { reader, plan, address, lease: grant.id }),
+    );
+    this.#fetched = {
+      grant,
+      address,
+      acquired,
+      surplus: share.surplus,
+      items,
+      drained: items.length < room,
+    };
   }
 
   done(): void {
@@ -95,10 +124,18 @@ function read({ sql }: Transaction, { reader, plan, address, lease }: Reading): 
   const rows = sql.itemContents.all(from, last[0]) as unknown as ItemRow[];
   const items = rows.map(([place, bytes, enqueuedAt, header, body]): FetchedItem => {
     const offset = offsetOf(place);
-    return { reader, bytes, enqueuedAt, envelope: decode(header, body), attempt: reader.attemptOf(offset), position: { partition: number, offset } };
+    return {
+      reader,
+      bytes,
+      enqueuedAt,
+      envelope: decode(header, body),
+      attempt: reader.attemptOf(offset),
+      position: { partition: number, offset },
+    };
   });
   const [first] = items;
-  if (first !== undefined && reader.isSuspect) sql.countAttempt.run(first.attempt, address, partition, lease);
+  if (first !== undefined && reader.isSuspect)
+    sql.countAttempt.run(first.attempt, address, partition, lease);
   sql.markDelivered.run(offsetOf(last[0]) + 1, address, partition, lease);
   return items;
 }

@@ -70,7 +70,9 @@ export class StreamHand {
       if (reader.leaving) continue;
       for (const entry of reader.returned()) {
         if (this.#options.budget.room === 0) return batch;
-        entry.delivery = new StreamDelivery(entry.delivery, (self, settlement) => this.#settle(self, settlement));
+        entry.delivery = new StreamDelivery(entry.delivery, (self, settlement) =>
+          this.#settle(self, settlement),
+        );
         entry.state = "open";
         this.#held.set(entry.delivery, { reader, entry });
         this.#options.budget.take(entry.bytes);
@@ -90,7 +92,7 @@ export class StreamHand {
 
   /** Gives everything up at once; what was not settled counts as attempted. */
   abandon(): void {
-    for (const reader of [...this.#readers]) this.#giveUp(reader);
+    for (const reader of this.#readers) this.#giveUp(reader);
     this.lose();
   }
 
@@ -136,7 +138,11 @@ export class StreamHand {
     }
   }
 
-  async #finish(delivery: StreamDelivery, held: Held, settlement: Extract<Settlement, { kind: "complete" | "deadLetter" }>): Promise<Settled> {
+  async #finish(
+    delivery: StreamDelivery,
+    held: Held,
+    settlement: Extract<Settlement, { kind: "complete" | "deadLetter" }>,
+  ): Promise<Settled> {
     const send = settlement.kind === "complete" ? this.#encode(settlement.send ?? []) : [];
     const failure = settlement.kind === "deadLetter" ? settlement.failure : undefined;
     const { reader, entry } = held;

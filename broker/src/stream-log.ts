@@ -8,8 +8,10 @@ export function appendItem(transaction: Transaction, name: string, message: Enco
   const { sql, addresses, now } = transaction;
   const stream = addresses.stream(name);
   const { header } = message.outgoing.envelope;
-  const partition = stream?.partitions[hash(header.partitionkey ?? header.id) % stream.partitions.length];
-  if (stream === undefined || partition === undefined) throw new WaybillError("UNROUTABLE", `There is no stream "${name}".`);
+  const partition =
+    stream?.partitions[hash(header.partitionkey ?? header.id) % stream.partitions.length];
+  if (stream === undefined || partition === undefined)
+    throw new WaybillError("UNROUTABLE", `There is no stream "${name}".`);
   const { offset } = sql.growPartition.get(message.bytes, partition) as { offset: number };
   sql.insertItem.run(placeOf(partition, offset), now, message.bytes, message.header, message.body);
   transaction.appended.add(stream.id);

@@ -67,7 +67,8 @@ export class StreamReader {
 
   /** Items of it are with a handler, or on their way to the database. */
   get isBusy(): boolean {
-    for (const { state } of this.entries.values()) if (state === "open" || state === "settling") return true;
+    for (const { state } of this.entries.values())
+      if (state === "open" || state === "settling") return true;
     return false;
   }
 
@@ -96,7 +97,8 @@ export class StreamReader {
     const committed = this.commitPoint(none);
     const head = this.entries.get(committed);
     const unread = committed === this.#headOffset ? this.#headAttempt : 0;
-    const attempt = head === undefined ? unread : head.attempt - (head.state === "returned" ? 1 : 0);
+    const attempt =
+      head === undefined ? unread : head.attempt - (head.state === "returned" ? 1 : 0);
     const begun = [...this.entries.values()].findLast(({ state }) => state !== "returned");
     const delivered = Math.max(
       attempt > 0 ? committed + 1 : committed,

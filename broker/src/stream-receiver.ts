@@ -1,4 +1,11 @@
-import { addressOf, type Listener, type ReceiveOptions, type Receiver, type Source, type WaybillError } from "@waybill/core";
+import {
+  addressOf,
+  type Listener,
+  type ReceiveOptions,
+  type Receiver,
+  type Source,
+  type WaybillError,
+} from "@waybill/core";
 import { Budget, type Plan } from "./budget.ts";
 import type { Connection } from "./connection.ts";
 import { Lease, simpleOperation } from "./lease.ts";
@@ -15,7 +22,7 @@ export interface StreamReception {
   readonly options: ReceiveOptions;
   readonly listener: Listener;
   /** Called when it was stopped and holds nothing any more. */
-  ended(): void;
+  readonly ended: () => void;
 }
 
 /** Most items of one read: bounds the transaction. */
@@ -44,7 +51,11 @@ export class StreamReceiver implements Receiver, Waiter {
     this.#listener = listener;
     this.#ended = ended;
     this.#budget = new Budget(options);
-    this.group = { stream: source.name, name: addressOf(source), start: options.start ?? "earliest" };
+    this.group = {
+      stream: source.name,
+      name: addressOf(source),
+      start: options.start ?? "earliest",
+    };
     this.lease = new Lease(connection, options.lockMs, {
       counts: true,
       holds: () => this.#state !== "ended",
@@ -60,7 +71,11 @@ export class StreamReceiver implements Receiver, Waiter {
       address: () => this.#address,
       freed: () => this.#freed(),
     });
-    this.#replays = new QueueReceiver(connection, { source, options, listener, ended: () => this.#endWhenEmpty() }, { budget: this.#budget, registers: false });
+    this.#replays = new QueueReceiver(
+      connection,
+      { source, options, listener, ended: () => this.#endWhenEmpty() },
+      { budget: this.#budget, registers: false },
+    );
   }
 
   get isStopped(): boolean {
@@ -86,7 +101,10 @@ export class StreamReceiver implements Receiver, Waiter {
     if (isUnfair(sql, this.#address, this.lease.id)) return true;
     if (this.#paused) return false;
     if (this.#replays.hasWork()) return true;
-    return this.hand.readers.some(({ partition, next }) => sql.anyItem.get(placeOf(partition, next), placeOf(partition + 1, 0)) !== undefined);
+    return this.hand.readers.some(
+      ({ partition, next }) =>
+        sql.anyItem.get(placeOf(partition, next), placeOf(partition + 1, 0)) !== undefined,
+    );
   }
 
   signal(): void {
@@ -169,7 +187,12 @@ export class StreamReceiver implements Receiver, Waiter {
 
   /** Something was settled or given back. */
   #freed(): void {
-    this.#drained &&= !this.hand.readers.some(({ entries, isSuspect }) => isSuspect || entries.size === 0 || [...entries.values()].some(({ state }) => state === "returned"));
+    this.#drained &&= !this.hand.readers.some(
+      ({ entries, isSuspect }) =>
+        isSuspect ||
+        entries.size === 0 ||
+        [...entries.values()].some(({ state }) => state === "returned"),
+    );
     this.hand.giveUp(({ leaving }) => leaving);
     this.#fetch();
     this.#endWhenEmpty();
@@ -183,7 +206,8 @@ export class StreamReceiver implements Receiver, Waiter {
   }
 
   #endWhenEmpty(): void {
-    if (this.#state !== "stopped" || this.hand.readers.length > 0 || !this.#replays.hasEnded) return;
+    if (this.#state !== "stopped" || this.hand.readers.length > 0 || !this.#replays.hasEnded)
+      return;
     this.#state = "ended";
     this.lease.close();
     this.#connection.wake.remove(this);

@@ -13,8 +13,8 @@ export interface StreamEnding {
   readonly failure: Failure | undefined;
   /** What leaves with it. */
   readonly send: readonly Encoded[];
-  settled(settled: Settled): void;
-  failed(error: WaybillError): void;
+  readonly settled: (settled: Settled) => void;
+  readonly failed: (error: WaybillError) => void;
 }
 
 export interface GroupLease {
@@ -52,11 +52,13 @@ export class StreamSettleOperation implements Operation {
     this.#lost = new Set();
     for (const { send } of this.#endings) refuseUnroutable(transaction, send);
     for (const [reader, ended] of byReader(this.#endings)) this.#commit(transaction, reader, ended);
-    for (const ending of this.#endings) if (!this.#lost.has(ending.reader)) this.#leave(transaction, ending);
+    for (const ending of this.#endings)
+      if (!this.#lost.has(ending.reader)) this.#leave(transaction, ending);
   }
 
   done(): void {
-    for (const { reader, settled } of this.#endings) settled(this.#lost.has(reader) ? "lockLost" : "settled");
+    for (const { reader, settled } of this.#endings)
+      settled(this.#lost.has(reader) ? "lockLost" : "settled");
   }
 
   failed(error: WaybillError): void {
@@ -81,7 +83,14 @@ export class StreamSettleOperation implements Operation {
     const { sql } = transaction;
     const { envelope, enqueuedAt } = entry.delivery;
     const seq = transaction.takeSeq();
-    sql.insertMessage.run(seq, this.#group.address, enqueuedAt, 0, encodeHeader(envelope.header), envelope.body);
+    sql.insertMessage.run(
+      seq,
+      this.#group.address,
+      enqueuedAt,
+      0,
+      encodeHeader(envelope.header),
+      envelope.body,
+    );
     sql.insertDead.run(seq, this.#group.address, entry.attempt);
     sql.putFailure.run(seq, encodeFailure(failure));
   }

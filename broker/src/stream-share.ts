@@ -17,11 +17,16 @@ export interface Share {
  * What one member of a group should read: shares differ by one at most, and a partition moves only when it has to.
  * Every member computes it for itself, from the same rows; a free partition goes to whoever is first to take it.
  */
-export function shareOf({ sql }: Transaction, { address, lease, held }: { address: number; lease: number; held: ReadonlySet<number> }): Share {
+export function shareOf(
+  { sql }: Transaction,
+  { address, lease, held }: { address: number; lease: number; held: ReadonlySet<number> },
+): Share {
   const { cursors, quota } = positionOf(sql, address, lease);
   // One that is booked on this lease but read by nobody was meant to be given up, which failed: it is as free as any.
   const mine = cursors.filter((cursor) => cursor.lease === lease && held.has(cursor.partition));
-  const free = cursors.filter((cursor) => cursor.lease === null || (cursor.lease === lease && !held.has(cursor.partition)));
+  const free = cursors.filter(
+    (cursor) => cursor.lease === null || (cursor.lease === lease && !held.has(cursor.partition)),
+  );
   const acquired = free.slice(0, Math.max(0, quota - mine.length));
   for (const { partition } of acquired) sql.acquireCursor.run(lease, address, partition);
   return { acquired, surplus: mine.slice(quota).map(({ partition }) => partition) };
@@ -35,11 +40,19 @@ export function isUnfair(sql: Statements, address: number, lease: number | undef
   return mine > quota || (mine < quota && cursors.some((cursor) => cursor.lease === null));
 }
 
-function positionOf(sql: Statements, address: number, lease: number): { cursors: CursorRow[]; quota: number } {
+function positionOf(
+  sql: Statements,
+  address: number,
+  lease: number,
+): { cursors: CursorRow[]; quota: number } {
   const members = (sql.membersOf.all(address) as unknown as { id: number }[]).map(({ id }) => id);
   const cursors = sql.cursorsOf.all(address) as unknown as CursorRow[];
   const place = members.indexOf(lease);
-  const quota = place < 0 ? 0 : Math.floor(cursors.length / members.length) + (place < cursors.length % members.length ? 1 : 0);
+  const quota =
+    place < 0
+      ? 0
+      : Math.floor(cursors.length / members.length) +
+        (place < cursors.length % members.length ? 1 : 0);
   return { cursors, quota };
 }
 
@@ -51,14 +64,21 @@ export interface GroupStart {
 }
 
 /** Finds the group, or begins it at one end of the stream. Undefined while the stream does not exist. */
-export function joinGroup(transaction: Transaction, { stream, name, start }: GroupStart): number | undefined {
+export function joinGroup(
+  transaction: Transaction,
+  { stream, name, start }: GroupStart,
+): number | undefined {
   const { sql, addresses } = transaction;
   const entry = addresses.stream(stream);
   if (entry === undefined) return undefined;
   const known = sql.addressByName.get("stream", name) as { id: number } | undefined;
   if (known !== undefined) return known.id;
   const { id } = sql.insertAddress.get("stream", name, null, null, null) as { id: number };
-  const partitions = sql.partitionsOf.all(entry.id) as unknown as { id: number; first: number; next: number }[];
+  const partitions = sql.partitionsOf.all(entry.id) as unknown as {
+    id: number;
+    first: number;
+    next: number;
+  }[];
   for (const { id: partition, first, next } of partitions) {
     const offset = start === "latest" ? next : first;
     sql.insertCursor.run(id, partition, offset, offset);

@@ -23,11 +23,17 @@ async function withStream(context: TestContext, declared = one): Promise<Setting
   return { directory, environment, transport };
 }
 
-const seen = (deliveries: readonly Delivery[]): string[] => deliveries.map(({ envelope, attempt }) => `${String(envelope.body)}#${attempt}`);
-const numbers = (count: number, from = 0): string[] => Array.from({ length: count }, (_, index) => `${from + index}`);
+const seen = (deliveries: readonly Delivery[]): string[] =>
+  deliveries.map(({ envelope, attempt }) => `${String(envelope.body)}#${attempt}`);
+const numbers = (count: number, from = 0): string[] =>
+  Array.from({ length: count }, (_, index) => `${from + index}`);
 
 /** A reader whose process dies as soon as it is handed the poison, having completed what came before. */
-async function dieAt(context: TestContext, { directory, environment }: Setting, poison: string): Promise<string[]> {
+async function dieAt(
+  context: TestContext,
+  { directory, environment }: Setting,
+  poison: string,
+): Promise<string[]> {
   const mortal = stallingEnvironment(environment);
   context.after(() => mortal.wake());
   const dying = await open(context, directory, { environment: mortal });
@@ -59,16 +65,29 @@ test("an item that kills its reader is found: alone in flight, each attempt coun
   assert.deepEqual(third, ["2#3"]);
   const last = probe(transport, group, {
     lockMs,
-    onDelivery: (delivery) => void delivery.settle(delivery.attempt > 3 ? { kind: "deadLetter", failure } : { kind: "complete" }),
+    onDelivery: (delivery) =>
+      void delivery.settle(
+        delivery.attempt > 3 ? { kind: "deadLetter", failure } : { kind: "complete" },
+      ),
   });
   await environment.advance(2 * lockMs);
   assert.deepEqual(seen(last.deliveries), ["2#4", "3#2", "4#2", "5#2"]);
-  const dead = await transport.inspection.list({ state: "dead", address: "readings@audit", limit: 10 });
-  assert.deepEqual(dead.map(({ envelope, attempt }) => [envelope.body, attempt]), [["2", 4]]);
+  const dead = await transport.inspection.list({
+    state: "dead",
+    address: "readings@audit",
+    limit: 10,
+  });
+  assert.deepEqual(
+    dead.map(({ envelope, attempt }) => [envelope.body, attempt]),
+    [["2", 4]],
+  );
 });
 
 test("when a member dies, another goes on from the committed offset", async (context) => {
-  const setting = await withStream(context, topology({ streams: [{ name: "readings", partitions: 4, retention: {} }] }));
+  const setting = await withStream(
+    context,
+    topology({ streams: [{ name: "readings", partitions: 4, retention: {} }] }),
+  );
   const { directory, environment, transport } = setting;
   const mortal = stallingEnvironment(environment);
   context.after(() => mortal.wake());
@@ -84,8 +103,17 @@ test("when a member dies, another goes on from the committed offset", async (con
   mortal.stall();
   await transport.send(numbers(40, 40).map((body) => toStream("readings", body, body)));
   await environment.advance(3 * lockMs);
-  assert.deepEqual(rest.bodies().filter((body) => Number(body) >= 40).toSorted(), numbers(40, 40).toSorted());
-  assert.ok(seen(rest.deliveries).every((each) => each.endsWith("#1")), "nothing was begun twice");
+  assert.deepEqual(
+    rest
+      .bodies()
+      .filter((body) => Number(body) >= 40)
+      .toSorted(),
+    numbers(40, 40).toSorted(),
+  );
+  assert.ok(
+    seen(rest.deliveries).every((each) => each.endsWith("#1")),
+    "nothing was begun twice",
+  );
 });
 
 test("a reader that stops hands over without an attempt being counted for what it released", async (context) => {
@@ -102,19 +130,35 @@ test("a reader that stops hands over without an attempt being counted for what i
 });
 
 test("items leave by age and by size, oldest first, and a reader goes on behind them", async (context) => {
-  const { environment, transport } = await withStream(context, topology({ streams: [{ name: "readings", partitions: 1, retention: { ageMs: 60_000, bytes: 3_000 } }] }));
-  await transport.send(numbers(10).map((body) => toStream("readings", body.padEnd(1_000, "."), "k")));
+  const { environment, transport } = await withStream(
+    context,
+    topology({
+      streams: [{ name: "readings", partitions: 1, retention: { ageMs: 60_000, bytes: 3_000 } }],
+    }),
+  );
+  await transport.send(
+    numbers(10).map((body) => toStream("readings", body.padEnd(1_000, "."), "k")),
+  );
   await environment.advance(30_000);
   const bySize = probe(transport, group, { lockMs });
   await environment.advance(1_000);
-  assert.deepEqual(bySize.deliveries.map(({ position }) => position?.offset), [7, 8, 9]);
+  assert.deepEqual(
+    bySize.deliveries.map(({ position }) => position?.offset),
+    [7, 8, 9],
+  );
   await environment.advance(60_000);
   const byAge = probe(transport, { ...group, group: "late" }, { lockMs });
   await transport.send([toStream("readings", "new", "k")]);
   await environment.drain();
-  assert.deepEqual(byAge.deliveries.map(({ position }) => position?.offset), [10]);
+  assert.deepEqual(
+    byAge.deliveries.map(({ position }) => position?.offset),
+    [10],
+  );
 });
 
 test("keys keep their partition for ever: the hash is written into stored data", () => {
-  assert.deepEqual(["", "a", "device-1", "München", "😀"].map(hash), [1572119809, 1469464775, 3470696374, 417150232, 1355015173]);
+  assert.deepEqual(
+    ["", "a", "device-1", "München", "😀"].map(hash),
+    [1572119809, 1469464775, 3470696374, 417150232, 1355015173],
+  );
 });

@@ -58,7 +58,10 @@ export class Sweeper {
   #swept(error: WaybillError | undefined): void {
     this.#sweeping = false;
     if (error === undefined) return this.#arm(this.#nextDue());
-    this.#connection.logger.warn("Due messages and ended locks could not be moved; it is tried again.", { code: error.code, error: error.message });
+    this.#connection.logger.warn(
+      "Due messages and ended locks could not be moved; it is tried again.",
+      { code: error.code, error: error.message },
+    );
     this.#arm(Number.POSITIVE_INFINITY);
   }
 
@@ -73,7 +76,11 @@ export class Sweeper {
   }
 }
 
-function pick({ environment }: Connection): { clock: Connection["environment"]["clock"]; timers: Connection["environment"]["timers"]; random: number } {
+function pick({ environment }: Connection): {
+  clock: Connection["environment"]["clock"];
+  timers: Connection["environment"]["timers"];
+  random: number;
+} {
   return { clock: environment.clock, timers: environment.timers, random: environment.random() };
 }
 
@@ -126,7 +133,11 @@ function moveDue(transaction: Transaction): void {
 
 function endLeases(transaction: Transaction): void {
   const { sql, now } = transaction;
-  for (const lease of sql.expiredLeases.all(now, stepMax) as unknown as { id: number; address: number }[]) reopenLease(transaction, lease);
+  for (const lease of sql.expiredLeases.all(now, stepMax) as unknown as {
+    id: number;
+    address: number;
+  }[])
+    reopenLease(transaction, lease);
 }
 
 interface ExpiredRow {
@@ -150,7 +161,8 @@ function buryExpired(transaction: Transaction): void {
 
 function buryDeadInstances(transaction: Transaction): void {
   const { sql, now } = transaction;
-  for (const { id } of sql.deadInstances.all(now) as unknown as { id: number }[]) removeInstance(transaction, id, false);
+  for (const { id } of sql.deadInstances.all(now) as unknown as { id: number }[])
+    removeInstance(transaction, id, false);
 }
 
 /** A removed address is emptied step by step; it has had no receivers since it was removed. */

@@ -4,7 +4,8 @@ import { fakeEnvironment } from "@waybill/testkit";
 import { folder, message, open, probe, silent, topology } from "./fixture.test.support.ts";
 import { unroutedMax } from "./send.ts";
 
-const event = (body: string, type = "order.placed") => message({ kind: "topic", name: "orders" }, body, { type });
+const event = (body: string, type = "order.placed") =>
+  message({ kind: "topic", name: "orders" }, body, { type });
 
 test("events that nobody subscribes to are kept up to a bound, the newest, and the loss is logged", async (context) => {
   const warnings: unknown[] = [];
@@ -12,7 +13,8 @@ test("events that nobody subscribes to are kept up to a bound, the newest, and t
   const transport = await open(context, folder(context), { logger });
   await transport.declare(topology({ topics: [{ name: "orders" }] }));
   const batch = Array.from({ length: 2_000 }, (_, index) => event(`${index}`));
-  for (let count = 0; count < 5; count++) assert.equal((await transport.send(batch)).unrouted.length, 2_000);
+  for (let count = 0; count < 5; count++)
+    assert.equal((await transport.send(batch)).unrouted.length, 2_000);
   assert.deepEqual(warnings, []);
   await transport.send([event("newest"), event("of all")]);
   assert.deepEqual(warnings, [{ address: "orders/", count: 2 }]);
@@ -30,12 +32,21 @@ test("a subscription made by another process is seen by the next publishing", as
   await publisher.declare(topology({ topics: [{ name: "orders" }] }));
   assert.deepEqual((await publisher.send([event("early")])).unrouted, [0]);
   const subscriber = await open(context, directory, { environment });
-  const parts = { topics: [{ name: "orders" }], subscriptions: [{ topic: "orders", name: "billing", accepts: [{ type: "order.placed" }] }] };
+  const parts = {
+    topics: [{ name: "orders" }],
+    subscriptions: [{ topic: "orders", name: "billing", accepts: [{ type: "order.placed" }] }],
+  };
   await subscriber.declare(topology(parts));
-  assert.deepEqual((await publisher.send([event("now"), event("other", "order.lost")])).unrouted, [1]);
+  assert.deepEqual(
+    (await publisher.send([event("now"), event("other", "order.lost")])).unrouted,
+    [1],
+  );
   const { bodies } = probe(subscriber, { kind: "subscription", topic: "orders", name: "billing" });
   const parked = await subscriber.inspection.list({ state: "dead", address: "orders/", limit: 10 });
-  assert.deepEqual(parked.map(({ envelope }) => envelope.body), ["early", "other"]);
+  assert.deepEqual(
+    parked.map(({ envelope }) => envelope.body),
+    ["early", "other"],
+  );
   // Only what somebody takes now leaves the topic's dead letters.
   assert.equal(await subscriber.inspection.replay(parked.map(({ handle }) => handle)), 1);
   await environment.drain();
@@ -55,7 +66,13 @@ test("what expired unseen is a dead letter, or gone where its sender said so", a
   ]);
   await environment.advance(3_000);
   const dead = await transport.inspection.list({ state: "dead", address: "calls", limit: 10 });
-  assert.deepEqual(dead.map(({ envelope, failure }) => [envelope.body, failure?.reason]), [["told", "EXPIRED"], ["later", "EXPIRED"]]);
+  assert.deepEqual(
+    dead.map(({ envelope, failure }) => [envelope.body, failure?.reason]),
+    [
+      ["told", "EXPIRED"],
+      ["later", "EXPIRED"],
+    ],
+  );
   assert.equal(await transport.inspection.replay(dead.map(({ handle }) => handle)), 2);
   const { bodies } = probe(transport, to);
   await environment.advance(3_000);

@@ -7,6 +7,9 @@ import { embedded } from "./index.ts";
 transportSuite("embedded", {
   create: () => {
     const directory = mkdtempSync(join(tmpdir(), "waybill-"));
-    return { factory: embedded({ directory }), dispose: async () => rmSync(directory, { recursive: true }) };
+    return {
+      factory: embedded({ directory }),
+      dispose: async () => rmSync(directory, { recursive: true }),
+    };
   },
 });

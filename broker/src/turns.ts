@@ -21,7 +21,10 @@ export class Turns {
 
   constructor(databaseFile: string, environment: Environment) {
     this.#environment = environment;
-    this.#file = openSync(databaseFile.replace(/\.db$/, ".turn"), constants.O_RDWR | constants.O_CREAT);
+    this.#file = openSync(
+      databaseFile.replace(/\.db$/, ".turn"),
+      constants.O_RDWR | constants.O_CREAT,
+    );
     this.#slot = Math.floor(environment.random() * slots);
   }
 

@@ -101,11 +101,14 @@ export class Wake {
   #poll(): void {
     if (this.#timer !== undefined || this.#closed) return;
     const { timers } = this.#options.environment;
-    this.#timer = timers.set(() => {
-      this.#timer = undefined;
-      this.#check();
-      if (this.#waiters.size > 0) this.#poll();
-    }, pollMs * (0.75 + this.#options.environment.random() / 2));
+    this.#timer = timers.set(
+      () => {
+        this.#timer = undefined;
+        this.#check();
+        if (this.#waiters.size > 0) this.#poll();
+      },
+      pollMs * (0.75 + this.#options.environment.random() / 2),
+    );
   }
 
   #check(): void {

@@ -7,7 +7,7 @@ import { embedded } from "./index.ts";
 /** What another process is told to do. */
 export interface Order {
   readonly directory: string;
-  readonly role: "send" | "hold" | "settle";
+  readonly role: "send" | "send-and-leave" | "hold" | "settle";
   readonly queue: string;
   readonly lockMs: number;
   readonly count: number;
@@ -15,7 +15,10 @@ export interface Order {
 
 /** Starts another process on the same broker; it tells what it does by messages. */
 export function startWorker(order: Order): ChildProcess {
-  return fork(import.meta.filename, [JSON.stringify(order)], { execArgv: ["--conditions=@waybill/source"], stdio: "inherit" });
+  return fork(import.meta.filename, [JSON.stringify(order)], {
+    execArgv: ["--conditions=@waybill/source"],
+    stdio: "inherit",
+  });
 }
 
 /** The next word of the worker. */
@@ -25,24 +28,45 @@ export async function heard(worker: ChildProcess): Promise<unknown> {
 }
 
 async function work({ directory, role, queue, lockMs, count }: Order): Promise<void> {
-  const transport = await embedded({ directory }).open({ environment: systemEnvironment, logger: silent, instance: `worker-${process.pid}` });
+  const transport = await embedded({ directory }).open({
+    environment: systemEnvironment,
+    logger: silent,
+    instance: `worker-${process.pid}`,
+  });
   await transport.declare(topology({ queues: [{ name: queue }] }));
   const say = (word: unknown): void => void process.send?.(word);
+  if (role === "send-and-leave") {
+    say("ready");
+    await once(process, "message");
+    process.disconnect();
+    await transport.send([toQueue(queue, "parting")]);
+    return;
+  }
   if (role === "send") {
-    await Promise.all(Array.from({ length: count }, (_, index) => transport.send([toQueue(queue, `${process.pid}-${index}`)])));
+    await Promise.all(
+      Array.from({ length: count }, (_, index) =>
+        transport.send([toQueue(queue, `${process.pid}-${index}`)]),
+      ),
+    );
     say("sent");
   } else {
-    const { deliveries } = probe(transport, { kind: "queue", name: queue }, {
-      lockMs,
-      onDelivery: (delivery) => {
-        if (role === "settle") void delivery.settle({ kind: "complete" }).then(() => say(delivery.envelope.body));
-        else say("holding");
+    const { deliveries } = probe(
+      transport,
+      { kind: "queue", name: queue },
+      {
+        lockMs,
+        onDelivery: (delivery) => {
+          if (role === "settle")
+            void delivery.settle({ kind: "complete" }).then(() => say(delivery.envelope.body));
+          else say("holding");
+        },
       },
-    });
+    );
     process.on("message", () => void deliveries[0]?.settle({ kind: "complete" }).then(say));
   }
   // Lives until it is killed or its parent goes.
   process.on("disconnect", () => process.exit());
 }
 
-if (process.argv[1] === import.meta.filename) await work(JSON.parse(process.argv[2] ?? "") as Order);
+if (process.argv[1] === import.meta.filename)
+  await work(JSON.parse(process.argv[2] ?? "") as Order);

@@ -18,15 +18,31 @@ interface Setting {
   readonly counts: { commits: number };
 }
 
-async function withWriter(context: TestContext, environment: Environment = systemEnvironment): Promise<Setting> {
-  const database = await openDatabase(settingsOf({ directory: folder(context) }), systemEnvironment);
+async function withWriter(
+  context: TestContext,
+  environment: Environment = systemEnvironment,
+): Promise<Setting> {
+  const database = await openDatabase(
+    settingsOf({ directory: folder(context) }),
+    systemEnvironment,
+  );
   context.after(() => database.db.close());
   const sql = prepareStatements(database.db);
   const turns = new Turns(database.file, environment);
   context.after(() => turns.close());
-  const writer = new Writer({ file: database.file, sql, addresses: new AddressBook(sql), environment, logger: silent, turns }, () => {
-    counts.commits += 1;
-  });
+  const writer = new Writer(
+    {
+      file: database.file,
+      sql,
+      addresses: new AddressBook(sql),
+      environment,
+      logger: silent,
+      turns,
+    },
+    () => {
+      counts.commits += 1;
+    },
+  );
   const counts = { commits: 0 };
   return { database, writer, counts };
 }
@@ -47,7 +63,8 @@ function operation(run: (transaction: Transaction) => void): Noted {
   return noted;
 }
 
-const insert = ({ sql, now, takeSeq }: Transaction, transaction: Transaction): void => void sql.insertMessage.run(takeSeq.call(transaction), 1, now, 0, "{}", "");
+const insert = ({ sql, now, takeSeq }: Transaction, transaction: Transaction): void =>
+  void sql.insertMessage.run(takeSeq.call(transaction), 1, now, 0, "{}", "");
 const store = (transaction: Transaction): void => insert(transaction, transaction);
 
 test("what is submitted in one turn shares one transaction", async (context) => {
@@ -74,7 +91,10 @@ test("who refuses before its first change fails alone, in the same transaction",
   const others = [operation(store), operation(store)];
   for (const each of [others[0], refusing, others[1]]) if (each !== undefined) writer.submit(each);
   await writer.drained();
-  assert.deepEqual(others.map(({ outcome }) => outcome), ["done", "done"]);
+  assert.deepEqual(
+    others.map(({ outcome }) => outcome),
+    ["done", "done"],
+  );
   assert.equal(refusing.outcome, "STORAGE_FAILED");
   assert.equal(counts.commits, 1);
 });
@@ -88,10 +108,18 @@ test("who breaks the transaction fails alone, and leaves nothing behind", async 
   const others = [operation(store), operation(store)];
   for (const each of [others[0], breaking, others[1]]) if (each !== undefined) writer.submit(each);
   await writer.drained();
-  assert.deepEqual(others.map(({ outcome }) => outcome), ["done", "done"]);
+  assert.deepEqual(
+    others.map(({ outcome }) => outcome),
+    ["done", "done"],
+  );
   assert.equal(breaking.outcome, "STORAGE_FAILED");
-  const rows = database.db.prepare("select seq from message order by seq").all() as { seq: number }[];
-  assert.deepEqual(rows.map(({ seq }) => seq), [1, 2]);
+  const rows = database.db.prepare("select seq from message order by seq").all() as {
+    seq: number;
+  }[];
+  assert.deepEqual(
+    rows.map(({ seq }) => seq),
+    [1, 2],
+  );
 });
 
 test("the write lock of another process is waited for without blocking, and given up after a bound", async (context) => {
@@ -119,9 +147,17 @@ test("the write lock of another process is waited for without blocking, and give
 test("a full buffer refuses more with BUFFER_FULL", async (context) => {
   const transport = await open(context, folder(context), { bufferMessagesMax: 10 });
   await transport.declare(topology({ queues: [{ name: "orders" }] }));
-  const sends = Array.from({ length: 12 }, (_, index) => transport.send([toQueue("orders", `${index}`)]));
+  const sends = Array.from({ length: 12 }, (_, index) =>
+    transport.send([toQueue("orders", `${index}`)]),
+  );
   const outcomes = await Promise.allSettled(sends);
-  const codes = outcomes.map((outcome) => (outcome.status === "rejected" ? (outcome.reason as WaybillError).code : "stored"));
-  assert.deepEqual(codes, [...Array.from({ length: 10 }, () => "stored"), "BUFFER_FULL", "BUFFER_FULL"]);
+  const codes = outcomes.map((outcome) =>
+    outcome.status === "rejected" ? (outcome.reason as WaybillError).code : "stored",
+  );
+  assert.deepEqual(codes, [
+    ...Array.from({ length: 10 }, () => "stored"),
+    "BUFFER_FULL",
+    "BUFFER_FULL",
+  ]);
   await until("room again", () => transport.send([toQueue("orders", "again")]).then(() => true));
 });

@@ -1,6 +1,7 @@
-import { type Environment, type Logger, WaybillError } from "@waybill/core";
+import type { Environment, Logger, WaybillError } from "@waybill/core";
 import type { AddressBook } from "./addresses.ts";
 import { isBusy, messageOf, storageError } from "./errors.ts";
+import { afterPause } from "./pause.ts";
 import type { Statements } from "./statements.ts";
 import { Refusal, Transaction } from "./transaction.ts";
 import type { Turns } from "./turns.ts";
@@ -135,7 +136,10 @@ export class Writer {
   /** True when it lets others go first and comes again later. */
   #yields(): boolean {
     if (this.#politeUntil === 0) return false;
-    const asking = this.#options.environment.clock.monotonic() < this.#politeUntil ? this.#options.turns.asking() : 0;
+    const asking =
+      this.#options.environment.clock.monotonic() < this.#politeUntil
+        ? this.#options.turns.asking()
+        : 0;
     if (asking === 0) this.#politeUntil = 0;
     else this.#flushLater(asking);
     return asking > 0;
@@ -144,11 +148,10 @@ export class Writer {
   /** With one rival at most it is worth trying on every turn of the event loop; among many that would only take the processor from whoever has the lock. */
   #flushLater(rivals: number): void {
     const { environment } = this.#options;
-    const { timers } = environment;
     this.#scheduled = true;
     this.#tries += 1;
-    if (rivals <= 1 && this.#tries < spinsMax) timers.soon(() => this.#flush());
-    else timers.set(() => this.#flush(), pauseMs * (0.5 + environment.random()));
+    if (rivals <= 1 && this.#tries < spinsMax) environment.timers.soon(() => this.#flush());
+    else afterPause(environment, pauseMs * (0.5 + environment.random()), () => this.#flush());
   }
 
   #hadTurn(): void {
@@ -268,7 +271,10 @@ export class Writer {
     try {
       action();
     } catch (error) {
-      this.#options.logger.error("The embedded broker's own code failed after a commit; please report it.", { error: messageOf(error) });
+      this.#options.logger.error(
+        "The embedded broker's own code failed after a commit; please report it.",
+        { error: messageOf(error) },
+      );
     }
   }
 }
