@@ -59,15 +59,13 @@ function runSuites():
     console.error("A suite failed, so there is nothing to publish.");
     return undefined;
   }
-  const read = <Results>(suffix: string, without?: string): readonly Results[] =>
-    readdirSync(directory)
-      .filter((name) => name.endsWith(suffix) && (without === undefined || !name.endsWith(without)))
-      .toSorted()
-      .map((name) => JSON.parse(readFileSync(join(directory, name), "utf8")) as Results);
-  return {
-    suites: read<SuiteResults>(".json", ".failures.json"),
-    failures: read<FailureResults>(".failures.json"),
-  };
+  const names = readdirSync(directory).toSorted((a, b) => a.localeCompare(b));
+  const [failures, suites] = [true, false].map((ofFailures) =>
+    names
+      .filter((name) => name.endsWith(".failures.json") === ofFailures)
+      .map((name): unknown => JSON.parse(readFileSync(join(directory, name), "utf8"))),
+  );
+  return { suites: suites as SuiteResults[], failures: failures as FailureResults[] };
 }
 
 function transportsPage(suites: readonly SuiteResults[]): string {

@@ -2,8 +2,7 @@
  * One process of the chaos tests: `chaos.fixture.ts <role> <data> <ledgers> <number>`. It runs the whole pipeline
  * as an application does: a producer sends without end, a consumer handles, both write down what they saw.
  */
-import { command } from "@waybill/contracts";
-import { type Schema } from "@waybill/contracts";
+import { type Schema, command } from "@waybill/contracts";
 import { type TransportFactory, connect, service, terminated } from "@waybill/core";
 import { openLedger } from "@waybill/testkit";
 import { embedded } from "./index.ts";
@@ -20,6 +19,7 @@ const Job: Schema<{ id: string; note: string }> = {
 const DoJob = command("chaos.do-job", { input: Job });
 const retry = { attempts: 100, delayMs: 10, factor: 1 };
 const inFlightMax = 200;
+const slowMs = 50;
 
 using ledger = openLedger(ledgers, `${role}-${number}`);
 const transport = embedded({ directory: data });
@@ -49,7 +49,7 @@ async function consume(from: TransportFactory): Promise<void> {
     DoJob,
     async ({ id }, context) => {
       // Some handlers take a moment, so that a kill or a shutdown meets work that has begun.
-      if (id.endsWith("7")) await context.sleep(5);
+      if (id.endsWith("7")) await context.sleep(slowMs);
       ledger.handled(id);
     },
     { retry, lockMs: 1_000, concurrency: 64, prefetch: 256 },

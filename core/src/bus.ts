@@ -44,10 +44,11 @@ export class ConnectedBus implements Bus {
   #closing: Promise<void> | undefined;
 
   constructor(running: Running) {
+    const { transport, codec } = running.runtime;
     this.#running = running;
-    this.capabilities = running.runtime.transport.capabilities;
-    this.deadLetters = new AsideMessages(running.runtime.transport.inspection, "dead");
-    this.deferred = new AsideMessages(running.runtime.transport.inspection, "deferred");
+    this.capabilities = transport.capabilities;
+    this.deadLetters = new AsideMessages(transport.inspection, codec, "dead");
+    this.deferred = new AsideMessages(transport.inspection, codec, "deferred");
   }
 
   send(command: Command, input: unknown, options: SendOptions = {}): Promise<Receipt> {

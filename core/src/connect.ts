@@ -20,10 +20,9 @@ import {
   type TransportHost,
   addressOf,
 } from "./ports/transport.ts";
-import type { RetryPolicy } from "./retry.ts";
 import type { Intake } from "./route.ts";
 import type { CallDepthPolicy, Runtime } from "./runtime.ts";
-import type { Service } from "./service.ts";
+import type { HandlerDefaults, Service } from "./service.ts";
 import { allContracts } from "./sources.ts";
 import { Speech } from "./speech.ts";
 import { callSteps, messageSteps, outgoingSteps } from "./steps/index.ts";
@@ -36,8 +35,8 @@ export interface ConnectOptions<Services extends readonly Service[]> {
   /** Where messages are stored and forwarded: `embedded({ directory })`, `memory()`, … */
   readonly transport: TransportFactory;
   readonly services: Services;
-  /** For every handler that has no policy of its own. */
-  readonly retry?: RetryPolicy;
+  /** For every handler that does not say otherwise: concurrency, lockMs, prefetch, retry. */
+  readonly handlers?: HandlerDefaults;
   /** Default: warnings and errors on standard error. */
   readonly logger?: Logger;
   /** Default: JSON. */
@@ -54,6 +53,9 @@ export interface ConnectOptions<Services extends readonly Service[]> {
 export type DeclaredBy<Services extends readonly Service[]> =
   | DeclaredIn<Services[number]["uses"]>
   | (Services[number] extends Service<any, infer Bound> ? Bound : never);
+
+/** The type of a bus that connects one service: what a function that takes the bus names. */
+export type BusOf<S extends Service> = Bus<DeclaredBy<readonly [S]>>;
 
 /** Everything that runs behind a bus. */
 export interface Running {
@@ -78,37 +80,49 @@ export async function connect<const Services extends readonly Service[]>(
   options: ConnectOptions<Services>,
 ): Promise<Bus<DeclaredBy<Services>>> {
   const callDepth = { ...callDepthDefault, ...options.callDepth };
-  const wiring = wire(options.services, { retry: options.retry, callDepth });
+  const wiring = wire(options.services, { handlers: options.handlers, callDepth });
+  const environment = options.environment ?? systemEnvironment;
+  const vigil = new Vigil(environment);
+  // Connecting may wait for the broker, and nothing else may keep the process meanwhile.
+  const release = vigil.hold();
+  try {
+    const runtime = await openRuntime(options, { environment, callDepth, vigil });
+    try {
+      return new ConnectedBus(await run(runtime, wiring, options));
+    } catch (error) {
+      await closeAfterFailure(runtime);
+      throw error;
+    }
+  } finally {
+    release();
+  }
+}
+
+type OpenOptions = Pick<
+  ConnectOptions<readonly Service[]>,
+  "transport" | "services" | "logger" | "codec"
+>;
+
+async function openRuntime(
+  options: OpenOptions,
+  parts: Pick<Runtime, "environment" | "callDepth" | "vigil">,
+): Promise<Runtime> {
+  const { environment } = parts;
   const counters = new Counters();
   const logger = options.logger ?? consoleLogger;
-  const environment = options.environment ?? systemEnvironment;
   const instance = environment.id();
-  const transport = await options.transport.open({
-    environment,
-    logger,
-    instance,
-    unrouted: reportUnrouted(counters, logger),
-  });
+  const telemetry = await loadTelemetry(options.transport.name);
+  const unrouted = reportUnrouted(counters, logger);
+  const transport = await options.transport.open({ environment, logger, instance, unrouted });
+  const codec = options.codec ?? jsonCodec;
+  return { ...parts, logger, counters, codec, transport, telemetry, instance };
+}
+
+async function closeAfterFailure({ transport, logger }: Runtime): Promise<void> {
   try {
-    const runtime: Runtime = {
-      environment,
-      logger,
-      counters,
-      codec: options.codec ?? jsonCodec,
-      transport,
-      telemetry: await loadTelemetry(transport.name),
-      instance,
-      callDepth,
-      vigil: new Vigil(environment),
-    };
-    return new ConnectedBus(await run(runtime, wiring, options));
+    await transport[Symbol.asyncDispose]();
   } catch (error) {
-    try {
-      await transport[Symbol.asyncDispose]();
-    } catch (second) {
-      logger.error(`${transport.name} did not close well: ${messageOf(second)}`);
-    }
-    throw error;
+    logger.error(`${transport.name} did not close well: ${messageOf(error)}`);
   }
 }
 

@@ -93,6 +93,12 @@ export interface Context<Declared = never> extends Verbs<Declared> {
   sleep(delayMs: number): Promise<void>;
 }
 
+/** What a `consume` handler gets. */
+export interface ConsumeContext<Declared = never> extends Context<Declared> {
+  /** Where the item stands in its stream. */
+  readonly position: Position;
+}
+
 /** What a `serve` handler gets. What it sends leaves at once: a feed is left far more often than it ends, so there is no success to wait for. */
 export interface FeedContext<Declared = never, Upstream = never> extends Context<Declared> {
   /** Items from the caller, for feeds that declare `upstream`; ends when the caller ends it. */

@@ -1,3 +1,4 @@
+import type { Codec } from "./codec.ts";
 import { WaybillError } from "./errors.ts";
 import type { Inspection, ListQuery, MessageState, StoredMessage } from "./ports/transport.ts";
 
@@ -14,10 +15,17 @@ export interface AsideQuery {
 export class AsideMessages {
   readonly #inspection: Inspection;
   readonly #state: MessageState;
+  readonly #codec: Codec;
 
-  constructor(inspection: Inspection, state: "dead" | "deferred") {
+  constructor(inspection: Inspection, codec: Codec, state: "dead" | "deferred") {
     this.#inspection = inspection;
+    this.#codec = codec;
     this.#state = state;
+  }
+
+  /** What the body says, by the codec of the bus and not validated. Throws what the codec throws: a body that cannot be read may be why it is here. */
+  read(message: StoredMessage): unknown {
+    return this.#codec.decode(message.envelope.body);
   }
 
   /** Oldest first, with body and failure. */

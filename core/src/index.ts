@@ -1,10 +1,11 @@
 export type { Bus, CloseOptions } from "./bus.ts";
 export { type Codec, jsonCodec } from "./codec.ts";
-export { type ConnectOptions, type DeclaredBy, connect } from "./connect.ts";
+export { type BusOf, type ConnectOptions, type DeclaredBy, connect } from "./connect.ts";
 export { consoleLogger } from "./console-logger.ts";
 export type {
   AppendOptions,
   CallOptions,
+  ConsumeContext,
   Context,
   FeedContext,
   InputOf,
@@ -37,13 +38,16 @@ export type { CallDepthPolicy } from "./runtime.ts";
 export {
   type AnswerHandler,
   type ConsumeOptions,
+  type HandlerDefaults,
   type HandlerOptions,
   type MessageHandler,
   type ServeHandler,
+  type ConsumeHandler,
+  type ContextOf,
   type Service,
   type SubscriptionOptions,
   service,
 } from "./service.ts";
 export { type FailureKind, type Judgement, judge } from "./taxonomy.ts";
-export { terminated } from "./termination.ts";
+export { type Termination, terminated } from "./termination.ts";
 export type { AnyContract, DeclaredIn, Uses } from "./uses.ts";

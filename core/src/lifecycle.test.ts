@@ -569,13 +569,13 @@ test("a message of a foreign system is found when its type is unknown", async ()
   assert.equal((await it.bus.health()).status, "degraded");
 });
 
-test("terminated() rejects at once when its signal was aborted before, and leaves no listener behind", async () => {
+test("terminated() ends quietly when its signal is aborted, before or later, and leaves no listener behind", async () => {
   const before = process.listenerCount("SIGTERM");
-  await assert.rejects(terminated(AbortSignal.abort(new Error("no"))), /no/);
+  assert.equal(await terminated(AbortSignal.abort(new Error("no"))), "aborted");
   const controller = new AbortController();
-  const ended = assert.rejects(terminated(controller.signal), /later/);
+  const ended = terminated(controller.signal);
   controller.abort(new Error("later"));
-  await ended;
+  assert.equal(await ended, "aborted");
   assert.equal(process.listenerCount("SIGTERM"), before);
 });
 

@@ -253,7 +253,9 @@ test("a policy on the handler wins over that of the bus, field by field", async 
   const jobs = service("jobs").handle(Run, () => (runs++, Promise.reject(new Error("always"))), {
     retry: { attempts: 2 },
   });
-  await using it = await tested([jobs], { retry: { attempts: 9, immediate: 0, delayMs: 0 } });
+  await using it = await tested([jobs], {
+    handlers: { retry: { attempts: 9, immediate: 0, delayMs: 0 } },
+  });
   await it.bus.send(Run, { id: "1" });
   await dead(it.bus);
   assert.equal(runs, 2);

@@ -13,6 +13,8 @@ export interface Route {
   /** For logs and dead letters: `ordering.handle(ordering.place-order)`. */
   readonly handlerName: string;
   readonly schema: Schema<any>;
+  /** The binding's own, and the bus's where it has none. */
+  readonly options: Binding["options"];
   readonly policy: Required<RetryPolicy>;
   /** A failing message waits in its lane instead of going back to the broker, because others must not overtake it. */
   readonly inPlace: boolean;

@@ -1,5 +1,5 @@
 import type { Command, Event, Feed, Query, Rule, Stream } from "@waybill/contracts";
-import type { Context, FeedContext } from "./context.ts";
+import type { ConsumeContext, Context, FeedContext } from "./context.ts";
 import type { Outcome } from "./outcome.ts";
 import type { RetryPolicy } from "./retry.ts";
 import type { AnyContract, DeclaredIn, Uses } from "./uses.ts";
@@ -9,6 +9,10 @@ type Result<Value> = Value | Promise<Value>;
 export type MessageHandler<Value, Declared> = (
   value: Value,
   context: Context<Declared>,
+) => Result<Outcome | void>;
+export type ConsumeHandler<Item, Declared> = (
+  item: Item,
+  context: ConsumeContext<Declared>,
 ) => Result<Outcome | void>;
 export type AnswerHandler<Input, Output, Declared> = (
   input: Input,
@@ -30,6 +34,9 @@ export interface HandlerOptions<Value = any> {
   /** Messages fetched ahead, 1 to 10,000. Default four times the concurrency. */
   readonly prefetch?: number;
 }
+
+/** What `connect({ handlers })` sets for every handler that does not say otherwise. */
+export type HandlerDefaults = Pick<HandlerOptions, "concurrency" | "lockMs" | "prefetch" | "retry">;
 
 export interface SubscriptionOptions<
   Value,
@@ -99,10 +106,13 @@ export interface Service<U extends Uses = any, Bound = any> {
   /** Binds a reader of a stream. Items of one partition come one after another; a failing one is retried in place, then set aside. */
   consume<Name extends string, Item>(
     stream: Stream<Name, Item>,
-    handler: NoInfer<MessageHandler<Item, DeclaredIn<U>>>,
+    handler: NoInfer<ConsumeHandler<Item, DeclaredIn<U>>>,
     options?: ConsumeOptions,
   ): Service<U, Bound | Stream<Name, Item>>;
 }
+
+/** The type of the context that a service's handlers get: what a function that handlers share names. */
+export type ContextOf<S extends Service> = Context<DeclaredIn<S["uses"]>>;
 
 /**
  * Declares a service.

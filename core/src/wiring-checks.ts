@@ -4,9 +4,9 @@ import { compileRule } from "./rules.ts";
 import { messageOf } from "./errors.ts";
 import { serviceNameFault } from "./names.ts";
 import { addressOf } from "./ports/transport.ts";
-import { type RetryPolicy, retryPolicy } from "./retry.ts";
+import { retryPolicy } from "./retry.ts";
 import type { CallDepthPolicy } from "./runtime.ts";
-import type { Binding, HandlerOptions, Service } from "./service.ts";
+import type { Binding, HandlerDefaults, Service } from "./service.ts";
 import { allContracts, sourceOf } from "./sources.ts";
 import { type AnyContract, type Uses, useVerbs } from "./uses.ts";
 
@@ -36,11 +36,10 @@ export function checkServices(services: readonly Service[]): readonly string[] {
 
 /** Faults in what `connect` takes beside the services. */
 export function checkOptions(
-  retry: RetryPolicy | undefined,
+  handlers: HandlerDefaults,
   callDepth: CallDepthPolicy | undefined,
 ): readonly string[] {
-  const faults: string[] = [];
-  attempt(faults, "connect()", () => retryPolicy(retry));
+  const faults = optionFaults(handlers, "connect({ handlers })");
   if (callDepth === undefined) return faults;
   const { max, policy } = callDepth;
   if (!isCount(max)) faults.push(`callDepth.max is ${String(max)}; give a whole number from 1.`);
@@ -136,7 +135,7 @@ function serviceFaults(services: readonly Service[]): readonly string[] {
   return [...illegal, ...doubled];
 }
 
-const optionBounds: readonly (readonly [keyof HandlerOptions, number, number])[] = [
+const optionBounds: readonly (readonly [keyof HandlerDefaults, number, number])[] = [
   ["concurrency", 1, 1_000],
   ["prefetch", 1, 10_000],
   ["lockMs", 1_000, 300_000],
@@ -144,24 +143,29 @@ const optionBounds: readonly (readonly [keyof HandlerOptions, number, number])[]
 
 function bindingFaults(service: Service): readonly string[] {
   return service.bindings.flatMap(({ verb, contract, options, place }) => {
-    const faults: string[] = [];
     const where = `${verb}("${contract.name}") of service "${service.name}"${at(place)}`;
-    for (const [option, least, most] of optionBounds) {
-      const value: unknown = options[option];
-      if (value === undefined || (isCount(value) && value >= least && value <= most)) continue;
-      faults.push(
-        `${option} of ${where} is ${shown(value)}; give a whole number from ${least} to ${most}.`,
-      );
-    }
+    const faults = optionFaults(options, where);
     for (const name of [options.name, options.group]) {
       const fault = name === undefined ? undefined : serviceNameFault(name);
       if (fault !== undefined)
         faults.push(`The name "${name}" of ${where} is not legal: ${fault}.`);
     }
-    attempt(faults, where, () => retryPolicy(options.retry));
     if (options.where !== undefined) attempt(faults, where, () => compileRule(options.where ?? {}));
     return faults;
   });
+}
+
+function optionFaults(options: HandlerDefaults, where: string): string[] {
+  const faults: string[] = [];
+  for (const [option, least, most] of optionBounds) {
+    const value: unknown = options[option];
+    if (value === undefined || (isCount(value) && value >= least && value <= most)) continue;
+    faults.push(
+      `${option} of ${where} is ${shown(value)}; give a whole number from ${least} to ${most}.`,
+    );
+  }
+  attempt(faults, where, () => retryPolicy(options.retry));
+  return faults;
 }
 
 function attempt(faults: string[], where: string, check: () => unknown): void {

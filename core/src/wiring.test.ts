@@ -295,7 +295,7 @@ test("options out of their bounds are named with the bounds", async () => {
 
 test("options of the bus are checked with everything else", async () => {
   const faults = await faultsOf([service("Orders")], {
-    retry: { factor: 0 },
+    handlers: { retry: { factor: 0 } },
     callDepth: { max: 0, policy: "refuze" as never },
   });
   assert.equal(faults.length, 4, faults.join("\n"));

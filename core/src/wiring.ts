@@ -9,9 +9,9 @@ import type {
   Topology,
 } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
-import { type RetryPolicy, retryPolicy } from "./retry.ts";
+import { retryPolicy } from "./retry.ts";
 import { type Intake, type Route, inputSchema } from "./route.ts";
-import type { Binding, Service } from "./service.ts";
+import type { Binding, HandlerDefaults, Service } from "./service.ts";
 import { allContracts, sourceOf } from "./sources.ts";
 import { type AnyContract, declaredIn } from "./uses.ts";
 
@@ -32,16 +32,16 @@ const prefetchFactor = 4;
 
 /** What `connect` takes beside the services, as far as it can be wrong. */
 export interface WiringOptions {
-  readonly retry?: RetryPolicy | undefined;
+  readonly handlers?: HandlerDefaults | undefined;
   readonly callDepth?: CallDepthPolicy;
 }
 
 /** Throws WIRING_INVALID with all faults at once. */
 export function wire(
   services: readonly Service[],
-  { retry, callDepth }: WiringOptions = {},
+  { handlers = {}, callDepth }: WiringOptions = {},
 ): Wiring {
-  const faults = [...checkServices(services), ...checkOptions(retry, callDepth)];
+  const faults = [...checkServices(services), ...checkOptions(handlers, callDepth)];
   if (faults.length > 0) {
     const list = faults.map((fault) => `  - ${fault}`).join("\n");
     throw new WaybillError("WIRING_INVALID", `The services do not fit together:\n${list}`, {
@@ -49,7 +49,7 @@ export function wire(
     });
   }
   const routes = services.flatMap((service) =>
-    service.bindings.map((binding) => toRoute(service, binding, retry)),
+    service.bindings.map((binding) => toRoute(service, binding, handlers)),
   );
   return {
     services,
@@ -69,7 +69,7 @@ function speakersOf(services: readonly Service[]): Map<string, string> {
   return speakers;
 }
 
-function toRoute(service: Service, binding: Binding, retry: RetryPolicy | undefined): Route {
+function toRoute(service: Service, binding: Binding, defaults: HandlerDefaults): Route {
   const { contract, verb, options } = binding;
   return {
     service: service.name,
@@ -78,7 +78,8 @@ function toRoute(service: Service, binding: Binding, retry: RetryPolicy | undefi
     source: sourceOf(service, binding),
     handlerName: `${service.name}.${verb}(${contract.name})`,
     schema: inputSchema(contract),
-    policy: retryPolicy(retry, options.retry),
+    options: { ...defaults, ...options },
+    policy: retryPolicy(defaults.retry, options.retry),
     inPlace: verb === "consume" || options.orderedBy !== undefined,
   };
 }
@@ -86,7 +87,7 @@ function toRoute(service: Service, binding: Binding, retry: RetryPolicy | undefi
 function toIntakes(routes: readonly Route[]): readonly Intake[] {
   const byAddress = Map.groupBy(routes, ({ source }) => addressOf(source));
   return [...byAddress.values()].map((shared) => {
-    const options = shared.map(({ binding }) => binding.options);
+    const options = shared.map((route) => route.options);
     const concurrency = Math.min(...options.map((each) => each.concurrency ?? concurrencyDefault));
     return {
       source: (shared[0] as Route).source,

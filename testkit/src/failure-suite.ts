@@ -13,7 +13,11 @@ export interface FailureSuiteOptions {
 }
 
 /** What happens on failure, in the order of the table. */
-export const failureCases: readonly FailureCase[] = [...handlerFailures, ...messageFailures, ...processFailures];
+export const failureCases: readonly FailureCase[] = [
+  ...handlerFailures,
+  ...messageFailures,
+  ...processFailures,
+];
 
 /**
  * Proves the failure table on one transport, through the whole of `connect()`: a test for every cell.
@@ -25,7 +29,8 @@ export function failureSuite(name: string, options: FailureSuiteOptions): void {
     after(() => writeFailureResults({ transport: name, cases: results }));
     for (const { id, what, then, run } of failureCases) {
       test(`${id}: ${what}`, async () => {
-        const note = (outcome: CaseResult["outcome"], reason = ""): void => void results.push({ id, title: what, then, outcome, reason });
+        const note = (outcome: CaseResult["outcome"], reason = ""): void =>
+          void results.push({ id, title: what, then, outcome, reason });
         const stage = new FailureStage(await options.create());
         try {
           await run(stage);

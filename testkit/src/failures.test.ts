@@ -5,6 +5,11 @@ import { failureSuite } from "./failure-suite.ts";
 failureSuite("memory", {
   create: () => {
     const environment = fakeEnvironment();
-    return { factory: memory(), environment, pass: (ms) => environment.advance(ms), dispose: async () => {} };
+    return {
+      factory: memory(),
+      environment,
+      pass: (ms) => environment.advance(ms),
+      dispose: async () => {},
+    };
   },
 });

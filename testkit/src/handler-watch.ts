@@ -31,7 +31,9 @@ type AnyContext = Record<string, any>;
 const waits = ["sleep", "ask"] as const;
 
 /** Wraps the handlers, because a handler is the one place that shows whether work is going on. */
-export function watchHandlers<Services extends readonly Service[]>(services: Services): HandlerWatch<Services> {
+export function watchHandlers<Services extends readonly Service[]>(
+  services: Services,
+): HandlerWatch<Services> {
   const runs: Run[] = [];
   let running = 0;
   let waiting = 0;
@@ -47,7 +49,14 @@ export function watchHandlers<Services extends readonly Service[]>(services: Ser
   };
   const watched = (handler: Handler, names: { contract: string; service: string }): Handler => {
     return async (input, context: AnyContext) => {
-      const run: Writable<Run> = { ...names, input, attempt: context["attempt"], result: undefined, error: undefined, state: "running" };
+      const run: Writable<Run> = {
+        ...names,
+        input,
+        attempt: context["attempt"],
+        result: undefined,
+        error: undefined,
+        state: "running",
+      };
       runs.push(run);
       running += 1;
       try {
@@ -72,10 +81,21 @@ export function watchHandlers<Services extends readonly Service[]>(services: Ser
   };
 }
 
-function watchService(service: Service, watched: (handler: Handler, names: { contract: string; service: string }) => Handler): Service {
+function watchService(
+  service: Service,
+  watched: (handler: Handler, names: { contract: string; service: string }) => Handler,
+): Service {
   const bindings = service.bindings.map((binding) =>
     // A feed runs as long as its caller reads it: it never counts as work to wait for.
-    binding.verb === "serve" ? binding : { ...binding, handler: watched(binding.handler, { contract: binding.contract.name, service: service.name }) },
+    binding.verb === "serve"
+      ? binding
+      : {
+          ...binding,
+          handler: watched(binding.handler, {
+            contract: binding.contract.name,
+            service: service.name,
+          }),
+        },
   );
   return { ...service, bindings };
 }
@@ -88,14 +108,20 @@ function watchWaits(context: AnyContext, waitFor: WaitFor): AnyContext {
       const member: unknown = Reflect.get(target, name, target);
       if (typeof member !== "function") return member;
       const bound = member.bind(target) as (...rest: unknown[]) => any;
-      if ((waits as readonly unknown[]).includes(name)) return (...rest: unknown[]) => waitFor(() => bound(...rest) as Promise<unknown>);
-      if (name === "open") return (...rest: unknown[]) => watchItems(bound(...rest) as AsyncIterable<unknown>, waitFor);
+      if ((waits as readonly unknown[]).includes(name))
+        return (...rest: unknown[]) => waitFor(() => bound(...rest) as Promise<unknown>);
+      if (name === "open")
+        return (...rest: unknown[]) =>
+          watchItems(bound(...rest) as AsyncIterable<unknown>, waitFor);
       return bound;
     },
   });
 }
 
-async function* watchItems(items: AsyncIterable<unknown>, waitFor: WaitFor): AsyncIterable<unknown> {
+async function* watchItems(
+  items: AsyncIterable<unknown>,
+  waitFor: WaitFor,
+): AsyncIterable<unknown> {
   const iterator = items[Symbol.asyncIterator]();
   try {
     for (;;) {

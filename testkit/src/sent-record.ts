@@ -1,4 +1,11 @@
-import type { Outgoing, Sending, Settlement, Transport, TransportFactory, UserStep } from "@waybill/core";
+import type {
+  Outgoing,
+  Sending,
+  Settlement,
+  Transport,
+  TransportFactory,
+  UserStep,
+} from "@waybill/core";
 
 export interface SentRecord {
   /** The transport, with what leaves through it recorded. */
@@ -22,7 +29,10 @@ export function recordSent(factory: TransportFactory): SentRecord {
     }
   };
   return {
-    transport: { name: factory.name, open: async (host) => recording(await factory.open(host), take) },
+    transport: {
+      name: factory.name,
+      open: async (host) => recording(await factory.open(host), take),
+    },
     step: {
       direction: "outgoing",
       after: "validate",
@@ -57,7 +67,8 @@ function recording(inner: Transport, take: (batch: readonly Outgoing[]) => void)
             const settle = delivery.settle.bind(delivery);
             delivery.settle = async (settlement: Settlement) => {
               const settled = await settle(settlement);
-              if (settlement.kind === "complete" && settled === "settled") take(settlement.send ?? []);
+              if (settlement.kind === "complete" && settled === "settled")
+                take(settlement.send ?? []);
               return settled;
             };
           }

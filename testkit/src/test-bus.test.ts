@@ -6,7 +6,11 @@ import { service } from "@waybill/core";
 import { testBus } from "./test-bus.ts";
 
 const anything: Schema<{ id: string }> = {
-  "~standard": { version: 1, vendor: "test", validate: (value) => ({ value: value as { id: string } }) },
+  "~standard": {
+    version: 1,
+    vendor: "test",
+    validate: (value) => ({ value: value as { id: string } }),
+  },
 };
 const Place = command("ordering.place", { input: anything });
 const Cancel = command("ordering.cancel", { input: anything });
@@ -14,9 +18,12 @@ const Placed = event("ordering.placed", { payload: anything });
 const GetPrice = query("pricing.get-price", { input: anything, output: anything });
 
 test("settled() waits for every handler that can run, and what left is recorded", async () => {
-  const ordering = service("ordering", { publishes: [Placed] }).handle(Place, async (order, context) => {
-    await context.publish(Placed, order);
-  });
+  const ordering = service("ordering", { publishes: [Placed] }).handle(
+    Place,
+    async (order, context) => {
+      await context.publish(Placed, order);
+    },
+  );
   const seen: string[] = [];
   const notes = service("notes").on(Placed, async ({ id }) => {
     await readFile(import.meta.filename); // real input and output, of unknown length
@@ -51,12 +58,17 @@ test("what a failed handler held never counts as published", async () => {
   assert.equal(bus.handled(Place).length, 2);
   assert.deepEqual(bus.published(Placed), []);
   assert.equal((await bus.dead(Place))[0]?.failure?.message, "out of paper");
-  assert.ok(bus.log.some(({ level, message }) => level === "error" && message.includes("dead letters")));
+  assert.ok(
+    bus.log.some(({ level, message }) => level === "error" && message.includes("dead letters")),
+  );
 });
 
 test("time moves only when the test moves it: a delayed command comes exactly then", async () => {
   const ordering = service("ordering", { sends: [Cancel] })
-    .handle(Place, async (order, context) => void (await context.send(Cancel, order, { delayMs: 30 * 60_000 })))
+    .handle(
+      Place,
+      async (order, context) => void (await context.send(Cancel, order, { delayMs: 30 * 60_000 })),
+    )
     .handle(Cancel, async () => undefined);
   await using bus = await testBus([ordering]);
   await bus.send(Place, { id: "o-1" });
@@ -69,9 +81,13 @@ test("time moves only when the test moves it: a delayed command comes exactly th
 test("a handler that sleeps or asks is at rest, so settled() does not hang on it", async () => {
   const ordering = service("ordering", { asks: [GetPrice] })
     .handle(Place, async (_order, context) => context.sleep(5_000))
-    .handle(Cancel, async (order, context) => void (await context.ask(GetPrice, order, { timeoutMs: 2_000 })), {
-      retry: { attempts: 1, immediate: 0 },
-    });
+    .handle(
+      Cancel,
+      async (order, context) => void (await context.ask(GetPrice, order, { timeoutMs: 2_000 })),
+      {
+        retry: { attempts: 1, immediate: 0 },
+      },
+    );
   await using bus = await testBus([ordering]);
   await bus.send(Place, { id: "o-1" });
   await bus.send(Cancel, { id: "o-1" });

@@ -18,8 +18,10 @@ import { type FakeEnvironment, fakeEnvironment } from "./environment.ts";
 import { type Run, watchHandlers } from "./handler-watch.ts";
 import { recordSent } from "./sent-record.ts";
 
-export interface TestBusOptions
-  extends Pick<ConnectOptions<readonly Service[]>, "retry" | "callDepth" | "codec" | "steps"> {
+export interface TestBusOptions extends Pick<
+  ConnectOptions<readonly Service[]>,
+  "handlers" | "callDepth" | "codec" | "steps"
+> {
   /** Decides random numbers and ids. Default 1. */
   readonly seed?: number;
   /** What the clock shows at first, milliseconds since 1970. */
@@ -75,7 +77,10 @@ export async function testBus<const Services extends readonly Service[]>(
   options: TestBusOptions = {},
 ): Promise<TestBus<DeclaredBy<Services>>> {
   const { seed, startAt, transport = memory(), ...rest } = options;
-  const environment = fakeEnvironment({ ...(seed !== undefined && { seed }), ...(startAt !== undefined && { startAt }) });
+  const environment = fakeEnvironment({
+    ...(seed !== undefined && { seed }),
+    ...(startAt !== undefined && { startAt }),
+  });
   const log: LogLine[] = [];
   const watch = watchHandlers(services);
   const record = recordSent(transport);
@@ -106,9 +111,13 @@ export async function testBus<const Services extends readonly Service[]>(
     sent: (command: Command) => record.of(command.name),
     published: (event: Event) => record.of(event.name),
     appended: (stream: Stream) => record.of(stream.name),
-    handled: ({ name }: Command | Event | Query | Stream) => watch.runs.filter((run) => run.contract === name),
-    dead: async ({ name }: Command | Event | Stream) => (await bus.deadLetters.list({ limit: 1_000 })).filter(({ envelope }) => envelope.header.type === name),
-  }) as unknown as TestBus<DeclaredBy<Services>>;
+    handled: ({ name }: Command | Event | Query | Stream) =>
+      watch.runs.filter((run) => run.contract === name),
+    dead: async ({ name }: Command | Event | Stream) =>
+      (await bus.deadLetters.list({ limit: 1_000 })).filter(
+        ({ envelope }) => envelope.header.type === name,
+      ),
+  });
 }
 
 function collecting(log: LogLine[]): Logger {

@@ -8,7 +8,7 @@ import { type Inbox, isReplyAddress } from "./inbox.ts";
 import { ItemQueue } from "./item-queue.ts";
 
 /** A feed whose other side says nothing for so long is lost; both sides speak at a third of it. */
-export const feedSilenceMs = 15_000;
+export const feedSilenceMs = 6_000;
 export const beatsPerSilence = 3;
 /** Most upstream items on their way or waiting for the handler. */
 export const upstreamWindow = 64;

@@ -32,7 +32,8 @@ async function main(): Promise<number> {
     services: [service("dead-letter-office")],
   });
   const letters: DeadLetter[] = [];
-  for await (const stored of bus.deadLetters.all()) letters.push(toDeadLetter(stored));
+  for await (const stored of bus.deadLetters.all())
+    letters.push(toDeadLetter(stored, bus.deadLetters));
   const chosen = letters.filter(isChosen);
   for (const letter of chosen) console.log(describe(letter));
   const handles = chosen.map(({ handle }) => handle);

@@ -26,12 +26,13 @@ const { values, positionals } = parseArgs({
 const [name = ""] = positionals;
 
 using data = new DataDirectory(values.data);
-const ending = terminated();
-// Whoever started this process is gone, or asks it to end.
-process.once("disconnect", () => process.emit("SIGTERM"));
+const orphaned = new AbortController();
+process.once("disconnect", () => orphaned.abort()); // whoever started this process is gone
+const ending = terminated(orphaned.signal);
 await using bus = await connect({
   transport: embedded({ directory: join(values.data, "broker") }),
-  services: [promptly(serviceCalled(name))],
+  services: [serviceCalled(name)],
+  handlers: { lockMs: 5_000 }, // what a killed process had in hand goes to the next one after five seconds
 });
 await using work = await begin(name, bus);
 process.send?.({ ready: true, ...(work.url !== undefined && { url: work.url }) } satisfies Ready);
@@ -62,13 +63,4 @@ async function begin(service: string, connected: Bus): Promise<Work> {
       return driving;
     },
   };
-}
-
-/** What a killed process had in hand goes to the next one after five seconds instead of thirty. */
-function promptly(service: Service): Service {
-  const bindings = service.bindings.map((binding) => ({
-    ...binding,
-    options: { lockMs: 5_000, ...binding.options },
-  }));
-  return { ...service, bindings };
 }

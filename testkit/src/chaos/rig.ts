@@ -21,7 +21,8 @@ export class ProcessRig implements AsyncDisposable {
   /** Sends the signal to the worker at `index`, waits for its end and starts the next one in its place. Answers its exit code; null after a kill. */
   async replace(index: number, signal: "SIGKILL" | "SIGTERM"): Promise<number | null> {
     const worker = this.#workers[index];
-    if (worker === undefined) throw new RangeError(`the rig has ${this.#workers.length} workers, none at ${index}`);
+    if (worker === undefined)
+      throw new RangeError(`the rig has ${this.#workers.length} workers, none at ${index}`);
     const code = await end(worker.child, signal);
     worker.child = await this.#spawn(worker.spec);
     return code;
@@ -44,9 +45,17 @@ export class ProcessRig implements AsyncDisposable {
 
   async #spawn({ script, args }: WorkerSpec): Promise<ChildProcess> {
     // Each process of the rig gets a number of its own, so that its messages and its ledger have theirs.
-    const child = fork(script, [...args, String(++this.#generation)], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
-    const ready = await Promise.race([once(child, "message").then(() => true), once(child, "exit").then(() => false)]);
-    if (!ready) throw new Error(`${script} ended with ${child.exitCode ?? child.signalCode} before it was ready; its output stands above.`);
+    const child = fork(script, [...args, String(++this.#generation)], {
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    const ready = await Promise.race([
+      once(child, "message").then(() => true),
+      once(child, "exit").then(() => false),
+    ]);
+    if (!ready)
+      throw new Error(
+        `${script} ended with ${child.exitCode ?? child.signalCode} before it was ready; its output stands above.`,
+      );
     return child;
   }
 }

@@ -23,7 +23,10 @@ export const handlerFailures: readonly FailureCase[] = [
       await bus.send(DoJob, { id: "1" });
       await failing.stage.until("two runs", () => attempts.length === 2);
       assert.deepEqual(attempts, [1, 1]);
-      await failing.stage.until("handled", async () => (await bus.health()).contracts[DoJob.name]?.handled === 1);
+      await failing.stage.until(
+        "handled",
+        async () => (await bus.health()).contracts[DoJob.name]?.handled === 1,
+      );
     },
   },
   {
@@ -128,7 +131,10 @@ export const handlerFailures: readonly FailureCase[] = [
       const { bus } = await failing.process(worker);
       for (const id of ["a1", "a2", "b1", "a3", "b2"]) await bus.send(DoJob, { id });
       await failing.stage.until("all handled", () => seen.length === 5);
-      assert.deepEqual(seen.filter((id) => id.startsWith("a")), ["a1", "a2", "a3"]);
+      assert.deepEqual(
+        seen.filter((id) => id.startsWith("a")),
+        ["a1", "a2", "a3"],
+      );
       assert.ok(seen.indexOf("b1") < seen.indexOf("a1"), `other keys waited: ${seen.join(" ")}`);
     },
   },

@@ -87,7 +87,10 @@ export const processFailures: readonly FailureCase[] = [
       late.breath.wake();
       await failing.stage.until("the late handler hears of it", () => lateSignal?.aborted === true);
       goOn.resolve();
-      await failing.stage.until("its settlement is refused", async () => ((await late.bus.health()).contracts[DoJob.name]?.lockLost ?? 0) > 0);
+      await failing.stage.until(
+        "its settlement is refused",
+        async () => ((await late.bus.health()).contracts[DoJob.name]?.lockLost ?? 0) > 0,
+      );
       assert.deepEqual(published, ["prompt"]);
       assert.deepEqual(runs, ["late", "prompt"]);
     },
@@ -120,7 +123,16 @@ export const processFailures: readonly FailureCase[] = [
       await failing.stage.until("the others are handled elsewhere", () => runs.length === 8);
       goOn.resolve();
       await closed;
-      assert.deepEqual(runs.map(({ id }) => id).toSorted(), ["0", "1", "2", "3", "4", "5", "6", "7"]);
+      assert.deepEqual(runs.map(({ id }) => id).toSorted(), [
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+      ]);
       assert.ok(runs.every(({ attempt }) => attempt === 1));
     },
   },

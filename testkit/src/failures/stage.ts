@@ -1,4 +1,12 @@
-import { type Command, type Event, type Schema, type Stream, command, event, stream } from "@waybill/contracts";
+import {
+  type Command,
+  type Event,
+  type Schema,
+  type Stream,
+  command,
+  event,
+  stream,
+} from "@waybill/contracts";
 import {
   type Bus,
   type Destination,
@@ -24,7 +32,9 @@ const Job: Schema<Job> = {
     vendor: "failure-suite",
     validate: (value) => {
       const id: unknown = Object(value).id;
-      return typeof id === "string" ? { value: { id } } : { issues: [{ message: "must be text", path: ["id"] }] };
+      return typeof id === "string"
+        ? { value: { id } }
+        : { issues: [{ message: "must be text", path: ["id"] }] };
     },
   },
 };
@@ -55,14 +65,24 @@ export class FailureStage {
     if (this.#processes.length === 0) await this.stage.open();
     const breath = stallingEnvironment(this.stage.environment);
     const log: string[] = [];
-    const bus: Bus = await connect({ transport: this.#subject.factory, services, environment: breath, logger: collecting(log), localCalls: false });
+    const bus: Bus = await connect({
+      transport: this.#subject.factory,
+      services,
+      environment: breath,
+      logger: collecting(log),
+      localCalls: false,
+    });
     const process = { bus, log, breath };
     this.#processes.push(process);
     return process;
   }
 
   /** What a foreign producer could put on the broker: past every check of ours. */
-  async inject(to: Destination, header: Partial<Envelope["header"]>, body: Envelope["body"]): Promise<void> {
+  async inject(
+    to: Destination,
+    header: Partial<Envelope["header"]>,
+    body: Envelope["body"],
+  ): Promise<void> {
     const transport = await this.stage.open();
     const envelope: Envelope = {
       header: {
@@ -93,11 +113,9 @@ export class FailureStage {
   async close(): Promise<void> {
     for (const { bus, breath } of this.#processes) {
       breath.wake();
-      let closed = false;
       // Handlers that never end are part of the suite, so that a close may end by its deadline only.
-      const closing = bus.close({ deadlineMs }).catch(isIncomplete).finally(() => (closed = true));
-      while (!closed) await this.stage.pass(deadlineMs);
-      await closing;
+      const closing = bus.close({ deadlineMs }).then(() => true, isIncomplete);
+      while (!(await Promise.race([closing, this.stage.pass(deadlineMs)]))) continue;
     }
     await this.stage.close();
   }
@@ -117,11 +135,13 @@ export class FailureStage {
 
 const deadlineMs = 50;
 
-function isIncomplete(error: unknown): void {
-  if (!(error instanceof WaybillError && error.code === "SHUTDOWN_INCOMPLETE")) throw error;
+function isIncomplete(error: unknown): true {
+  if (error instanceof WaybillError && error.code === "SHUTDOWN_INCOMPLETE") return true;
+  throw error;
 }
 
 function collecting(log: string[]): Logger {
-  const take = (message: string, fields: LogFields = {}): void => void log.push(`${message} ${JSON.stringify(fields)}`);
+  const take = (message: string, fields: LogFields = {}): void =>
+    void log.push(`${message} ${JSON.stringify(fields)}`);
   return { debug: () => undefined, info: () => undefined, warn: take, error: take };
 }

@@ -1,13 +1,5 @@
 import { join } from "node:path";
-import {
-  type Bus,
-  type DeclaredBy,
-  connect,
-  embedded,
-  service,
-  sleep,
-  systemEnvironment,
-} from "waybill";
+import { type BusOf, connect, embedded, service, sleep, systemEnvironment } from "waybill";
 import { ListStock, type Stock } from "../contracts/inventory.ts";
 import { GetTakings } from "../contracts/payment.ts";
 import { CountParcels } from "../contracts/shipping.ts";
@@ -16,7 +8,7 @@ import type { Account } from "./customer.ts";
 /** A script that only asks is a service without handlers. */
 const auditor = service("auditor", { asks: [ListStock, GetTakings, CountParcels] });
 
-type AuditorBus = Bus<DeclaredBy<readonly [typeof auditor]>>;
+type AuditorBus = BusOf<typeof auditor>;
 
 const patienceMs = 20_000;
 

@@ -1,4 +1,4 @@
-import { type Context, type DeclaredIn, service } from "waybill";
+import { type ContextOf, service } from "waybill";
 import type { Changes } from "../changes.ts";
 import { ReserveStock, StockRejected, StockReserved } from "../contracts/inventory.ts";
 import {
@@ -14,12 +14,12 @@ import { ChargeCard, PaymentDeclined, PaymentReceived } from "../contracts/payme
 import { OrderDelivered, OrderShipped, ShipOrder } from "../contracts/shipping.ts";
 import type { Move, Orders, StoredOrder } from "./data.ts";
 
-const uses = {
+const face = service("ordering", {
   sends: [ReserveStock, ChargeCard, ShipOrder, CancelUnpaidOrder],
   publishes: [OrderPlaced, OrderEnded],
-} as const;
+});
 
-type OrderingContext = Context<DeclaredIn<typeof uses>>;
+type OrderingContext = ContextOf<typeof face>;
 
 /**
  * Leads an order from wish to end. Every message may come twice, so each handler moves the order only from the states
@@ -36,7 +36,7 @@ export const ordering = (orders: Orders, changes: Changes) => {
     if (order.view.state === step.to) await announce(order, context);
   };
 
-  return service("ordering", uses)
+  return face
     .handle(PlaceOrder, async (wish, context) => {
       const order = orders.place(wish, context.now());
       changes.notify(wish.orderId);

@@ -16,23 +16,24 @@ export async function listDeadLetters(
   after?: string,
 ): Promise<DeadLetter[]> {
   const page = await deadLetters.list({ limit: 100, ...(after !== undefined && { after }) });
-  return page.map(toDeadLetter);
+  return page.map((message) => toDeadLetter(message, deadLetters));
 }
 
-export function toDeadLetter({ handle, envelope, failure, attempt }: StoredMessage): DeadLetter {
+export function toDeadLetter(message: StoredMessage, deadLetters: AsideMessages): DeadLetter {
+  const { handle, envelope, failure, attempt } = message;
   return {
     handle,
     contract: envelope.header.type,
-    orderId: orderIdIn(envelope.body),
+    orderId: orderIdIn(() => deadLetters.read(message)),
     reason: failure?.message ?? "",
     attempts: failure?.attempts ?? attempt,
     failedAt: failure === undefined ? null : new Date(failure.lastFailedAt).toISOString(),
   };
 }
 
-function orderIdIn(body: unknown): string | null {
+function orderIdIn(read: () => unknown): string | null {
   try {
-    const { orderId } = JSON.parse(String(body)) as { orderId?: unknown };
+    const { orderId } = Object(read()) as { orderId?: unknown };
     return typeof orderId === "string" ? orderId : null;
   } catch {
     return null;

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { type Bus, type DeclaredBy, systemEnvironment } from "waybill";
+import { type BusOf, systemEnvironment } from "waybill";
 import * as z from "zod";
 import { GetBasket, SetLine, WatchBasket } from "../contracts/basket.ts";
 import { ListProducts, Sku } from "../contracts/catalog.ts";
@@ -21,7 +21,7 @@ import { listDeadLetters } from "./dead-letters.ts";
 import { HttpError, readBody } from "./http.ts";
 import type { storefront } from "./service.ts";
 
-export type StorefrontBus = Bus<DeclaredBy<readonly [typeof storefront]>>;
+export type StorefrontBus = BusOf<typeof storefront>;
 
 export interface Call {
   readonly bus: StorefrontBus;

@@ -1,4 +1,4 @@
-import { type Context, type Position, WaybillError, service } from "waybill";
+import { service } from "waybill";
 import {
   GetTelemetry,
   PageViews,
@@ -17,11 +17,11 @@ export const telemetry = (history: History) => {
 
   return service("telemetry")
     .consume(PageViews, () => void (views += 1), live)
-    .consume(PageViews, (view, context) => history.addView(positionOf(context), view), archive)
+    .consume(PageViews, (view, { position }) => history.addView(position, view), archive)
     .consume(SensorReadings, (reading) => void vans.set(reading.device, reading), live)
     .consume(
       SensorReadings,
-      (reading, context) => history.addReading(positionOf(context), reading),
+      (reading, { position }) => history.addReading(position, reading),
       archive,
     )
     .answer(GetTelemetry, () => ({
@@ -32,9 +32,3 @@ export const telemetry = (history: History) => {
       history: history.summary(),
     }));
 };
-
-function positionOf({ position }: Context): Position {
-  if (position === undefined)
-    throw new WaybillError("NOT_FOUND", "An item of a stream has a position.");
-  return position;
-}
