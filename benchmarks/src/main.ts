@@ -1,5 +1,6 @@
 /** `npm run bench`: measures Waybill beside its twins and says which bars are met. Ends with 1 only when something could not be measured. */
 import type { Benchmark, Row } from "./benchmark.ts";
+import { stopSignals } from "./actors/actor.ts";
 import { backlog } from "./embedded/backlog.ts";
 import { crowd } from "./embedded/crowd.ts";
 import { idle } from "./embedded/idle.ts";
@@ -22,6 +23,9 @@ const benchmarks: readonly Benchmark[] = [
   importing,
 ];
 
+/** One for each process that runs at the same time. */
+const listenersMax = 64;
+
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: readonly string[]): Promise<number> {
@@ -37,11 +41,14 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(`${usage}\n\nBenchmarks: ${names.join(", ")}`);
     return 0;
   }
+  let stopped = false;
+  process.setMaxListeners(listenersMax);
+  for (const signal of stopSignals) process.on(signal, () => (stopped = true));
   const machine = describeMachine();
   const rows: Row[] = [];
   let failures = 0;
   for (const benchmark of benchmarks) {
-    if (options.only.length > 0 && !options.only.includes(benchmark.name)) continue;
+    if (stopped || (options.only.length > 0 && !options.only.includes(benchmark.name))) continue;
     try {
       rows.push(...(await benchmark.run({ ...options, say: (text) => console.error(text) })));
     } catch (error) {
@@ -55,6 +62,7 @@ async function main(args: readonly string[]): Promise<number> {
       });
     }
   }
+  if (stopped) return 1;
   const { runs, quick, baseline } = options;
   const report: Report = {
     date: new Date().toISOString(),

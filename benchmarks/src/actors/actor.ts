@@ -11,6 +11,9 @@ export interface Played<Result> {
 const replyMsMax = 180_000;
 const endMsMax = 10_000;
 
+/** On which everything is ended and removed. */
+export const stopSignals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
+
 /** A process that this benchmark started. It ends with the benchmark, whatever happens. */
 export class Actor<Result> implements AsyncDisposable {
   readonly #name: string;
@@ -58,8 +61,12 @@ export class Actor<Result> implements AsyncDisposable {
       this.#replies.push(reply);
       this.#waiting?.();
     });
+    // The benchmark then fails where it waits for this process, and what it made is removed on the way out.
+    const stop = (): void => void this.#child.kill("SIGTERM");
+    for (const signal of stopSignals) process.on(signal, stop);
     this.#ended = new Promise((resolve) =>
       this.#child.once("exit", () => {
+        for (const signal of stopSignals) process.off(signal, stop);
         this.#gone = true;
         this.#waiting?.();
         resolve();

@@ -57,7 +57,16 @@ export const bullmq: Twin = {
         const queue = new Queue(settings.queue, { connection: { host: "127.0.0.1", port } });
         await queue.obliterate({ force: true });
         await queue.close();
+        await removeKeys(settings.queue);
       },
     };
   },
 };
+
+/** BullMQ leaves its event stream and its counters behind. */
+async function removeKeys(queue: string): Promise<void> {
+  const redis = new Redis({ port, host: "127.0.0.1" });
+  const keys = await redis.keys(`bull:${queue}:*`);
+  if (keys.length > 0) await redis.unlink(keys);
+  redis.disconnect();
+}
