@@ -114,7 +114,7 @@ export class Broker implements Connection {
   #committed(transaction: Transaction): void {
     this.wake.committed(transaction);
     this.#sweeper.dueAt(transaction.nextDue);
-    for (const { envelope, to } of transaction.unrouted) this.#host.unrouted?.(envelope, to.name);
+    for (const { envelope, to } of transaction.unrouted) this.#host.unrouted(envelope, to.name);
     for (const [topic, count] of transaction.evicted) {
       this.logger.warn(
         "Events that nobody subscribes to were dropped to make room for newer ones.",

@@ -101,6 +101,7 @@ class Chaos implements AsyncDisposable {
       environment: systemEnvironment,
       logger: consoleLogger,
       instance: "observer",
+      unrouted: () => {},
     });
     const { waiting, dead } = await untilDrained(transport);
     const tally = readLedgers(join(this.#directory, "ledgers"));

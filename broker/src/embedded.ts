@@ -6,7 +6,6 @@ import {
   type Outgoing,
   type ReceiveOptions,
   type Receiver,
-  type Sent,
   type Source,
   type Topology,
   type Transport,
@@ -92,11 +91,11 @@ class EmbeddedTransport implements Transport {
     this.#declared.push(topology);
   }
 
-  async send(batch: readonly Outgoing[]): Promise<Sent> {
+  async send(batch: readonly Outgoing[]): Promise<void> {
     this.#assertOpen();
-    if (batch.length === 0) return { unrouted: [] };
+    if (batch.length === 0) return;
     const encoded = batch.map((outgoing) => encode(outgoing, this.#settings.bodyBytesMax));
-    return new Promise((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       const operation = new SendOperation(encoded, this.#limits, { resolve, reject });
       this.#assertRoom(operation);
       this.#broker.writer.submit(operation);

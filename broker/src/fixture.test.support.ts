@@ -15,6 +15,7 @@ import {
   systemEnvironment,
   type Topology,
   type Transport,
+  type TransportHost,
   type WaybillError,
 } from "@waybill/core";
 import { type EmbeddedOptions, embedded } from "./index.ts";
@@ -32,6 +33,7 @@ export interface Opening extends Omit<EmbeddedOptions, "directory"> {
   readonly environment?: Environment;
   readonly logger?: Logger;
   readonly instance?: string;
+  readonly unrouted?: TransportHost["unrouted"];
 }
 
 /** Opens a connection that closes when the test ends. */
@@ -44,12 +46,14 @@ export async function open(
     environment = systemEnvironment,
     logger = silent,
     instance = "test",
+    unrouted = () => {},
     ...options
   } = opening;
   const transport = await embedded({ directory, ...options }).open({
     environment,
     logger,
     instance,
+    unrouted,
   });
   context.after(() => transport[Symbol.asyncDispose]());
   return transport;

@@ -1,4 +1,4 @@
-import { type Failure, type Sent, WaybillError } from "@waybill/core";
+import { type Failure, WaybillError } from "@waybill/core";
 import { type Encoded, encodeFailure } from "./codec.ts";
 import { appendItem } from "./stream-log.ts";
 import { Refusal, type Transaction } from "./transaction.ts";
@@ -10,9 +10,8 @@ export class SendOperation implements Operation {
   readonly bytes: number;
   readonly #batch: readonly Encoded[];
   readonly #limits: SendLimits;
-  readonly #resolve: (sent: Sent) => void;
+  readonly #resolve: () => void;
   readonly #reject: (error: WaybillError) => void;
-  #unrouted: readonly number[] = [];
 
   constructor(batch: readonly Encoded[], limits: SendLimits, answer: SendAnswer) {
     this.#batch = batch;
@@ -28,11 +27,11 @@ export class SendOperation implements Operation {
   run(transaction: Transaction): void {
     refuseUnroutable(transaction, this.#batch);
     this.#limits.refuseWhenFull();
-    this.#unrouted = store(transaction, this.#batch);
+    store(transaction, this.#batch);
   }
 
   done(): void {
-    this.#resolve({ unrouted: this.#unrouted });
+    this.#resolve();
   }
 
   failed(error: WaybillError): void {
@@ -41,7 +40,7 @@ export class SendOperation implements Operation {
 }
 
 export interface SendAnswer {
-  readonly resolve: (sent: Sent) => void;
+  readonly resolve: () => void;
   readonly reject: (error: WaybillError) => void;
 }
 
@@ -74,11 +73,10 @@ export function refuseUnroutable({ addresses }: Transaction, batch: readonly Enc
   }
 }
 
-/** Stores what `refuseUnroutable` has let through; answers the positions that no subscription names by type. */
-export function store(transaction: Transaction, batch: readonly Encoded[]): number[] {
-  const unrouted: number[] = [];
+/** Stores what `refuseUnroutable` has let through; notes in the transaction what no subscription names by type. */
+export function store(transaction: Transaction, batch: readonly Encoded[]): void {
   const parkedIn = new Set<number>();
-  for (const [position, message] of batch.entries()) {
+  for (const message of batch) {
     const { kind, name } = message.outgoing.to;
     if (kind === "queue")
       enqueue(transaction, transaction.addresses.find(kind, name)?.id ?? 0, message);
@@ -88,11 +86,9 @@ export function store(transaction: Transaction, batch: readonly Encoded[]): numb
       park(transaction, topic, message);
       parkedIn.add(topic);
       transaction.unrouted.push(message.outgoing);
-      unrouted.push(position);
     }
   }
   for (const topic of parkedIn) evictUnrouted(transaction, topic);
-  return unrouted;
 }
 
 /** False when no subscription names the type. */

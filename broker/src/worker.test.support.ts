@@ -32,6 +32,7 @@ async function work({ directory, role, queue, lockMs, count }: Order): Promise<v
     environment: systemEnvironment,
     logger: silent,
     instance: `worker-${process.pid}`,
+    unrouted: () => {},
   });
   await transport.declare(topology({ queues: [{ name: queue }] }));
   const say = (word: unknown): void => void process.send?.(word);

@@ -126,10 +126,7 @@ async function closeAfterFailure({ transport, logger }: Runtime): Promise<void> 
   }
 }
 
-function reportUnrouted(
-  counters: Counters,
-  logger: Logger,
-): NonNullable<TransportHost["unrouted"]> {
+function reportUnrouted(counters: Counters, logger: Logger): TransportHost["unrouted"] {
   return ({ header }, topic) => {
     counters.of(header.type).unrouted += 1;
     const text = `"${header.type}" was published and no service subscribes to it. It is kept among the dead letters of "${topic}/"; replay it when a subscriber is there.`;

@@ -175,7 +175,12 @@ export async function foreigner(
   factory: TransportFactory,
   environment: Environment = systemEnvironment,
 ): Promise<Transport> {
-  return factory.open({ environment, logger: recordingLogger(), instance: environment.id() });
+  return factory.open({
+    environment,
+    logger: recordingLogger(),
+    instance: environment.id(),
+    unrouted: () => {},
+  });
 }
 
 export function envelopeOf(

@@ -19,7 +19,12 @@ interface Setting {
 async function set(plan: FaultPlan, seed = 1): Promise<Setting> {
   const environment = fakeEnvironment({ seed });
   const faults = withFaults(memory(), { seed, plan });
-  const transport = await faults.open({ environment, logger, instance: "one" });
+  const transport = await faults.open({
+    environment,
+    logger,
+    instance: "one",
+    unrouted: () => {},
+  });
   await transport.declare(
     topology({
       queues: [{ name: "queue" }],

@@ -33,7 +33,7 @@ function set(options: MemoryOptions = {}): Setting {
     error: (message: string) => assert.ifError(message),
   };
   const open = (instance: string): Promise<Transport> =>
-    broker.open({ environment, logger, instance });
+    broker.open({ environment, logger, instance, unrouted: () => {} });
   return { broker, environment, warnings, open };
 }
 

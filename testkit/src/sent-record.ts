@@ -55,9 +55,8 @@ function recording(inner: Transport, take: (batch: readonly Outgoing[]) => void)
     inspection: inner.inspection,
     declare: (topology) => inner.declare(topology),
     send: async (batch) => {
-      const sent = await inner.send(batch);
+      await inner.send(batch);
       take(batch);
-      return sent;
     },
     receive: (source, options, listener) =>
       inner.receive(source, options, {

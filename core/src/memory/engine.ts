@@ -1,5 +1,5 @@
 import { WaybillError } from "../errors.ts";
-import type { Destination, Outgoing, Sent, Source } from "../ports/transport.ts";
+import type { Destination, Outgoing, Source } from "../ports/transport.ts";
 import { ownCopy } from "./delivery.ts";
 import { Group } from "./group.ts";
 import type { Kernel } from "./kernel.ts";
@@ -27,19 +27,22 @@ export class Engine {
     this.kernel = kernel;
   }
 
-  /** Stores the whole batch or throws and stores nothing. `credit` is a body that is freed at the same moment. */
-  send(batch: readonly Outgoing[], credit = 0): Sent {
+  /**
+   * Stores the whole batch or throws and stores nothing. `credit` is a body that is freed at the same moment.
+   * Answers the events among it that nobody subscribes to.
+   */
+  send(batch: readonly Outgoing[], credit = 0): readonly Outgoing[] {
     const now = this.kernel.now();
     const parcels: Parcel[] = [];
     const places: (readonly Place[])[] = [];
-    const unrouted: number[] = [];
+    const unrouted: Outgoing[] = [];
     let bytes = -credit;
     let copies = 0;
-    for (const [index, outgoing] of batch.entries()) {
+    for (const outgoing of batch) {
       const parcel = this.#parcel(outgoing, now);
       const found = this.#placesOf(outgoing) ?? [];
       if (outgoing.to.kind === "topic" && found[0] === this.topics.get(outgoing.to.name))
-        unrouted.push(index);
+        unrouted.push(outgoing);
       parcels.push(parcel);
       places.push(found);
       bytes += parcel.bytes * found.length;
@@ -48,7 +51,7 @@ export class Engine {
     this.#assertFits(bytes, copies);
     for (const [index, parcel] of parcels.entries())
       for (const place of places[index] ?? []) place.put(parcel);
-    return unrouted.length === 0 ? allRouted : { unrouted };
+    return unrouted;
   }
 
   /** Throws NOT_FOUND for what was never declared. A group of a stream comes to be when it is first read. */
@@ -114,8 +117,6 @@ export class Engine {
     if (!this.kernel.fits(bytes, copies)) throw this.kernel.fullError();
   }
 }
-
-const allRouted: Sent = { unrouted: [] };
 
 function assertTimes({ to, notBefore = 0, notAfter = Infinity }: Outgoing): void {
   if (to.kind === "stream") {

@@ -5,7 +5,6 @@ import type {
   Outgoing,
   ReceiveOptions,
   Receiver,
-  Sent,
   Source,
   Topology,
   Transport,
@@ -43,9 +42,9 @@ export class MemoryTransport implements Transport, Declarer {
     declare(this.#engine, topology, this);
   }
 
-  async send(batch: readonly Outgoing[]): Promise<Sent> {
+  async send(batch: readonly Outgoing[]): Promise<void> {
     this.#assertOpen();
-    return this.#store(batch, 0);
+    this.#store(batch, 0);
   }
 
   receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver {
@@ -54,7 +53,7 @@ export class MemoryTransport implements Transport, Declarer {
     const supply = this.#engine.supply(source, options.start ?? "earliest");
     const { environment } = this.#host;
     const dispatch = (batch: readonly Outgoing[], credit: number): void =>
-      void this.#store(batch, credit);
+      this.#store(batch, credit);
     const parts = { kernel: this.#engine.kernel, environment, supply, options, listener, dispatch };
     const receiver: MemoryReceiver = new MemoryReceiver({
       ...parts,
@@ -78,13 +77,9 @@ export class MemoryTransport implements Transport, Declarer {
     this.#leave();
   }
 
-  #store(batch: readonly Outgoing[], credit: number): Sent {
-    const sent = this.#engine.send(batch, credit);
-    for (const index of sent.unrouted) {
-      const outgoing = batch[index];
-      if (outgoing !== undefined) this.#host.unrouted?.(outgoing.envelope, outgoing.to.name);
-    }
-    return sent;
+  #store(batch: readonly Outgoing[], credit: number): void {
+    for (const { envelope, to } of this.#engine.send(batch, credit))
+      this.#host.unrouted(envelope, to.name);
   }
 
   #leave(): void {

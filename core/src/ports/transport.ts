@@ -16,8 +16,11 @@ export interface TransportHost {
   readonly logger: Logger;
   /** Names this process among all that share the broker. */
   readonly instance: string;
-  /** An event was stored that no subscription of its topic names by type; it is kept among the dead letters of the topic. Called for `send` and for what leaves with `settle`. */
-  unrouted?(envelope: Envelope, topic: string): void;
+  /**
+   * An event was stored that no subscription of its topic names by type; it is kept among the dead letters of the topic, reason
+   * SUBSCRIBER_MISSING. Called once for each, before the `send` or `settle` that it left with resolves.
+   */
+  unrouted(envelope: Envelope, topic: string): void;
 }
 
 /** Stores and forwards. One connection of one bus to one broker. What is unsettled when it is disposed comes again, its attempt counted: its handler may have run. */
@@ -27,7 +30,7 @@ export interface Transport extends AsyncDisposable {
   /** Creates what is missing, keeps what is there; throws WaybillError OWNED_TWICE or WIRING_INVALID on a conflict. Repeatable. */
   declare(topology: Topology): Promise<void>;
   /** Resolves when every message is stored as durably as `capabilities.durability` says. All of the batch or none, where `atomicBatch`. */
-  send(batch: readonly Outgoing[]): Promise<Sent>;
+  send(batch: readonly Outgoing[]): Promise<void>;
   /** Starts to deliver, at once and until `stop()`. Reconnects by itself and reports faults on the way. */
   receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver;
   readonly inspection: Inspection;
@@ -122,12 +125,6 @@ export interface Outgoing {
   readonly notAfter?: number;
   /** Who sent it knows by other means that it expired (a call with a deadline): then it is deleted instead of set aside. */
   readonly discardExpired?: boolean;
-}
-
-/** What became of a batch that was stored. */
-export interface Sent {
-  /** Positions in the batch of events whose type no subscription of the topic names; kept as dead letters of the topic, reason SUBSCRIBER_MISSING. */
-  readonly unrouted: readonly number[];
 }
 
 export type Source =

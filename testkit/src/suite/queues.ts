@@ -193,8 +193,12 @@ export const queueCases: readonly SuiteCase[] = [
     id: "queue.empty-batch",
     title: "sending an empty batch is allowed and stores nothing",
     run: async (stage) => {
-      const { transport } = await stage.withQueue();
-      assert.deepEqual((await transport.send([])).unrouted, []);
+      const { transport, queue, source } = await stage.withQueue();
+      await transport.send([]);
+      await transport.send([toQueue(queue, "first")]);
+      const probe = stage.receive(transport, source);
+      assert.equal(bodyText(await probe.next()), "first");
+      await probe.nothingMore();
     },
   },
   {

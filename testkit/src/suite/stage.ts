@@ -30,7 +30,12 @@ export interface SuiteSubject {
 
 export interface OpenOptions {
   readonly environment?: Environment;
-  readonly unrouted?: (envelope: Envelope, topic: string) => void;
+}
+
+/** An event that nobody subscribes to, as a connection was told of it. */
+export interface Unrouted {
+  readonly envelope: Envelope;
+  readonly topic: string;
 }
 
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -41,7 +46,7 @@ const receiveDefault: ReceiveOptions = { prefetch: 100, prefetchBytes: 10_000_00
 export class Stage {
   readonly environment: Environment;
   readonly #subject: SuiteSubject;
-  readonly #opened: Transport[] = [];
+  readonly #opened = new Map<Transport, readonly Unrouted[]>();
   readonly #prefix: string;
 
   constructor(subject: SuiteSubject) {
@@ -52,20 +57,26 @@ export class Stage {
 
   /** Opens another process's connection. */
   async open(options: OpenOptions = {}): Promise<Transport> {
-    const { environment = this.environment, unrouted = () => {} } = options;
-    const instance = `${this.#prefix}-${this.#opened.length + 1}`;
+    const { environment = this.environment } = options;
+    const instance = `${this.#prefix}-${this.#opened.size + 1}`;
+    const told: Unrouted[] = [];
     const transport = await this.#subject.factory.open({
       environment,
       logger: silent,
       instance,
-      unrouted,
+      unrouted: (envelope, topic) => void told.push({ envelope, topic }),
     });
-    this.#opened.push(transport);
+    this.#opened.set(transport, told);
     return transport;
   }
 
+  /** What that connection was told of until now, in order. */
+  unrouted(transport: Transport): readonly Unrouted[] {
+    return this.#opened.get(transport) ?? [];
+  }
+
   async close(): Promise<void> {
-    for (const transport of this.#opened) await transport[Symbol.asyncDispose]();
+    for (const transport of this.#opened.keys()) await transport[Symbol.asyncDispose]();
     await this.#subject.dispose();
   }
 
