@@ -76,8 +76,7 @@ class Draft {
   queue({ name, owner, temporary }: QueueSpec): void {
     const { sql } = this.#transaction;
     const id = this.#address("queue", name, { temporary });
-    if (owner !== undefined)
-      sql.putOwner.run(id, this.#instance, owner.service, owner.place, owner.shared ? 1 : 0);
+    if (owner !== undefined) sql.putOwner.run(id, this.#instance, owner.service, owner.place);
   }
 
   topic(name: string): void {
@@ -147,7 +146,6 @@ interface OwnerRow {
   readonly instance: number;
   readonly service: string;
   readonly place: string;
-  readonly shared: number;
   readonly until: number | null;
 }
 
@@ -160,8 +158,7 @@ function refuseSecondOwner(
   if (owner === undefined || address === undefined) return;
   for (const other of sql.ownersOf.all(address.id) as unknown as OwnerRow[]) {
     const isAlive = other.instance === instance || (other.until !== null && other.until > now);
-    if (!isAlive || other.service === owner.service || (owner.shared && other.shared === 1))
-      continue;
+    if (!isAlive || other.service === owner.service) continue;
     throw new Refusal(
       new WaybillError(
         "OWNED_TWICE",

@@ -5,9 +5,7 @@ import { folder, open, toQueue, topology } from "./fixture.test.support.ts";
 
 const owned = (service: string) =>
   topology({
-    queues: [
-      { name: "orders", owner: { service, place: `file:///${service}.ts:3:1`, shared: false } },
-    ],
+    queues: [{ name: "orders", owner: { service, place: `file:///${service}.ts:3:1` } }],
   });
 
 test("the owner of a queue is named as long as its process lives, and replaced when it died", async (context) => {

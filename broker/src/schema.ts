@@ -45,7 +45,6 @@ create table owner(
   instance integer not null,
   service text not null,
   place text not null,
-  shared integer not null,
   primary key (address, instance, service)
 ) strict, without rowid;
 create index owner_instance on owner(instance);

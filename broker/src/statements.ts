@@ -132,9 +132,9 @@ const texts = {
   takeAddress: "update address set instance = ? where id = ?",
   deleteInstance: "delete from instance where id = ?",
   ownersOf:
-    "select o.instance, o.service, o.place, o.shared, i.until from owner o left join instance i on i.id = o.instance where o.address = ?",
-  putOwner: `insert into owner(address, instance, service, place, shared) values (?, ?, ?, ?, ?)
-    on conflict(address, instance, service) do update set place = excluded.place, shared = excluded.shared`,
+    "select o.instance, o.service, o.place, i.until from owner o left join instance i on i.id = o.instance where o.address = ?",
+  putOwner: `insert into owner(address, instance, service, place) values (?, ?, ?, ?)
+    on conflict(address, instance, service) do update set place = excluded.place`,
   deleteOwnersOfInstance: "delete from owner where instance = ?",
 
   countReady: "select count(*) as count from ready where address = ?",

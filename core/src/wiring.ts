@@ -112,10 +112,7 @@ function toTopology(services: readonly Service[], routes: readonly Route[]): Top
   }
   for (const { source, service, binding } of routes) {
     if (source.kind !== "queue") continue;
-    queues.set(source.name, {
-      name: source.name,
-      owner: { service, place: binding.place, shared: false },
-    });
+    queues.set(source.name, { name: source.name, owner: { service, place: binding.place } });
   }
   return {
     queues: [...queues.values()],

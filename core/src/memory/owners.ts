@@ -5,7 +5,7 @@ import type { Owner, QueueSpec } from "../ports/transport.ts";
 export class Owners {
   readonly #claims = new Map<string, { readonly instance: object; readonly owner: Owner }[]>();
 
-  /** Throws OWNED_TWICE when another service owns the queue and either of them wants it alone. */
+  /** Throws OWNED_TWICE when another service owns one of the queues. */
   check(specs: readonly QueueSpec[]): void {
     const incoming = new Map<string, Owner>();
     for (const { name, owner } of specs) {
@@ -13,8 +13,7 @@ export class Owners {
       const others = (this.#claims.get(name) ?? []).map((claim) => claim.owner);
       const before = incoming.get(name);
       for (const other of before === undefined ? others : [...others, before]) {
-        if (other.service !== owner.service && !(other.shared && owner.shared))
-          throw ownedTwice(name, other, owner);
+        if (other.service !== owner.service) throw ownedTwice(name, other, owner);
       }
       incoming.set(name, owner);
     }

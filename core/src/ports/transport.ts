@@ -73,7 +73,7 @@ export interface Topology {
 
 export interface QueueSpec {
   readonly name: string;
-  /** The service that handles what arrives; absent where this process only sends. A second live owner is OWNED_TWICE. */
+  /** The service that handles what arrives; absent where this process only sends. While it lives, another service is OWNED_TWICE. */
   readonly owner?: Owner;
   /** Dies with the instance that declared it, with everything in it: for replies. */
   readonly temporary?: boolean;
@@ -83,8 +83,6 @@ export interface Owner {
   readonly service: string;
   /** File and line of the handler, for the error that names both owners. */
   readonly place: string;
-  /** Several services may take turns on it (a query), or just one (a command). */
-  readonly shared: boolean;
 }
 
 export interface TopicSpec {

@@ -4,10 +4,9 @@ import { type SuiteCase, needsStreams } from "./case.ts";
 import { toQueue, topology } from "./messages.ts";
 import { bodyText } from "./probe.ts";
 
-const owner = (service: string, shared = false): Owner => ({
+const owner = (service: string): Owner => ({
   service,
   place: `file:///${service}.ts:7:3`,
-  shared,
 });
 
 export const declaringCases: readonly SuiteCase[] = [
@@ -67,15 +66,6 @@ export const declaringCases: readonly SuiteCase[] = [
       const first = await stage.declared({ queues: [{ name, owner: owner("ordering") }] });
       await first[Symbol.asyncDispose]();
       await (await stage.open()).declare(topology({ queues: [{ name, owner: owner("billing") }] }));
-    },
-  },
-  {
-    id: "declare.shared",
-    title: "several services may own a shared queue",
-    run: async (stage) => {
-      const name = stage.name("queue");
-      await stage.declared({ queues: [{ name, owner: owner("pricing", true) }] });
-      await stage.declared({ queues: [{ name, owner: owner("discounts", true) }] });
     },
   },
   {
