@@ -1,10 +1,9 @@
-import type { Body, WaybillError } from "@waybill/core";
+import type { Body, Source, WaybillError } from "@waybill/core";
 import type { Plan } from "./budget.ts";
 import { decode, decodeFailure } from "./codec.ts";
 import { expire } from "./dead-letters.ts";
-import type { Grant } from "./lease.ts";
-import { QueueDelivery } from "./queue-delivery.ts";
-import type { QueueReceiver } from "./queue-receiver.ts";
+import type { Grant, Lease } from "./lease.ts";
+import { QueueDelivery, type Settler } from "./queue-delivery.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
@@ -20,24 +19,37 @@ type ContentRow = readonly [
   failure: string | null,
 ];
 
-/** Locks the oldest ready messages of one address for one receiver, as many as it has room for. */
+/** Who claims. */
+export interface Claimer extends Settler {
+  readonly source: Source;
+  /** Whether it counts among the receivers of its address. */
+  readonly registers: boolean;
+  readonly lease: Lease;
+  /** Messages that may be claimed now. */
+  plan(): Plan;
+  /** A claim was committed. */
+  claimed(grant: Grant | undefined, batch: readonly QueueDelivery[], drained: boolean): void;
+  claimFailed(error: WaybillError): void;
+}
+
+/** Locks the oldest ready messages of one address for one claimer, as many as it has room for. */
 export class ClaimOperation implements Operation {
   readonly weight = 1;
   readonly bytes = 0;
-  readonly #receiver: QueueReceiver;
+  readonly #claimer: Claimer;
   #grant: Grant | undefined;
   #batch: QueueDelivery[] = [];
   #drained = true;
 
-  constructor(receiver: QueueReceiver) {
-    this.#receiver = receiver;
+  constructor(claimer: Claimer) {
+    this.#claimer = claimer;
   }
 
   run(transaction: Transaction): void {
     this.#grant = undefined;
     this.#batch = [];
-    const address = transaction.addresses.findSource(this.#receiver.source)?.id;
-    const plan = this.#receiver.plan();
+    const address = transaction.addresses.findSource(this.#claimer.source)?.id;
+    const plan = this.#claimer.plan();
     const { room } = plan;
     this.#drained = room > 0;
     if (address === undefined || room <= 0) return;
@@ -45,22 +57,22 @@ export class ClaimOperation implements Operation {
     const last = fit(transaction, { address, head, plan });
     this.#drained = head.length < room;
     if (last !== undefined) this.#lock(transaction, address, last);
-    else if (this.#receiver.registers && this.#receiver.lease.id === undefined) {
-      this.#grant = this.#receiver.lease.register(transaction, address);
+    else if (this.#claimer.registers && this.#claimer.lease.id === undefined) {
+      this.#grant = this.#claimer.lease.register(transaction, address);
     }
   }
 
   done(): void {
-    this.#receiver.claimed(this.#grant, this.#batch, this.#drained);
+    this.#claimer.claimed(this.#grant, this.#batch, this.#drained);
   }
 
   failed(error: WaybillError): void {
-    this.#receiver.claimFailed(error);
+    this.#claimer.claimFailed(error);
   }
 
   #lock(transaction: Transaction, address: number, last: number): void {
     const { sql } = transaction;
-    const grant = this.#receiver.lease.take(transaction, address);
+    const grant = this.#claimer.lease.take(transaction, address);
     const rows = sql.lockedContents.all(address, last) as unknown as ContentRow[];
     sql.lockUpTo.run(grant.id, address, last);
     sql.deleteReadyUpTo.run(address, last);
@@ -73,7 +85,7 @@ export class ClaimOperation implements Operation {
         enqueuedAt,
         failure: decodeFailure(failure),
       };
-      this.#batch.push(new QueueDelivery(this.#receiver, claimed, content));
+      this.#batch.push(new QueueDelivery(this.#claimer, claimed, content));
     }
   }
 }

@@ -7,7 +7,7 @@ import {
 } from "@waybill/core";
 import type { Connection } from "./connection.ts";
 import { listMessages } from "./listing.ts";
-import { DiscardOperation, ReplayOperation } from "./replay.ts";
+import { type Answer, DiscardOperation, ReplayOperation } from "./replay.ts";
 import { stateOf } from "./states.ts";
 
 const limitMax = 1_000;
@@ -72,9 +72,4 @@ export class EmbeddedInspection implements Inspection {
     const [, topology] = this.#connection.sql.readState.get() as unknown as [number, number];
     this.#connection.addresses.refresh(topology);
   }
-}
-
-export interface Answer {
-  resolve(count: number): void;
-  reject(error: WaybillError): void;
 }

@@ -9,7 +9,7 @@ import type {
   WaybillError,
 } from "@waybill/core";
 import { Budget, type Plan } from "./budget.ts";
-import { ClaimOperation } from "./claim.ts";
+import { type Claimer, ClaimOperation } from "./claim.ts";
 import { type Encoded, encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { isRefusal, storageError } from "./errors.ts";
@@ -40,7 +40,7 @@ export interface Part {
 }
 
 /** One receiver of a queue or a subscription: claims when it has room, renews what it holds, settles. */
-export class QueueReceiver implements Receiver, Waiter {
+export class QueueReceiver implements Receiver, Waiter, Claimer {
   readonly source: Source;
   readonly registers: boolean;
   readonly #connection: Connection;

@@ -1,9 +1,13 @@
 import type { Body, WaybillError } from "@waybill/core";
 import { decode, type Encoded } from "./codec.ts";
-import type { Answer } from "./inspection.ts";
 import { store } from "./send.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
+
+export interface Answer {
+  resolve(count: number): void;
+  reject(error: WaybillError): void;
+}
 
 abstract class AsideOperation implements Operation {
   readonly weight: number;

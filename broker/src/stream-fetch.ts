@@ -1,12 +1,11 @@
 import type { Body, WaybillError } from "@waybill/core";
 import type { Plan } from "./budget.ts";
 import { decode } from "./codec.ts";
-import type { Grant } from "./lease.ts";
+import type { Grant, Lease } from "./lease.ts";
 import type { StreamItem } from "./stream-delivery.ts";
 import { offsetOf, placeOf } from "./places.ts";
 import { StreamReader } from "./stream-reader.ts";
-import type { StreamReceiver } from "./stream-receiver.ts";
-import { joinGroup, type Share, shareOf } from "./stream-share.ts";
+import { type GroupStart, joinGroup, type Share, shareOf } from "./stream-share.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
@@ -18,6 +17,25 @@ type ItemRow = readonly [
   header: string,
   body: Body,
 ];
+
+/** The member of a group that fetches. */
+export interface Fetcher {
+  readonly group: GroupStart;
+  readonly lease: Lease;
+  readonly hand: {
+    readonly readers: readonly StreamReader[];
+    /** Puts another partition first. */
+    rotate(): void;
+  };
+  readonly isStopped: boolean;
+  /** The members of the group, or their partitions, may have changed. */
+  readonly sharesAgain: boolean;
+  /** Items that may be fetched now. */
+  plan(): Plan;
+  /** A fetch was committed. */
+  fetched(fetched: Fetched): void;
+  fetchFailed(error: WaybillError): void;
+}
 
 export interface FetchedItem extends StreamItem {
   readonly reader: StreamReader;
@@ -50,38 +68,38 @@ const nothing: Fetched = {
 export class FetchOperation implements Operation {
   readonly weight = 1;
   readonly bytes = 0;
-  readonly #receiver: StreamReceiver;
+  readonly #fetcher: Fetcher;
   #fetched: Fetched = nothing;
 
-  constructor(receiver: StreamReceiver) {
-    this.#receiver = receiver;
+  constructor(fetcher: Fetcher) {
+    this.#fetcher = fetcher;
   }
 
   run(transaction: Transaction): void {
     this.#fetched = nothing;
-    const receiver = this.#receiver;
-    if (receiver.isStopped) return;
-    const address = joinGroup(transaction, receiver.group);
+    const fetcher = this.#fetcher;
+    if (fetcher.isStopped) return;
+    const address = joinGroup(transaction, fetcher.group);
     if (address === undefined) return;
-    const grant = receiver.lease.take(transaction, address);
-    const isSame = grant.id === receiver.lease.id;
+    const grant = fetcher.lease.take(transaction, address);
+    const isSame = grant.id === fetcher.lease.id;
     // The others learn that the group has a new member.
     if (!isSame) transaction.madeReady.add(address);
-    receiver.hand.rotate();
-    const kept = isSame ? receiver.hand.readers : [];
+    fetcher.hand.rotate();
+    const kept = isSame ? fetcher.hand.readers : [];
     const held = new Set(kept.map(({ partition }) => partition));
     const share =
-      receiver.sharesAgain || !isSame
+      fetcher.sharesAgain || !isSame
         ? shareOf(transaction, { address, lease: grant.id, held })
         : unchanged;
-    const partitions = transaction.addresses.stream(receiver.group.stream)?.partitions ?? [];
+    const partitions = transaction.addresses.stream(fetcher.group.stream)?.partitions ?? [];
     const acquired = share.acquired.map(
       (stored) => new StreamReader(partitions.indexOf(stored.partition), stored),
     );
     const readers = [...kept, ...acquired].filter(
       ({ partition }) => !share.surplus.includes(partition),
     );
-    const plan = receiver.plan();
+    const plan = fetcher.plan();
     const { room } = plan;
     const items = readers.flatMap((reader) =>
       read(transaction, { reader, plan, address, lease: grant.id }),
@@ -97,11 +115,11 @@ export class FetchOperation implements Operation {
   }
 
   done(): void {
-    this.#receiver.fetched(this.#fetched);
+    this.#fetcher.fetched(this.#fetched);
   }
 
   failed(error: WaybillError): void {
-    this.#receiver.fetchFailed(error);
+    this.#fetcher.fetchFailed(error);
   }
 }
 

@@ -10,7 +10,7 @@ import { Budget, type Plan } from "./budget.ts";
 import type { Connection } from "./connection.ts";
 import { Lease, simpleOperation } from "./lease.ts";
 import { QueueReceiver } from "./queue-receiver.ts";
-import { type Fetched, FetchOperation } from "./stream-fetch.ts";
+import { type Fetched, type Fetcher, FetchOperation } from "./stream-fetch.ts";
 import { StreamHand } from "./stream-hand.ts";
 import { placeOf } from "./places.ts";
 import { type GroupStart, isUnfair } from "./stream-share.ts";
@@ -29,7 +29,7 @@ export interface StreamReception {
 const fetchMax = 256;
 
 /** One member of a stream's group: reads the partitions of its share in order, and what was replayed to the group. */
-export class StreamReceiver implements Receiver, Waiter {
+export class StreamReceiver implements Receiver, Waiter, Fetcher {
   readonly lease: Lease;
   readonly group: GroupStart;
   readonly hand: StreamHand;

@@ -1,10 +1,10 @@
 import type { Command, Event, Feed, Query, Stream } from "@waybill/contracts";
 import type { CallOptions, OpenOptions, Receipt, SendOptions, Verbs } from "./context.ts";
 import { AsideMessages } from "./dead-letters.ts";
-import type { Running } from "./connect.ts";
 import { WaybillError, messageOf } from "./errors.ts";
 import { type Health, readHealth } from "./health.ts";
 import type { Capabilities } from "./ports/transport.ts";
+import type { Running } from "./running.ts";
 import type { AnyContract } from "./uses.ts";
 import { within } from "./within.ts";
 

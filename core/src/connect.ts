@@ -11,7 +11,7 @@ import { messageOf } from "./errors.ts";
 import { Listener } from "./listener.ts";
 import { MessageRunner } from "./message-runner.ts";
 import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./pipeline.ts";
-import type { Channel, Serving } from "./ports/channel.ts";
+import type { Serving } from "./ports/channel.ts";
 import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import {
@@ -21,6 +21,7 @@ import {
   addressOf,
 } from "./ports/transport.ts";
 import type { Intake } from "./route.ts";
+import type { Running } from "./running.ts";
 import type { CallDepthPolicy, Runtime } from "./runtime.ts";
 import type { HandlerDefaults, Service } from "./service.ts";
 import { allContracts } from "./sources.ts";
@@ -56,18 +57,6 @@ export type DeclaredBy<Services extends readonly Service[]> =
 
 /** The type of a bus that connects one service: what a function that takes the bus names. */
 export type BusOf<S extends Service> = Bus<DeclaredBy<readonly [S]>>;
-
-/** Everything that runs behind a bus. */
-export interface Running {
-  readonly runtime: Runtime;
-  readonly wiring: Wiring;
-  readonly speech: Speech;
-  readonly calls: Calls;
-  readonly listeners: readonly Listener[];
-  /** By address: who answers calls from this process and from others. */
-  readonly servings: ReadonlyMap<string, { readonly local: Serving; readonly remote: Serving }>;
-  readonly channels: readonly Channel[];
-}
 
 const callDepthDefault: CallDepthPolicy = { max: 3, policy: "warn" };
 

@@ -1,6 +1,6 @@
 import { Deque } from "./deque.ts";
-import type { Partition } from "./log.ts";
 import { Message, type MessageHome } from "./message.ts";
+import type { Partition } from "./partition.ts";
 import type { MemoryReceiver } from "./receiver.ts";
 
 /** How far one group has come in one partition, and which of its receivers reads on. */

@@ -8,25 +8,33 @@ import {
 import { Aside } from "./aside.ts";
 import { Cursor } from "./cursor.ts";
 import type { Kernel } from "./kernel.ts";
-import type { Log } from "./log.ts";
 import { Message, type MessageHome } from "./message.ts";
+import type { Partition } from "./partition.ts";
 import type { MemoryReceiver, Supply } from "./receiver.ts";
 import { Receivers } from "./receivers.ts";
 import { share } from "./sharing.ts";
+
+/** What a group needs of its stream. */
+export interface GroupLog {
+  readonly name: string;
+  readonly partitions: readonly Partition[];
+  /** Removes what retention lets go. */
+  trim(): void;
+}
 
 /** A group of receivers that read one stream together: each partition belongs to one of them at a time. */
 export class Group implements Supply, MessageHome {
   readonly address: string;
   readonly aside: Aside = new Aside();
   readonly #kernel: Kernel;
-  readonly #log: Log;
+  readonly #log: GroupLog;
   readonly #cursors: readonly Cursor[];
   readonly #receivers = new Receivers();
   #members: MemoryReceiver[] = [];
   #turn = 0;
 
   constructor(
-    log: Log,
+    log: GroupLog,
     name: string,
     parts: { readonly kernel: Kernel; readonly start: "earliest" | "latest" },
   ) {

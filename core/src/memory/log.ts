@@ -1,61 +1,11 @@
 import type { StreamSpec } from "../ports/transport.ts";
-import { Deque } from "./deque.ts";
-import type { Group } from "./group.ts";
+import type { Group, GroupLog } from "./group.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Parcel } from "./message.ts";
-
-export interface Item {
-  readonly seq: number;
-  readonly parcel: Parcel;
-}
-
-/** One ordered part of a stream: offsets from 0, the oldest items removed by retention. */
-export class Partition {
-  readonly index: number;
-  readonly #items = new Deque<Item>();
-  #base = 0;
-  #bytes = 0;
-
-  constructor(index: number) {
-    this.index = index;
-  }
-
-  /** Offset of the oldest item that is still here. */
-  get base(): number {
-    return this.#base;
-  }
-
-  /** Offset that the next item gets. */
-  get end(): number {
-    return this.#base + this.#items.length;
-  }
-
-  at(offset: number): Item | undefined {
-    return this.#items.at(offset - this.#base);
-  }
-
-  append(item: Item): void {
-    this.#items.push(item);
-    this.#bytes += item.parcel.bytes;
-  }
-
-  /** Removes what retention lets go, oldest first. */
-  trim(
-    bounds: { readonly before: number; readonly bytes: number },
-    free: (bytes: number) => void,
-  ): void {
-    for (let oldest = this.#items.at(0); oldest !== undefined; oldest = this.#items.at(0)) {
-      if (oldest.parcel.enqueuedAt >= bounds.before && this.#bytes <= bounds.bytes) return;
-      this.#items.shift();
-      this.#base += 1;
-      this.#bytes -= oldest.parcel.bytes;
-      free(oldest.parcel.bytes);
-    }
-  }
-}
+import { Partition } from "./partition.ts";
 
 /** A stream: items stay until retention removes them, and each group reads them at its own pace. */
-export class Log {
+export class Log implements GroupLog {
   readonly name: string;
   readonly partitions: readonly Partition[];
   readonly groups: Map<string, Group> = new Map();

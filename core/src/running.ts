@@ -1,0 +1,18 @@
+import type { Calls } from "./calls/calls.ts";
+import type { Listener } from "./listener.ts";
+import type { Channel, Serving } from "./ports/channel.ts";
+import type { Runtime } from "./runtime.ts";
+import type { Speech } from "./speech.ts";
+import type { Wiring } from "./wiring.ts";
+
+/** Everything that runs behind a bus. */
+export interface Running {
+  readonly runtime: Runtime;
+  readonly wiring: Wiring;
+  readonly speech: Speech;
+  readonly calls: Calls;
+  readonly listeners: readonly Listener[];
+  /** By address: who answers calls from this process and from others. */
+  readonly servings: ReadonlyMap<string, { readonly local: Serving; readonly remote: Serving }>;
+  readonly channels: readonly Channel[];
+}
