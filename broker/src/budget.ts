@@ -1,9 +1,12 @@
-/** What one receiver has delivered and not yet seen settled, against what it may. */
+/** What one receiver has delivered and not yet seen settled, against what it may. Its parts may share it. */
 export class Budget {
   readonly #messagesMax: number;
   readonly #bytesMax: number;
   #messages = 0;
   #bytes = 0;
+  /** What is next in line was too large for the room that is left. */
+  #blocked = false;
+  readonly #freed: (() => void)[] = [];
 
   constructor({
     prefetch,
@@ -18,7 +21,7 @@ export class Budget {
 
   /** Messages there is room for. */
   get room(): number {
-    if (this.#messages > 0 && this.#bytes >= this.#bytesMax) return 0;
+    if (this.#messages > 0 && (this.#blocked || this.#bytes >= this.#bytesMax)) return 0;
     return Math.max(0, this.#messagesMax - this.#messages);
   }
 
@@ -30,6 +33,18 @@ export class Budget {
   give(bytes: number): void {
     this.#messages -= 1;
     this.#bytes -= bytes;
+    this.#blocked = false;
+    for (const freed of this.#freed) freed();
+  }
+
+  /** What waits is too large: there is no room until something was given back, or trying would go on without a pause. */
+  block(): void {
+    this.#blocked = true;
+  }
+
+  /** Calls back whenever something was given back. */
+  onFreed(freed: () => void): void {
+    this.#freed.push(freed);
   }
 
   /** Room to be filled step by step before anything is taken. One message always fits into an empty budget, however large. */

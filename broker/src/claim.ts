@@ -19,6 +19,18 @@ type ContentRow = readonly [
   failure: string | null,
 ];
 
+/** What one transaction locked for a receiver. */
+export interface Claim {
+  readonly grant: Grant | undefined;
+  readonly batch: readonly QueueDelivery[];
+  /** Nothing else was ready. */
+  readonly drained: boolean;
+  /** What is next in line is larger than the room that is left. */
+  readonly blocked: boolean;
+}
+
+const nothing: Claim = { grant: undefined, batch: [], drained: true, blocked: false };
+
 /** Who claims. */
 export interface Claimer extends Settler {
   readonly source: Source;
@@ -28,7 +40,7 @@ export interface Claimer extends Settler {
   /** Messages that may be claimed now. */
   plan(): Plan;
   /** A claim was committed. */
-  claimed(grant: Grant | undefined, batch: readonly QueueDelivery[], drained: boolean): void;
+  claimed(claim: Claim): void;
   claimFailed(error: WaybillError): void;
 }
 
@@ -37,46 +49,46 @@ export class ClaimOperation implements Operation {
   readonly weight = 1;
   readonly bytes = 0;
   readonly #claimer: Claimer;
-  #grant: Grant | undefined;
-  #batch: QueueDelivery[] = [];
-  #drained = true;
+  #claim: Claim = nothing;
 
   constructor(claimer: Claimer) {
     this.#claimer = claimer;
   }
 
   run(transaction: Transaction): void {
-    this.#grant = undefined;
-    this.#batch = [];
     const address = transaction.addresses.findSource(this.#claimer.source)?.id;
     const plan = this.#claimer.plan();
     const { room } = plan;
-    this.#drained = room > 0;
+    this.#claim = { ...nothing, drained: room > 0 };
     if (address === undefined || room <= 0) return;
     const head = transaction.sql.headReady.all(address, room) as unknown as HeadRow[];
-    const last = fit(transaction, { address, head, plan });
-    this.#drained = head.length < room;
-    if (last !== undefined) this.#lock(transaction, address, last);
+    const { last, blocked } = fit(transaction, { address, head, plan });
+    const rest = { drained: head.length < room && !blocked, blocked };
+    if (last !== undefined) this.#claim = { ...rest, ...this.#lock(transaction, address, last) };
     else if (this.#claimer.registers && this.#claimer.lease.id === undefined) {
-      this.#grant = this.#claimer.lease.register(transaction, address);
-    }
+      this.#claim = {
+        ...rest,
+        batch: [],
+        grant: this.#claimer.lease.register(transaction, address),
+      };
+    } else this.#claim = { ...nothing, ...rest };
   }
 
   done(): void {
-    this.#claimer.claimed(this.#grant, this.#batch, this.#drained);
+    this.#claimer.claimed(this.#claim);
   }
 
   failed(error: WaybillError): void {
     this.#claimer.claimFailed(error);
   }
 
-  #lock(transaction: Transaction, address: number, last: number): void {
+  #lock(transaction: Transaction, address: number, last: number): Pick<Claim, "grant" | "batch"> {
     const { sql } = transaction;
     const grant = this.#claimer.lease.take(transaction, address);
     const rows = sql.lockedContents.all(address, last) as unknown as ContentRow[];
     sql.lockUpTo.run(grant.id, address, last);
     sql.deleteReadyUpTo.run(address, last);
-    this.#grant = grant;
+    const batch: QueueDelivery[] = [];
     for (const [seq, attempt, bytes, expires, enqueuedAt, header, body, failure] of rows) {
       const claimed = { seq, lease: grant.id, address, bytes, expires };
       const content = {
@@ -85,8 +97,9 @@ export class ClaimOperation implements Operation {
         enqueuedAt,
         failure: decodeFailure(failure),
       };
-      this.#batch.push(new QueueDelivery(this.#claimer, claimed, content));
+      batch.push(new QueueDelivery(this.#claimer, claimed, content));
     }
+    return { grant, batch };
   }
 }
 
@@ -94,7 +107,7 @@ export class ClaimOperation implements Operation {
 function fit(
   transaction: Transaction,
   { address, head, plan }: { address: number; head: readonly HeadRow[]; plan: Plan },
-): number | undefined {
+): { last: number | undefined; blocked: boolean } {
   const { now, sql } = transaction;
   let last: number | undefined;
   for (const [seq, bytes, expires, attempt] of head) {
@@ -103,8 +116,8 @@ function fit(
       expire(transaction, { seq, address, attempt });
       continue;
     }
-    if (!plan.fits(bytes)) break;
+    if (!plan.fits(bytes)) return { last, blocked: true };
     last = seq;
   }
-  return last;
+  return { last, blocked: false };
 }

@@ -9,11 +9,11 @@ import type {
   WaybillError,
 } from "@waybill/core";
 import { Budget, type Plan } from "./budget.ts";
-import { type Claimer, ClaimOperation } from "./claim.ts";
+import { type Claim, type Claimer, ClaimOperation } from "./claim.ts";
 import { type Encoded, encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { isRefusal, storageError } from "./errors.ts";
-import { type Grant, Lease } from "./lease.ts";
+import { Lease } from "./lease.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
 import { SettleOperation } from "./settle.ts";
 import type { Transaction } from "./transaction.ts";
@@ -67,6 +67,7 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     this.#connection = connection;
     this.source = source;
     this.#budget = budget;
+    budget.onFreed(() => this.#claim());
     this.registers = registers;
     this.#listener = listener;
     this.#ended = ended;
@@ -131,11 +132,12 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
   }
 
   /** A claim was committed. */
-  claimed(grant: Grant | undefined, batch: readonly QueueDelivery[], drained: boolean): void {
+  claimed({ grant, batch, drained, blocked }: Claim): void {
     this.#claiming = false;
     if (grant !== undefined) this.#lease.adopt(grant);
     if (drained) this.#drained = true;
     for (const delivery of batch) this.#hold(delivery);
+    if (blocked) this.#budget.block();
     if (batch.length > 0) this.#listener.deliver(batch);
     this.#claim();
   }
@@ -157,7 +159,6 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     }
     this.#forget(delivery);
     this.#settling += 1;
-    this.#claim();
     return new Promise((resolve, reject) => {
       const settled = (answer: Settled): void => {
         this.#settling -= 1;

@@ -51,7 +51,10 @@ export interface Fetched {
   /** Partitions beyond the fair share. */
   readonly surplus: readonly number[];
   readonly items: readonly FetchedItem[];
+  /** Nothing else was there. */
   readonly drained: boolean;
+  /** What is next in some partition is larger than the room that is left. */
+  readonly blocked: boolean;
 }
 
 const unchanged: Share = { acquired: [], surplus: [] };
@@ -62,6 +65,7 @@ const nothing: Fetched = {
   surplus: [],
   items: [],
   drained: true,
+  blocked: false,
 };
 
 /** Joins the group, takes the partitions of its share, and reads on in them. */
@@ -101,16 +105,19 @@ export class FetchOperation implements Operation {
     );
     const plan = fetcher.plan();
     const { room } = plan;
-    const items = readers.flatMap((reader) =>
-      read(transaction, { reader, plan, address, lease: grant.id }),
+    const read = readers.map((reader) =>
+      readOn(transaction, { reader, plan, address, lease: grant.id }),
     );
+    const items = read.flatMap((each) => each.items);
+    const blocked = read.some((each) => each.blocked);
     this.#fetched = {
       grant,
       address,
       acquired,
       surplus: share.surplus,
       items,
-      drained: items.length < room,
+      drained: items.length < room && !blocked,
+      blocked,
     };
   }
 
@@ -130,15 +137,21 @@ interface Reading {
   readonly lease: number;
 }
 
-function read({ sql }: Transaction, { reader, plan, address, lease }: Reading): FetchedItem[] {
+interface Read {
+  readonly items: readonly FetchedItem[];
+  readonly blocked: boolean;
+}
+
+function readOn({ sql }: Transaction, { reader, plan, address, lease }: Reading): Read {
   const { partition, number } = reader;
   const limit = reader.readable(plan.room);
-  if (limit === 0) return [];
+  if (limit === 0) return { items: [], blocked: false };
   const from = placeOf(partition, reader.next);
   const head = sql.headItems.all(from, placeOf(partition + 1, 0), limit) as unknown as HeadRow[];
   const fitting = head.findIndex(([, bytes]) => !plan.fits(bytes));
   const last = (fitting < 0 ? head : head.slice(0, fitting)).at(-1);
-  if (last === undefined) return [];
+  const blocked = fitting >= 0;
+  if (last === undefined) return { items: [], blocked };
   const rows = sql.itemContents.all(from, last[0]) as unknown as ItemRow[];
   const items = rows.map(([place, bytes, enqueuedAt, header, body]): FetchedItem => {
     const offset = offsetOf(place);
@@ -155,5 +168,5 @@ function read({ sql }: Transaction, { reader, plan, address, lease }: Reading): 
   if (first !== undefined && reader.isSuspect)
     sql.countAttempt.run(first.attempt, address, partition, lease);
   sql.markDelivered.run(offsetOf(last[0]) + 1, address, partition, lease);
-  return items;
+  return { items, blocked };
 }

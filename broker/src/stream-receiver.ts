@@ -51,6 +51,7 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
     this.#listener = listener;
     this.#ended = ended;
     this.#budget = new Budget(options);
+    this.#budget.onFreed(() => this.#fetch());
     this.group = {
       stream: source.name,
       name: addressOf(source),
@@ -115,7 +116,7 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
   }
 
   /** A fetch was committed. */
-  fetched({ grant, address, acquired, surplus, items, drained }: Fetched): void {
+  fetched({ grant, address, acquired, surplus, items, drained, blocked }: Fetched): void {
     this.#fetching = false;
     if (address !== undefined) {
       this.#address = address;
@@ -126,6 +127,7 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
     this.#drained = drained;
     const returned = this.#paused ? [] : this.hand.deliverReturned();
     const batch = [...returned, ...items.map((item) => this.hand.deliver(item))];
+    if (blocked) this.#budget.block();
     if (batch.length > 0) this.#listener.deliver(batch);
     this.hand.giveUp((reader) => reader.leaving || surplus.includes(reader.partition));
     this.#fetch();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { fakeEnvironment } from "@waybill/testkit";
 import { folder, open, probe, toQueue, topology, until } from "./fixture.test.support.ts";
@@ -49,5 +50,23 @@ test("an idle receiver begins no transaction", async (context) => {
   assert.equal(deliveries.length, 0);
   await transport.send([toQueue("orders", "here")]);
   await environment.drain();
+  assert.equal(deliveries.length, 1);
+});
+
+test("what could not be taken because the storage failed is taken when it works again", async (context) => {
+  const directory = folder(context);
+  const environment = fakeEnvironment();
+  const transport = await open(context, directory, { environment });
+  await transport.declare(topology({ queues: [{ name: "orders" }] }));
+  await transport.send([toQueue("orders", "patient")]);
+  const rival = new DatabaseSync(join(directory, "waybill.db"));
+  rival.exec("begin immediate");
+  const { deliveries, faults } = probe(transport, source);
+  await environment.advance(11_000);
+  assert.equal(faults[0]?.code, "STORAGE_BUSY");
+  assert.equal(deliveries.length, 0);
+  rival.exec("rollback");
+  rival.close();
+  await environment.advance(2_000);
   assert.equal(deliveries.length, 1);
 });

@@ -94,7 +94,7 @@ export class Wake {
     this.#checking = true;
     this.#options.environment.timers.soon(() => {
       this.#checking = false;
-      if (!this.#closed) this.#check();
+      if (!this.#closed) this.#check("bell");
     });
   }
 
@@ -104,18 +104,20 @@ export class Wake {
     this.#timer = timers.set(
       () => {
         this.#timer = undefined;
-        this.#check();
+        this.#check("poll");
         if (this.#waiters.size > 0) this.#poll();
       },
       pollMs * (0.75 + this.#options.environment.random() / 2),
     );
   }
 
-  #check(): void {
+  #check(cause: "bell" | "poll"): void {
     try {
-      if (!this.#hasChanged()) return;
+      const changed = this.#hasChanged();
+      if (!changed && cause === "bell") return;
       for (const waiter of this.#waiters) {
-        if (!waiter.isIdle() || waiter.hasWork()) waiter.signal();
+        // The poll also finds what this process itself failed to take, for instance because the disk was full.
+        if (waiter.isIdle() ? waiter.hasWork() : changed) waiter.signal();
       }
     } catch {
       // Busy or broken at this moment; whoever writes next reports it, and the poll comes again.

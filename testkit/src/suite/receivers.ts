@@ -24,17 +24,15 @@ export const receiverCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       const body = "x".repeat(1_000);
-      await transport.send([
-        toQueue(queue, body.repeat(5)),
-        toQueue(queue, body),
-        toQueue(queue, body),
-        toQueue(queue, body),
-      ]);
+      await transport.send([body.repeat(5), body, body, body].map((each) => toQueue(queue, each)));
       const probe = stage.receive(transport, source, { prefetchBytes: 2_000 });
       const large = await probe.next();
       await probe.nothingMore();
       await large.settle(complete);
-      await probe.take(2);
+      const [first] = await probe.take(2);
+      await probe.nothingMore();
+      await first?.settle(complete);
+      await probe.take(1);
       await probe.nothingMore();
     },
   },
