@@ -1,8 +1,9 @@
-import type { Body, Source, WaybillError } from "@waybill/core";
+import type { Body, Position, Source, WaybillError } from "@waybill/core";
 import type { Plan } from "./budget.ts";
 import { decode, decodeFailure } from "./codec.ts";
 import { expire } from "./dead-letters.ts";
 import type { Grant, Lease } from "./lease.ts";
+import { offsetOf, partitionOf } from "./places.ts";
 import { QueueDelivery, type Settler } from "./queue-delivery.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
@@ -16,6 +17,7 @@ type ContentRow = readonly [
   enqueuedAt: number,
   header: string,
   body: Body,
+  place: number | null,
   failure: string | null,
 ];
 
@@ -89,13 +91,14 @@ export class ClaimOperation implements Operation {
     sql.lockUpTo.run(grant.id, address, last);
     sql.deleteReadyUpTo.run(address, last);
     const batch: QueueDelivery[] = [];
-    for (const [seq, attempt, bytes, expires, enqueuedAt, header, body, failure] of rows) {
+    for (const [seq, attempt, bytes, expires, enqueuedAt, header, body, place, failure] of rows) {
       const claimed = { seq, lease: grant.id, address, bytes, expires };
       const content = {
         envelope: decode(header, body),
         attempt,
         enqueuedAt,
         failure: decodeFailure(failure),
+        position: place === null ? undefined : positionOf(transaction, this.#claimer.source, place),
       };
       batch.push(new QueueDelivery(this.#claimer, claimed, content));
     }
@@ -120,4 +123,9 @@ function fit(
     last = seq;
   }
   return { last, blocked: false };
+}
+
+function positionOf({ addresses }: Transaction, source: Source, place: number): Position {
+  const partitions = addresses.stream(source.name)?.partitions ?? [];
+  return { partition: partitions.indexOf(partitionOf(place)), offset: offsetOf(place) };
 }

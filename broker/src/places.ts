@@ -9,6 +9,10 @@ export function placeOf(partition: number, offset: number): number {
   return partition * offsetsPerPartition + offset;
 }
 
+export function partitionOf(place: number): number {
+  return Math.floor(place / offsetsPerPartition);
+}
+
 export function offsetOf(place: number): number {
   return place % offsetsPerPartition;
 }

@@ -1,4 +1,4 @@
-import type { Delivery, Envelope, Failure, Settled, Settlement } from "@waybill/core";
+import type { Delivery, Envelope, Failure, Position, Settled, Settlement } from "@waybill/core";
 
 /** Who settles deliveries. */
 export interface Settler {
@@ -19,6 +19,8 @@ export interface Content {
   readonly attempt: number;
   readonly enqueuedAt: number;
   readonly failure: Failure | undefined;
+  /** Of a replayed item of a stream: where it stood. */
+  readonly position: Position | undefined;
 }
 
 export class QueueDelivery implements Delivery, Claimed {
@@ -26,7 +28,7 @@ export class QueueDelivery implements Delivery, Claimed {
   readonly attempt: number;
   readonly enqueuedAt: number;
   readonly failure: Failure | undefined;
-  readonly position: undefined;
+  readonly position: Position | undefined;
   onLockLost: (() => void) | undefined;
   readonly seq: number;
   readonly lease: number;
@@ -40,7 +42,7 @@ export class QueueDelivery implements Delivery, Claimed {
     this.attempt = content.attempt;
     this.enqueuedAt = content.enqueuedAt;
     this.failure = content.failure;
-    this.position = undefined;
+    this.position = content.position;
     this.onLockLost = undefined;
     this.seq = claimed.seq;
     this.lease = claimed.lease;

@@ -13,6 +13,8 @@ const texts = {
 
   insertMessage:
     "insert into message(seq, address, enqueued_at, discard_expired, header, body) values (?, ?, ?, ?, ?, ?)",
+  insertCopy:
+    "insert into message(seq, address, enqueued_at, discard_expired, header, body, place) values (?, ?, ?, 0, ?, ?, ?)",
   deleteMessage: "delete from message where seq = ?",
   discardsExpired: "select discard_expired as discards from message where seq = ?",
   bytesOf: "select octet_length(body) as bytes from message where seq = ?",
@@ -30,7 +32,7 @@ const texts = {
 
   lockUpTo: `insert into locked(lease, seq, address, attempt, bytes, expires)
     select ?, seq, address, attempt + 1, bytes, expires from ready where address = ? and seq <= ?`,
-  lockedContents: `select r.seq, r.attempt + 1, r.bytes, r.expires, m.enqueued_at, m.header, m.body, f.failure
+  lockedContents: `select r.seq, r.attempt + 1, r.bytes, r.expires, m.enqueued_at, m.header, m.body, m.place, f.failure
     from ready r join message m on m.seq = r.seq left join failure f on f.seq = r.seq
     where r.address = ? and r.seq <= ? order by r.seq`,
   unlock: "delete from locked where lease = ? and seq = ?",

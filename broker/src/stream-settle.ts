@@ -1,5 +1,6 @@
 import type { Failure, Settled, WaybillError } from "@waybill/core";
 import { type Encoded, encodeFailure, encodeHeader } from "./codec.ts";
+import { placeOf } from "./places.ts";
 import { refuseUnroutable, store } from "./send.ts";
 import type { Entry, StreamReader } from "./stream-reader.ts";
 import type { Transaction } from "./transaction.ts";
@@ -77,19 +78,19 @@ export class StreamSettleOperation implements Operation {
     sql.commitCursor.run(committed, address, partition, lease, committed);
   }
 
-  #leave(transaction: Transaction, { send, failure, entry }: StreamEnding): void {
+  #leave(transaction: Transaction, { reader, entry, send, failure }: StreamEnding): void {
     if (send.length > 0) store(transaction, send);
     if (failure === undefined) return;
     const { sql } = transaction;
     const { envelope, enqueuedAt } = entry.delivery;
     const seq = transaction.takeSeq();
-    sql.insertMessage.run(
+    sql.insertCopy.run(
       seq,
       this.#group.address,
       enqueuedAt,
-      0,
       encodeHeader(envelope.header),
       envelope.body,
+      placeOf(reader.partition, entry.offset),
     );
     sql.insertDead.run(seq, this.#group.address, entry.attempt);
     sql.putFailure.run(seq, encodeFailure(failure));

@@ -164,7 +164,7 @@ export interface Delivery {
   readonly enqueuedAt: number;
   /** What the last failed attempt left. */
   readonly failure: Failure | undefined;
-  /** Where it stands in a stream. */
+  /** Where it stands in a stream; a replayed item where it stood. */
   readonly position: Position | undefined;
   /** Called once when the lock is lost before settling: somebody else may run this message now. */
   onLockLost: (() => void) | undefined;

@@ -138,21 +138,26 @@ export const groupCases: readonly SuiteCase[] = [
   },
   {
     id: "group.replay",
-    title: "a replayed dead letter of a stream comes to its own group only, with attempt 1",
+    title:
+      "a replayed dead letter of a stream comes to its own group only, with attempt 1 and its old position",
     notFor: needsStreams,
     run: async (stage) => {
       const { transport, stream, group } = await withStream(stage, 2);
       const other = stage.receive(transport, group("others"), settleAll);
       const probe = stage.receive(transport, group());
-      await transport.send([toStream(stream, "poison", "a")]);
-      await (await probe.next()).settle({ kind: "deadLetter", failure: failure(1) });
-      await other.take(1);
+      await transport.send([toStream(stream, "before", "a"), toStream(stream, "poison", "a")]);
+      await (await probe.next()).settle(complete);
+      const poison = await probe.next();
+      assert.ok(poison.position !== undefined);
+      await poison.settle({ kind: "deadLetter", failure: failure(1) });
+      await other.take(2);
       const address = `${stream}@readers`;
       const [dead] = await stage.listed(transport.inspection, { state: "dead", address }, 1);
       assert.equal(await transport.inspection.replay([dead?.handle ?? ""]), 1);
       const again = await probe.next();
       assert.equal(bodyText(again), "poison");
       assert.equal(again.attempt, 1);
+      assert.deepEqual(again.position, poison.position);
       assert.equal(await again.settle(complete), "settled");
       await probe.nothingMore();
       await other.nothingMore();
