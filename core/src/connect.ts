@@ -100,7 +100,7 @@ async function openRuntime(
   const counters = new Counters();
   const logger = options.logger ?? consoleLogger;
   const instance = environment.id();
-  const telemetry = await loadTelemetry(options.transport.name);
+  const telemetry = await loadTelemetry(options.transport.name, environment.clock);
   const unrouted = reportUnrouted(counters, logger);
   const transport = await options.transport.open({ environment, logger, instance, unrouted });
   const codec = options.codec ?? jsonCodec;

@@ -5,6 +5,7 @@ import {
   SpanKind,
   SpanStatusCode,
   context,
+  metrics,
   propagation,
   trace,
 } from "@opentelemetry/api";
@@ -16,6 +17,12 @@ import {
   type ReadableSpan,
   SimpleSpanProcessor,
 } from "@opentelemetry/sdk-trace-base";
+import {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} from "@opentelemetry/sdk-metrics";
 import { command, event, feed, query } from "@waybill/contracts";
 import * as z from "zod";
 import type { Header } from "./envelope.ts";
@@ -279,4 +286,47 @@ test("with the SDK", async (t) => {
       assert.equal(named("process jobs.run").status.code, SpanStatusCode.ERROR);
     },
   );
+});
+
+test("sends and runs of handlers are counted and timed", async (t) => {
+  const collected = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+  const reader = new PeriodicExportingMetricReader({
+    exporter: collected,
+    exportIntervalMillis: 60_000,
+  });
+  const meters = new MeterProvider({ readers: [reader] });
+  metrics.setGlobalMeterProvider(meters);
+  t.after(async () => {
+    metrics.disable();
+    await meters.shutdown();
+  });
+  let runs = 0;
+  const worker = service("jobs").handle(Run, ({ id }) => {
+    runs += 1;
+    if (id === "bad") throw Object.assign(new Error("no"), { retryable: false });
+  });
+  await using it = await tested([worker]);
+  await it.bus.send(Run, { id: "good" });
+  await it.bus.send(Run, { id: "bad" });
+  await until("both ran", () => runs === 2);
+  await until("both settled", async () => (await it.bus.deadLetters.list()).length === 1);
+  await reader.forceFlush();
+  const points = collected
+    .getMetrics()
+    .flatMap(({ scopeMetrics }) => scopeMetrics)
+    .flatMap((scope) => scope.metrics)
+    .flatMap(({ descriptor, dataPoints }) =>
+      dataPoints.map(({ attributes, value }) => {
+        const count = typeof value === "number" ? value : (value as { count: number }).count;
+        const error = String(attributes["error.type"] ?? "ok");
+        return `${descriptor.name} ${String(attributes["messaging.destination.name"])} ${error} ${count}`;
+      }),
+    );
+  assert.deepEqual(points.toSorted(), [
+    "messaging.client.consumed.messages jobs.run HANDLER_FAILED 1",
+    "messaging.client.consumed.messages jobs.run ok 1",
+    "messaging.client.sent.messages jobs.run ok 2",
+    "messaging.process.duration jobs.run HANDLER_FAILED 1",
+    "messaging.process.duration jobs.run ok 1",
+  ]);
 });

@@ -2,11 +2,12 @@ import type { Attributes, Context, Span, TextMapGetter, TextMapSetter } from "@o
 import type { Header } from "./envelope.ts";
 import { messageOf } from "./errors.ts";
 import type { WritableHeader } from "./message.ts";
+import type { Clock } from "./ports/environment.ts";
 import { judge } from "./taxonomy.ts";
 
 type Api = typeof import("@opentelemetry/api");
 
-/** Spans by OpenTelemetry's messaging conventions (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/). */
+/** Spans and metrics by OpenTelemetry's messaging conventions (https://opentelemetry.io/docs/specs/semconv/messaging/). */
 export interface Telemetry {
   /** Records a send and writes its context into the header. */
   sent(header: WritableHeader, details: SentDetails): void;
@@ -30,18 +31,19 @@ export interface ReceivedDetails extends SentDetails {
 }
 
 /** Undefined when the optional peer `@opentelemetry/api` is not installed. */
-export async function loadTelemetry(system: string): Promise<Telemetry | undefined> {
+export async function loadTelemetry(system: string, clock: Clock): Promise<Telemetry | undefined> {
   let api: Api;
   try {
     api = await import("@opentelemetry/api");
   } catch {
     return undefined;
   }
-  return telemetryOver(api, system);
+  return telemetryOver(api, system, clock);
 }
 
-function telemetryOver(api: Api, system: string): Telemetry {
+function telemetryOver(api: Api, system: string, clock: Clock): Telemetry {
   const tracer = api.trace.getTracer("waybill");
+  const meter = metersOf(api, clock);
   return {
     sent: (header, { destination, call }) => {
       const options = {
@@ -57,6 +59,7 @@ function telemetryOver(api: Api, system: string): Telemetry {
       const span = tracer.startSpan(`send ${destination}`, options, context);
       api.propagation.inject(api.trace.setSpan(context, span), header, headerSetter);
       span.end();
+      meter.sent(metricAttributes(system, destination, "send"));
     },
     received: (header, details, work) => {
       const parent: Context = api.propagation.extract(api.ROOT_CONTEXT, header, headerGetter);
@@ -71,8 +74,12 @@ function telemetryOver(api: Api, system: string): Telemetry {
           "waybill.attempt": details.attempt,
         },
       };
+      const measured = meter.processing(
+        metricAttributes(system, details.destination, "process"),
+        work,
+      );
       return tracer.startActiveSpan(`process ${details.destination}`, options, parent, (span) =>
-        finished(api, span, work),
+        finished(api, span, measured),
       );
     },
   };
@@ -104,15 +111,55 @@ function record(api: Api, span: Span, error: unknown): void {
   }
 }
 
+interface Meters {
+  sent(attributes: Attributes): void;
+  /** The same work, counted and timed. */
+  processing<Result>(attributes: Attributes, work: () => Promise<Result>): () => Promise<Result>;
+}
+
+function metersOf(api: Api, clock: Clock): Meters {
+  const meter = api.metrics.getMeter("waybill");
+  const sent = meter.createCounter("messaging.client.sent.messages", { unit: "{message}" });
+  const consumed = meter.createCounter("messaging.client.consumed.messages", { unit: "{message}" });
+  const duration = meter.createHistogram("messaging.process.duration", { unit: "s" });
+  return {
+    sent: (attributes) => sent.add(1, attributes),
+    processing: (attributes, work) => async () => {
+      const begun = clock.monotonic();
+      let outcome = attributes;
+      try {
+        return await work();
+      } catch (error) {
+        outcome = { ...attributes, "error.type": judge(error).reason };
+        throw error;
+      } finally {
+        consumed.add(1, outcome);
+        duration.record((clock.monotonic() - begun) / 1_000, outcome);
+      }
+    },
+  };
+}
+
+/** Few values each: an id here would make a series of its own of every message. */
+function metricAttributes(
+  system: string,
+  destination: string,
+  operation: "send" | "process",
+): Attributes {
+  return {
+    "messaging.system": `waybill_${system}`,
+    "messaging.destination.name": destination,
+    "messaging.operation.name": operation,
+  };
+}
+
 function attributesOf(
   system: string,
   header: Header,
   { destination, operation }: { destination: string; operation: "send" | "process" },
 ): Attributes {
   return {
-    "messaging.system": `waybill_${system}`,
-    "messaging.destination.name": destination,
-    "messaging.operation.name": operation,
+    ...metricAttributes(system, destination, operation),
     "messaging.operation.type": operation,
     "messaging.message.id": header.id,
     "messaging.message.conversation_id": header.conversationid,
