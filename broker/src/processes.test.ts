@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
-import { setTimeout as wait } from "node:timers/promises";
 import { folder, open, probe, toQueue, topology, until } from "./fixture.test.support.ts";
 import { heard, startWorker } from "./worker.test.support.ts";
 
@@ -31,7 +31,7 @@ test("a consumer killed while it held a lock: the message comes to another one a
   const transport = await open(context, directory);
   await transport.declare(topology({ queues: [{ name: queue }] }));
   await transport.send([toQueue(queue, "orphan")]);
-  const worker = startWorker({ directory, queue, role: "hold", lockMs: 500, count: 0 });
+  const worker = startWorker({ directory, queue, role: "hold", lockMs: 2_000, count: 0 });
   assert.equal(await heard(worker), "holding");
   worker.kill("SIGKILL");
   await once(worker, "exit");
@@ -49,7 +49,7 @@ test("a process suspended for longer than its lock settles in vain", async (cont
   const worker = startWorker({ directory, queue, role: "hold", lockMs: 300, count: 0 });
   context.after(() => worker.kill("SIGKILL"));
   assert.equal(await heard(worker), "holding");
-  worker.kill("SIGSTOP");
+  worker.send("suspend");
   const { deliveries } = probe(transport, source);
   await until("the second delivery", () => deliveries.length > 0);
   const answer = heard(worker);
@@ -71,7 +71,7 @@ test("a producer killed while it sends leaves whole messages only, and the broke
   worker.kill("SIGKILL");
   await once(worker, "exit");
   await transport.send([toQueue(queue, "last")]);
-  await until("the last message", () => deliveries.at(-1)?.envelope.body === "last");
+  await until("the last message", () => deliveries.at(-1)?.envelope.body === "last", 30_000);
   assert.ok(
     deliveries.every(({ envelope }) => envelope.header.id !== "" && envelope.body.length > 0),
   );
@@ -79,19 +79,31 @@ test("a producer killed while it sends leaves whole messages only, and the broke
 
 test("a process with nothing to do but wait for the write lock does not end before its message is stored", async (context) => {
   const directory = folder(context);
-  const transport = await open(context, directory);
-  await transport.declare(topology({ queues: [{ name: queue }] }));
+  const declaring = await open(context, directory);
+  await declaring.declare(topology({ queues: [{ name: queue }] }));
+  await declaring[Symbol.asyncDispose]();
   const worker = startWorker({ directory, queue, role: "send-and-leave", lockMs: 1_000, count: 1 });
   context.after(() => worker.kill("SIGKILL"));
   assert.equal(await heard(worker), "ready");
   const rival = new DatabaseSync(join(directory, "waybill.db"));
   rival.exec("begin immediate");
   worker.send("go");
-  await wait(300);
+  // It writes the moment of each try into the file of turns.
+  await until("its first try", () => lastTry(directory) > 0);
+  const first = lastTry(directory);
+  await until("it to try for a while", () => lastTry(directory) - first >= 300);
   assert.equal(worker.exitCode, null);
   rival.exec("rollback");
   rival.close();
   assert.deepEqual(await once(worker, "exit"), [0, null]);
-  const { deliveries } = probe(transport, source);
+  const { deliveries } = probe(await open(context, directory), source);
   await until("the message", () => deliveries.length === 1);
 });
+
+function lastTry(directory: string): number {
+  const turns = readFileSync(join(directory, "waybill.turn"));
+  const moments = Array.from({ length: turns.length / 8 }, (_, slot) =>
+    turns.readDoubleLE(slot * 8),
+  );
+  return Math.max(0, ...moments);
+}

@@ -51,6 +51,7 @@ async function work({ directory, role, queue, lockMs, count }: Order): Promise<v
     );
     say("sent");
   } else {
+    let isHolding = false;
     const { deliveries } = probe(
       transport,
       { kind: "queue", name: queue },
@@ -59,11 +60,18 @@ async function work({ directory, role, queue, lockMs, count }: Order): Promise<v
         onDelivery: (delivery) => {
           if (role === "settle")
             void delivery.settle({ kind: "complete" }).then(() => say(delivery.envelope.body));
-          else say("holding");
+          else if (!isHolding) {
+            isHolding = true;
+            say("holding");
+          }
         },
       },
     );
-    process.on("message", () => void deliveries[0]?.settle({ kind: "complete" }).then(say));
+    process.on("message", (word) => {
+      // By itself and here, where no transaction is open: suspended inside of one it would lock everybody out.
+      if (word === "suspend") process.kill(process.pid, "SIGSTOP");
+      else void deliveries[0]?.settle({ kind: "complete" }).then(say);
+    });
   }
   // Lives until it is killed or its parent goes.
   process.on("disconnect", () => process.exit());

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { stallingEnvironment } from "../stall.ts";
 import { type SuiteCase, needsAtomicSettle, needsAttempts } from "./case.ts";
 import { failure, toQueue } from "./messages.ts";
-import { bodyText, complete } from "./probe.ts";
+import { bodyText, complete, renewedLockMs } from "./probe.ts";
 
 export const lockCases: readonly SuiteCase[] = [
   {
@@ -27,10 +27,10 @@ export const lockCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       await transport.send([toQueue(queue, "long")]);
-      const probe = stage.receive(transport, source, { lockMs: 300 });
+      const probe = stage.receive(transport, source, { lockMs: renewedLockMs });
       const delivery = await probe.next();
       const rival = stage.receive(await stage.open(), source);
-      await rival.nothingMore(700);
+      await rival.nothingMore(1.5 * renewedLockMs);
       assert.equal(probe.lost.length, 0);
       assert.equal(await delivery.settle(complete), "settled");
       await rival.nothingMore();

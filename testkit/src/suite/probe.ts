@@ -93,6 +93,10 @@ export const release: Settlement = { kind: "release" };
 export const settleAll: { readonly onDelivery: (delivery: Delivery) => void } = {
   onDelivery: (delivery) => void delivery.settle(complete),
 };
+
+/** A lock that has to be renewed in time for the case to pass: long enough that a machine with more to do still does it. */
+export const renewedLockMs = 1_500;
+
 export function bodyText(delivery: Pick<Delivery, "envelope">): string {
   const { body } = delivery.envelope;
   return typeof body === "string" ? body : new TextDecoder().decode(body);

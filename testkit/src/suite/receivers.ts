@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { SuiteCase } from "./case.ts";
 import { numbers, toQueue } from "./messages.ts";
-import { bodyText, complete } from "./probe.ts";
+import { bodyText, complete, renewedLockMs } from "./probe.ts";
 
 export const receiverCases: readonly SuiteCase[] = [
   {
@@ -75,12 +75,12 @@ export const receiverCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       await transport.send([toQueue(queue, "slow")]);
-      const probe = stage.receive(transport, source, { lockMs: 300 });
+      const probe = stage.receive(transport, source, { lockMs: renewedLockMs });
       const delivery = await probe.next();
       await probe.receiver.stop();
       await probe.receiver.stop();
       const rival = stage.receive(await stage.open(), source);
-      await rival.nothingMore(600);
+      await rival.nothingMore(1.5 * renewedLockMs);
       assert.equal(await delivery.settle(complete), "settled");
       await rival.nothingMore();
     },
