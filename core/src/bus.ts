@@ -2,6 +2,8 @@ import type { Command, Event, Feed, Query, Stream } from "@waybill/contracts";
 import type { CallOptions, OpenOptions, Receipt, SendOptions, Verbs } from "./context.ts";
 import { AsideMessages } from "./dead-letters.ts";
 import { WaybillError, messageOf } from "./errors.ts";
+import { explain } from "./explain/explain.ts";
+import type { Explanation } from "./explain/explanation.ts";
 import { type Health, readHealth } from "./health.ts";
 import type { Capabilities } from "./ports/transport.ts";
 import type { Running } from "./running.ts";
@@ -24,6 +26,11 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   readonly deadLetters: AsideMessages;
   readonly deferred: AsideMessages;
   health(): Promise<Health>;
+  /**
+   * What happens to a message of this contract, as data and in words (`text`): where it goes, who gets it, in which order,
+   * what is retried when, what becomes of it on each failure. Error: CONTRACT_NOT_DECLARED.
+   */
+  explain(contract: AnyContract): Promise<Explanation>;
   /** Stops and resumes intake of one address, as `addressOf` writes it, in this process. Error: NOT_FOUND. */
   pause(address: string): void;
   resume(address: string): void;
@@ -87,6 +94,10 @@ export class ConnectedBus implements Bus {
     for (const [address, { local, remote }] of servings)
       running.set(address, local.inFlight + remote.inFlight);
     return readHealth(runtime.transport, runtime.counters, running);
+  }
+
+  explain(contract: AnyContract): Promise<Explanation> {
+    return explain(this.#running, contract);
   }
 
   pause(address: string): void {

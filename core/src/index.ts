@@ -23,6 +23,7 @@ export type { AsideMessages, AsideQuery } from "./dead-letters.ts";
 export * from "./envelope.ts";
 export { systemEnvironment } from "./environment/system.ts";
 export { type ErrorCode, type ErrorOptions, WaybillError } from "./errors.ts";
+export type { Explanation, Order, Retries, Taker } from "./explain/explanation.ts";
 export type { Health } from "./health.ts";
 export * from "./memory/index.ts";
 export type { Incoming, Sending } from "./message.ts";

@@ -201,7 +201,8 @@ export class Speech {
   }
 }
 
-const delayMsMax = 10 * 365 * 86_400_000;
+/** Longest delay and time to live that any contract takes. */
+export const delayMsMax: number = 10 * 365 * 86_400_000;
 
 function undeclared(contract: AnyContract, service: string): WaybillError {
   const verbs = {

@@ -1,0 +1,115 @@
+import { WaybillError, messageOf } from "../errors.ts";
+import { destinationOf } from "../message.ts";
+import { type AddressState, type Capabilities, addressOf } from "../ports/transport.ts";
+import { retryDelayMs } from "../retry.ts";
+import type { Intake, Route } from "../route.ts";
+import type { Running } from "../running.ts";
+import { delayMsMax } from "../speech.ts";
+import { type AnyContract, declaredIn } from "../uses.ts";
+import type { Explanation, Order, Retries, Taker } from "./explanation.ts";
+import { failuresOf } from "./failures.ts";
+import { inWords } from "./words.ts";
+
+/**
+ * What happens to a message of this contract. Reads the broker's counts once; an answer it does not give is said, not guessed.
+ * Error: CONTRACT_NOT_DECLARED when no service of the bus uses or binds the contract.
+ */
+export async function explain(
+  { runtime, wiring }: Pick<Running, "runtime" | "wiring">,
+  asked: AnyContract,
+): Promise<Explanation> {
+  const contract = wiring.contracts.get(asked.name);
+  if (contract === undefined) {
+    throw new WaybillError(
+      "CONTRACT_NOT_DECLARED",
+      `No connected service uses or handles "${asked.name}", so this bus cannot say what happens to it. Ask a bus whose services do.`,
+    );
+  }
+  const { transport, logger } = runtime;
+  const { capabilities } = transport;
+  const states = await transport.inspection.addresses().catch((error: unknown) => {
+    logger.warn(`${transport.name} does not say what stands on it: ${messageOf(error)}`);
+    return undefined;
+  });
+  const takers = wiring.intakes.flatMap((intake) =>
+    intake.routes
+      .filter((route) => route.contract === contract)
+      .map((route) => toTaker(route, intake, { capabilities, states })),
+  );
+  const call = contract.kind === "query" || contract.kind === "feed";
+  const parts: Omit<Explanation, "text"> = {
+    contract: contract.name,
+    kind: contract.kind,
+    version: contract.version,
+    transport: transport.name,
+    to: destinationOf(contract),
+    accepted: call ? undefined : capabilities.durability,
+    speakers: wiring.services
+      .filter(({ uses }) => declaredIn(uses).includes(contract))
+      .map(({ name }) => name),
+    takers,
+    elsewhere: states?.filter(
+      (state) => isFor(contract, state) && !takers.some(({ address }) => address === state.address),
+    ),
+    bodyBytesMax: capabilities.bodyBytesMax,
+    delayMsMax:
+      call || contract.kind === "stream" ? 0 : Math.min(delayMsMax, capabilities.delayMsMax),
+    onFailure: failuresOf(contract, takers),
+  };
+  return { ...parts, text: inWords(parts) };
+}
+
+function toTaker(
+  route: Route,
+  intake: Intake,
+  broker: { capabilities: Capabilities; states: readonly AddressState[] | undefined },
+): Taker {
+  const { service, handlerName, binding, contract } = route;
+  const address = addressOf(route.source);
+  return {
+    service,
+    handler: handlerName,
+    place: binding.place,
+    address,
+    where: binding.options.where,
+    sharedWith: intake.routes.filter((each) => each !== route).map((each) => each.contract.name),
+    concurrency: intake.concurrency,
+    prefetch: intake.prefetch,
+    lockMs: intake.lockMs,
+    order: orderOf(route, broker.capabilities),
+    retry: contract.kind === "query" || contract.kind === "feed" ? undefined : retriesOf(route),
+    state: broker.states?.find((state) => state.address === address),
+  };
+}
+
+function orderOf({ binding }: Route, { sessions }: Capabilities): Order {
+  if (binding.verb === "consume") return "partition";
+  if (binding.options.orderedBy === undefined) return "none";
+  return sessions ? "key" : "key in process";
+}
+
+function retriesOf({ policy, inPlace }: Route): Retries {
+  const { immediate, attempts, jitter } = policy;
+  return {
+    runsPerDelivery: 1 + immediate,
+    attempts,
+    pausesMs: Array.from({ length: attempts - 1 }, (_, index) =>
+      retryDelayMs(policy, index + 1, 0),
+    ),
+    jitter,
+    inPlace,
+  };
+}
+
+/** Whether messages of the contract can stand there. Rules and types of other processes' subscriptions are not known here. */
+function isFor(contract: AnyContract, { kind, address, dead }: AddressState): boolean {
+  const { name } = destinationOf(contract);
+  switch (contract.kind) {
+    case "event":
+      return kind === "topic" ? address === `${name}/` && dead > 0 : address.startsWith(`${name}/`);
+    case "stream":
+      return kind === "stream" && address.startsWith(`${name}@`);
+    default:
+      return kind === "queue" && address === name;
+  }
+}

@@ -1,0 +1,69 @@
+import type { Rule } from "@waybill/contracts";
+import type { AddressState, Capabilities, Destination } from "../ports/transport.ts";
+import type { AnyContract } from "../uses.ts";
+
+/** What happens to a message of one contract, as data and in words. It says what is so, and promises nothing that the transport does not. */
+export interface Explanation {
+  readonly contract: string;
+  readonly kind: AnyContract["kind"];
+  readonly version: number;
+  readonly transport: string;
+  readonly to: Destination;
+  /** What a message survives from the moment its send has resolved; undefined for calls, which are not kept. */
+  readonly accepted: Capabilities["durability"] | undefined;
+  /** Services of this bus that send, publish, append, ask or open it. */
+  readonly speakers: readonly string[];
+  /** Handlers of this bus that get it. */
+  readonly takers: readonly Taker[];
+  /** Readers on the broker that are none of this bus, and where it waits; undefined when the broker did not answer. */
+  readonly elsewhere: readonly AddressState[] | undefined;
+  readonly bodyBytesMax: number;
+  /** Longest `delayMs`; 0 where the contract cannot be delayed. */
+  readonly delayMsMax: number;
+  /** What becomes of it, case by case. */
+  readonly onFailure: readonly { readonly when: string; readonly outcome: string }[];
+  /** All of this for a reader. */
+  readonly text: string;
+}
+
+/** One handler of this bus, with every setting as it is in force. */
+export interface Taker {
+  readonly service: string;
+  /** As logs and dead letters write it. */
+  readonly handler: string;
+  /** File and line of the binding. */
+  readonly place: string;
+  readonly address: string;
+  /** Only what fits is delivered. */
+  readonly where: Rule | undefined;
+  /** Other contracts that are read from the same address, one limit for all. */
+  readonly sharedWith: readonly string[];
+  readonly concurrency: number;
+  readonly prefetch: number;
+  readonly lockMs: number;
+  readonly order: Order;
+  /** Undefined for calls: their caller has the error and decides. */
+  readonly retry: Retries | undefined;
+  /** What stands there now, over all processes; undefined when the broker did not answer. */
+  readonly state: AddressState | undefined;
+}
+
+/**
+ * - none: by sending, as far as one handler at a time and no retry keep it.
+ * - key in process: messages of one key one after another within each process.
+ * - key: the same over all processes.
+ * - partition: items of one partition one after another over all processes.
+ */
+export type Order = "none" | "key in process" | "key" | "partition";
+
+export interface Retries {
+  /** Runs of the handler within one delivery, the first included. */
+  readonly runsPerDelivery: number;
+  /** Deliveries (runs in place included) before it is a dead letter. */
+  readonly attempts: number;
+  /** The pause before each further attempt in milliseconds, at its longest; chance takes up to `jitter` of it off. */
+  readonly pausesMs: readonly number[];
+  readonly jitter: number;
+  /** It waits where it stands and holds back its key or partition, instead of going back to the broker. */
+  readonly inPlace: boolean;
+}

@@ -1,0 +1,140 @@
+import type { AddressState, Capabilities } from "../ports/transport.ts";
+import type { Explanation, Order, Retries, Taker } from "./explanation.ts";
+
+type Parts = Omit<Explanation, "text">;
+
+/** An explanation for a reader. */
+export function inWords(parts: Parts): string {
+  const { kind, contract, version, takers, elsewhere } = parts;
+  return [
+    `The ${kind} "${contract}", version ${version}.`,
+    "",
+    "Where it goes:",
+    ...whereItGoes(parts),
+    "",
+    "Who gets it:",
+    ...(takers.length === 0 ? ["  No handler of this bus."] : takers.flatMap(takerInWords)),
+    ...othersInWords(parts, elsewhere),
+    "",
+    "What if:",
+    ...parts.onFailure.map(({ when, outcome }) => `  When ${when}: ${outcome}.`),
+  ].join("\n");
+}
+
+const survives: Readonly<Record<Capabilities["durability"], string>> = {
+  memory: "lies in the memory of the broker, and goes with it",
+  "process-crash": "survives the death of every process, not a loss of power",
+  "power-loss": "survives a loss of power",
+  replicated: "survives the loss of a machine",
+};
+
+const verbs = {
+  command: "send",
+  event: "publish",
+  query: "ask",
+  feed: "open",
+  stream: "append",
+} as const;
+
+function whereItGoes(parts: Parts): readonly string[] {
+  const { kind, to, transport, accepted, speakers, bodyBytesMax, delayMsMax } = parts;
+  const by = speakers.length === 0 ? "no service of this bus" : speakers.join(", ");
+  const kept =
+    accepted === undefined
+      ? `  It is a call: ${verbs[kind]}() waits for the other side, and nothing is kept. An owner in this process is called directly, unless localCalls is false.`
+      : `  When ${verbs[kind]}() outside of a handler has resolved, it ${survives[accepted]}. In a handler it leaves when the handler succeeds.`;
+  return [
+    `  To the ${to.kind} "${to.name}" of ${transport}, declared by ${by}.`,
+    kept,
+    `  Its body may have ${bodyBytesMax} bytes.${delayMsMax > 0 ? ` It may be delayed by up to ${duration(delayMsMax)}.` : ""}`,
+  ];
+}
+
+const orders: Readonly<Record<Order, string>> = {
+  none: "as sent while one is handled at a time; handled side by side or retried, one may overtake another",
+  "key in process": "of one key one after another within each process; not between processes",
+  key: "of one key one after another, over all processes",
+  partition: "of one partition one after another, over all members of the group",
+};
+
+function takerInWords(taker: Taker): readonly string[] {
+  const { handler, place, address, where, sharedWith, concurrency, prefetch, lockMs } = taker;
+  const wanted = where === undefined ? "" : `, where ${JSON.stringify(where)}`;
+  const shared = sharedWith.length === 0 ? "" : `, together with ${sharedWith.join(", ")}`;
+  return [
+    `  ${handler}${place === "" ? "" : ` at ${place}`}`,
+    `    reads "${address}"${wanted}${shared}`,
+    `    ${concurrency} at a time in each process, ${prefetch} fetched ahead, locked for ${duration(lockMs)} and renewed while the process lives`,
+    `    order: ${orders[taker.order]}`,
+    ...(taker.retry === undefined ? [] : [`    retries: ${retriesInWords(taker.retry)}`]),
+    ...(taker.state === undefined ? [] : [`    now: ${stateInWords(taker.state)}`]),
+  ];
+}
+
+function retriesInWords({ runsPerDelivery, attempts, pausesMs, jitter, inPlace }: Retries): string {
+  const runs = runsPerDelivery === 1 ? "" : `, ${runsPerDelivery} runs at once in each`;
+  if (attempts === 1) return `1 attempt${runs}`;
+  const chance = jitter === 0 ? "" : `, each up to ${Math.round(jitter * 100)} % shorter by chance`;
+  const place = inPlace
+    ? "; it waits where it stands and holds back what comes after it in its order"
+    : "";
+  return `${attempts} attempts${runs}, after pauses of ${pausesInWords(pausesMs)}${chance}${place}`;
+}
+
+const pausesShown = 8;
+
+function pausesInWords(pausesMs: readonly number[]): string {
+  const shown = pausesMs.slice(0, pausesShown).map(duration).join(", ");
+  const more = pausesMs.length - pausesShown;
+  return more <= 0
+    ? shown
+    : `${shown} and ${more} more of up to ${duration(Math.max(...pausesMs))}`;
+}
+
+function stateInWords({
+  ready,
+  inFlight,
+  scheduled,
+  deferred,
+  dead,
+  receivers,
+  oldestReadyMs,
+}: AddressState): string {
+  const oldest = oldestReadyMs === 0 ? "" : ` (the oldest for ${duration(oldestReadyMs)})`;
+  return `${ready} ready${oldest}, ${inFlight} in flight, ${scheduled} scheduled, ${deferred} deferred, ${dead} dead; ${receivers} receivers over all processes`;
+}
+
+function othersInWords(
+  { takers }: Parts,
+  elsewhere: readonly AddressState[] | undefined,
+): readonly string[] {
+  if (elsewhere === undefined)
+    return ["  The broker did not say who else does, nor what waits there."];
+  if (elsewhere.length === 0)
+    return takers.length === 0 ? ["  Nor does anybody on the broker."] : [];
+  return elsewhere.map((state) => {
+    const rule =
+      state.kind === "subscription" ? " (its rule is known where it is declared only)" : "";
+    return `  On the broker: "${state.address}"${rule}: ${stateInWords(state)}`;
+  });
+}
+
+const units: readonly (readonly [string, number])[] = [
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["min", 60_000],
+  ["s", 1_000],
+  ["ms", 1],
+];
+
+/** Two units at most: `2 min 8 s`. */
+export function duration(ms: number): string {
+  let left = Math.round(ms);
+  const parts: string[] = [];
+  for (const [name, size] of units) {
+    if (left < size || parts.length === 2) continue;
+    parts.push(`${Math.floor(left / size)} ${name}`);
+    left %= size;
+  }
+  return parts.length === 0 ? "0 ms" : parts.join(" ");
+}
