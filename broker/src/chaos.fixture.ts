@@ -2,6 +2,7 @@
  * One process of the chaos tests: `chaos.fixture.ts <role> <data> <ledgers> <number>`. It runs the whole pipeline
  * as an application does: a producer sends without end, a consumer handles, both write down what they saw.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Schema, command } from "@waybill/contracts";
 import { type TransportFactory, connect, service, terminated } from "@waybill/core";
 import { openLedger } from "@waybill/testkit";
@@ -18,7 +19,9 @@ const Job: Schema<{ id: string; note: string }> = {
 };
 const DoJob = command("chaos.do-job", { input: Job });
 const retry = { attempts: 100, delayMs: 10, factor: 1 };
-const inFlightMax = 200;
+/** Sends under way at once, and the pause after each: a load that two consumers keep up with, so that what waits at the end is soon handled. */
+const lanes = 40;
+const paceMs = 4;
 const slowMs = 50;
 
 using ledger = openLedger(ledgers, `${role}-${number}`);
@@ -39,9 +42,10 @@ async function produce(): Promise<void> {
       const id = `${number}-${next++}`;
       await bus.send(DoJob, { id, note: "x".repeat(300) });
       ledger.accepted(id);
+      await sleep(paceMs);
     }
   };
-  await Promise.all(Array.from({ length: inFlightMax }, lane));
+  await Promise.all(Array.from({ length: lanes }, lane));
 }
 
 async function consume(from: TransportFactory): Promise<void> {
