@@ -54,6 +54,34 @@ describe("the packages as a user gets them", () => {
     }
   });
 
+  test("are one file of code each, with a map to the TypeScript it was written in", () => {
+    for (const { path, content } of installed().filter(({ content: { name } }) => isOurs(name))) {
+      const dist = join(path, "dist");
+      const files = readdirSync(dist, { recursive: true, encoding: "utf8" });
+      const code = files.filter((file) => /\.js(\.map)?$/.test(file)).toSorted();
+      assert.deepEqual(code, ["index.js", "index.js.map"], content.name);
+      const map = JSON.parse(readFileSync(join(dist, "index.js.map"), "utf8")) as SourceMap;
+      assert.ok(map.sources.length > 0, `${content.name} has a map`);
+      assert.deepEqual(
+        map.sources.filter((source) => !/(^|\/)src\/.+\.ts$/.test(source)),
+        [],
+      );
+      assert.equal(map.sourcesContent?.length, map.sources.length);
+    }
+  });
+
+  test("leave out nothing that they export, and load OpenTelemetry only when they connect", async () => {
+    for (const { path, content } of installed().filter(({ content: { name } }) => isOurs(name))) {
+      const packed = (await import(join(path, "dist/index.js"))) as object;
+      const built = (await import(join(root, roomOf(content.name), "dist/index.js"))) as object;
+      assert.deepEqual(Object.keys(packed), Object.keys(built), content.name);
+      const code = readFileSync(join(path, "dist/index.js"), "utf8");
+      assert.doesNotMatch(code, /^(import|export) .*@opentelemetry/m);
+      const isDynamic = code.includes(`import("@opentelemetry/api")`);
+      assert.equal(isDynamic, content.name === "@waybill/core");
+    }
+  });
+
   test("run nothing when they are installed", () => {
     const scripts = installed().flatMap(({ content }) =>
       installScripts.filter((script) => content.scripts?.[script] !== undefined),
@@ -154,6 +182,17 @@ describe("the packages as a user gets them", () => {
       .map((path) => ({ path, content: readPackage(path) }));
   }
 });
+
+interface SourceMap {
+  readonly sources: readonly string[];
+  readonly sourcesContent?: readonly string[];
+}
+
+function roomOf(name: string): string {
+  const found = publishedRooms().find(({ package: ours }) => ours.name === name);
+  assert.ok(found, name);
+  return found.room;
+}
 
 function isOurs(name: string): boolean {
   return publishedRooms().some(({ package: ours }) => ours.name === name);

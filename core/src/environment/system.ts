@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import type { Environment } from "../ports/environment.ts";
 
 /** The machine's own clock, timers and randomness: the one file that may name them. */
@@ -19,7 +18,8 @@ export const systemEnvironment: Environment = {
     return { cancel: () => clearInterval(interval) };
   },
   random: () => Math.random(),
-  id: () => randomUUID(),
+  // The global loads its module at the first call; an import of node:crypto costs every program 4 ms at start.
+  id: () => crypto.randomUUID(),
 };
 
 /** setTimeout fires at once above 2^31 - 1; who waits longer sets the timer again. */
