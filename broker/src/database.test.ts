@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
 import { systemEnvironment } from "@waybill/core";
-import { openDatabase, pragma } from "./database.ts";
+import { openDatabase } from "./database.ts";
 import { folder, open, toQueue, topology } from "./fixture.test.support.ts";
+import { schemaVersion } from "./migrations.ts";
 import { settingsOf } from "./options.ts";
-import { schemaVersion } from "./schema.ts";
+import { pragma } from "./pragma.ts";
 
 async function refused(context: TestContext, directory: string, words: RegExp): Promise<void> {
   const file = join(directory, "waybill.db");

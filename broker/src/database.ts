@@ -4,8 +4,10 @@ import { DatabaseSync } from "node:sqlite";
 import { type Environment, WaybillError } from "@waybill/core";
 import { isBusy, storageError } from "./errors.ts";
 import { pause } from "./pause.ts";
+import { migrate, migrations, schemaVersion } from "./migrations.ts";
 import type { Settings } from "./options.ts";
-import { applicationId, schema, schemaVersion } from "./schema.ts";
+import { pragma } from "./pragma.ts";
+import { applicationId, schema } from "./schema.ts";
 
 export interface Database {
   readonly file: string;
@@ -16,8 +18,8 @@ const magic = "SQLite format 3\0";
 const headerBytes = 100;
 const userVersionAt = 60;
 const applicationIdAt = 68;
-/** How long opening waits for other processes that open at the same time. */
-const openMsMax = 10_000;
+/** How long opening waits for other processes that open at the same time, and for the last heartbeat of a killed one of an older release. */
+const openMsMax = 15_000;
 const openRetryMs = 20;
 const pageBytes = 4096;
 const cacheKibibytes = 32 * 1024;
@@ -35,21 +37,26 @@ export async function openDatabase(
     try {
       mkdirSync(settings.directory, { recursive: true });
       refuseForeign(file);
-      return { file, db: openOnce(file, settings) };
+      return { file, db: openOnce(file, settings, environment.clock.now()) };
     } catch (error) {
-      if (!isBusy(error) || environment.clock.monotonic() >= deadline)
+      if (!(isBusy(error) || isOlderLive(error)) || environment.clock.monotonic() >= deadline)
         throw storageError(error, file);
       await pause(environment, openRetryMs * (1 + environment.random()));
     }
   }
 }
 
-function openOnce(file: string, settings: Settings): DatabaseSync {
+function isOlderLive(error: unknown): boolean {
+  return error instanceof WaybillError && error.code === "STORAGE_BUSY";
+}
+
+function openOnce(file: string, settings: Settings, now: number): DatabaseSync {
   const db = new DatabaseSync(file, { timeout: 1_000 });
   try {
     if (pragma(db, "application_id") !== applicationId) create(db, file);
     refuseNewer(pragma(db, "user_version"), file);
     configure(db, settings);
+    migrate(db, { file, now });
     return db;
   } catch (error) {
     db.close();
@@ -68,6 +75,7 @@ function create(db: DatabaseSync, file: string): void {
       };
       if (tables.count > 0 || pragma(db, "application_id") !== 0) throw foreign(file);
       db.exec(schema);
+      for (const step of migrations) db.exec(step);
       db.exec(`pragma application_id = ${applicationId}`);
       db.exec(`pragma user_version = ${schemaVersion}`);
     }
@@ -126,15 +134,10 @@ function foreign(file: string): WaybillError {
 }
 
 function refuseNewer(version: unknown, file: string): void {
-  if (version === schemaVersion) return;
+  if (typeof version === "number" && version >= 1 && version <= schemaVersion) return;
   throw new WaybillError(
     "STORAGE_INVALID",
     `"${file}" has schema version ${String(version)}; this release of @waybill/broker knows ${schemaVersion}. It was left untouched. Use the release that wrote it, or a newer one.`,
     { details: { file } },
   );
-}
-
-export function pragma(db: DatabaseSync, name: string): unknown {
-  const row = db.prepare(`pragma ${name}`).get();
-  return row === undefined ? undefined : Object.values(row)[0];
 }

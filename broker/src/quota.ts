@@ -1,6 +1,6 @@
 import { WaybillError } from "@waybill/core";
 import type { Connection } from "./connection.ts";
-import { pragma } from "./database.ts";
+import { pragma } from "./pragma.ts";
 import type { SendLimits } from "./send.ts";
 import { Refusal } from "./transaction.ts";
 

@@ -1,10 +1,10 @@
 /** "WAYB" in the header of the file: tells a broker's file from any other SQLite file. */
 export const applicationId = 0x57415942;
-export const schemaVersion = 1;
 
 /**
- * What a message says never changes and lies in `message` in the order of its arrival; `place` is where in its stream the item
- * stands that a dead letter is a copy of. Where a message stands is one row in one
+ * Version 1; what came later is in migrations.ts.
+ *
+ * What a message says never changes and lies in `message` in the order of its arrival. Where it stands is one row in one
  * of the small tables below, each clustered by the question that is asked of it, so that no question ever looks
  * at messages that it does not answer with:
  *
@@ -67,8 +67,7 @@ create table message(
   enqueued_at integer not null,
   discard_expired integer not null,
   header text not null,
-  body any not null,
-  place integer
+  body any not null
 ) strict;
 
 create table ready(

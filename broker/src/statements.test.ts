@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DatabaseSync } from "node:sqlite";
+import { migrations } from "./migrations.ts";
 import { schema } from "./schema.ts";
 import { statementTexts } from "./statements.ts";
 
@@ -21,7 +22,7 @@ function planOf(db: DatabaseSync, text: string): string[] {
 
 test("no statement scans or sorts what waits: the cost of claiming does not grow with the backlog", () => {
   const db = new DatabaseSync(":memory:");
-  db.exec(schema);
+  for (const part of [schema, ...migrations]) db.exec(part);
   for (const [name, text] of Object.entries(statementTexts())) {
     if (!/^(select|insert|update|delete)/.test(text) || name in mayScan) continue;
     const costly = planOf(db, text).filter(
@@ -36,7 +37,7 @@ test("no statement scans or sorts what waits: the cost of claiming does not grow
 
 test("the look at what is due reads only first rows and the table of processes", () => {
   const db = new DatabaseSync(":memory:");
-  db.exec(schema);
+  for (const part of [schema, ...migrations]) db.exec(part);
   const plan = planOf(db, statementTexts()["nextDue"] ?? "").filter(
     (detail) => !detail.startsWith("SCAN CONSTANT") && !detail.startsWith("SCALAR"),
   );

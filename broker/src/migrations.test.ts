@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { type TestContext, test } from "node:test";
+import { gunzipSync } from "node:zlib";
+import { folder, open, probe, toQueue, toStream, until } from "./fixture.test.support.ts";
+import { migrate, migrations, schemaVersion } from "./migrations.ts";
+import { pragma } from "./pragma.ts";
+
+/** A folder with a file that version 1 wrote: see the first test for what is in it. */
+function oldFolder(context: TestContext): { readonly directory: string; readonly file: string } {
+  const directory = folder(context);
+  const file = join(directory, "waybill.db");
+  const packed = readFileSync(new URL("./fixtures/version-1.db.gz", import.meta.url));
+  writeFileSync(file, gunzipSync(packed));
+  return { directory, file };
+}
+
+function inspect<T>(file: string, look: (db: DatabaseSync) => T): T {
+  const db = new DatabaseSync(file);
+  try {
+    return look(db);
+  } finally {
+    db.close();
+  }
+}
+
+test("a file of version 1 is brought up to date when it is opened, with everything in it", async (context) => {
+  const { directory, file } = oldFolder(context);
+  assert.equal(
+    inspect(file, (db) => pragma(db, "user_version")),
+    1,
+  );
+  const transport = await open(context, directory);
+  const states = await transport.inspection.addresses();
+  const counts = Object.fromEntries(
+    states.map(({ address, ready, scheduled, deferred, dead }) => [
+      address,
+      [ready, scheduled, deferred, dead].join(),
+    ]),
+  );
+  assert.deepEqual(counts, {
+    orders: "2,1,1,1",
+    "placed/": "0,0,0,1",
+    "placed/eu": "1,0,0,0",
+    "readings@group": "3,0,0,0",
+  });
+  await transport.send([toQueue("orders", "new"), toStream("readings", "f", "one key")]);
+  const orders = probe(transport, { kind: "queue", name: "orders" });
+  await until("three orders", () => orders.deliveries.length === 3);
+  assert.deepEqual(orders.bodies().toSorted(), ["new", "ready", "retried"]);
+  assert.equal(orders.deliveries.find(({ failure }) => failure !== undefined)?.attempt, 2);
+  const group = probe(transport, { kind: "stream", name: "readings", group: "group" });
+  await until("four readings", () => group.deliveries.length === 4);
+  assert.deepEqual(group.bodies(), ["c", "d", "e", "f"]);
+  await transport[Symbol.asyncDispose]();
+  assert.equal(
+    inspect(file, (db) => pragma(db, "user_version")),
+    schemaVersion,
+  );
+});
+
+test("a migrated file has the schema of a new one", async (context) => {
+  const { directory, file } = oldFolder(context);
+  const fresh = folder(context);
+  for (const each of [directory, fresh]) await (await open(context, each))[Symbol.asyncDispose]();
+  const shape = (db: DatabaseSync): unknown =>
+    db.prepare("select name, sql from sqlite_master order by name").all();
+  assert.deepEqual(inspect(file, shape), inspect(join(fresh, "waybill.db"), shape));
+});
+
+test("a migration that fails half way leaves the file as it was", (context) => {
+  const { file } = oldFolder(context);
+  const before = readFileSync(file);
+  const steps = [...migrations, "create table half(a); create table half(a)"];
+  inspect(file, (db) =>
+    assert.throws(() => migrate(db, { file, now: 0, steps }), /half already exists/),
+  );
+  assert.deepEqual(readFileSync(file), before);
+});
+
+test("a process that is killed in a migration leaves a file that the next one migrates", async (context) => {
+  const { directory, file } = oldFolder(context);
+  const script = `
+    import { DatabaseSync } from "node:sqlite";
+    import { migrate, migrations } from ${JSON.stringify(new URL("./migrations.ts", import.meta.url).href)};
+    const db = new DatabaseSync(${JSON.stringify(file)});
+    db.exec("pragma journal_mode = wal; pragma cache_size = 1");
+    db.function("die", () => process.kill(process.pid, "SIGKILL"));
+    const grow = "create table half(a); insert into half select zeroblob(9000) from message; select die()";
+    migrate(db, { file: "", now: 0, steps: [...migrations, grow] });
+  `;
+  const node = ["--conditions=@waybill/source", "--input-type=module", "-e", script];
+  const { signal } = spawnSync(process.execPath, node);
+  assert.equal(signal, "SIGKILL");
+  assert.equal(
+    inspect(file, (db) => pragma(db, "user_version")),
+    1,
+  );
+  const transport = await open(context, directory);
+  const orders = (await transport.inspection.addresses()).find(({ kind }) => kind === "queue");
+  assert.equal(orders?.ready, 2);
+});
+
+test("a file is not migrated while a process that knows only the older schema has it open", (context) => {
+  const { directory, file } = oldFolder(context);
+  const now = 1_000_000;
+  inspect(file, (db) => {
+    db.exec(`insert into instance(name, until) values ('old', ${now + 5_000})`);
+    assert.throws(() => migrate(db, { file, now }), { code: "STORAGE_BUSY" });
+    assert.equal(pragma(db, "user_version"), 1);
+    migrate(db, { file, now: now + 5_000 });
+    assert.equal(pragma(db, "user_version"), schemaVersion);
+  });
+  assert.deepEqual(readdirSync(directory), ["waybill.db"]);
+});

@@ -1,0 +1,76 @@
+import type { DatabaseSync } from "node:sqlite";
+import { WaybillError } from "@waybill/core";
+import { pragma } from "./pragma.ts";
+
+/**
+ * What was added to the schema since version 1, in order: `migrations[n]` leads from version n + 1 to n + 2. A new file is made
+ * of version 1 and all of them, so that new and old files cannot differ. What was released is never changed; a change is a new entry.
+ */
+export const migrations: readonly string[] = [version2()];
+
+export const schemaVersion: number = migrations.length + 1;
+
+export interface Migration {
+  readonly file: string;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** Only tests give others. */
+  readonly steps?: readonly string[];
+}
+
+/**
+ * Brings an older file up to date in one transaction: it is done as a whole or the file stays as it was. Throws STORAGE_BUSY while
+ * processes that know only the older schema have the file open: they would not heed what is new in it.
+ */
+export function migrate(db: DatabaseSync, { file, now, steps = migrations }: Migration): void {
+  if (versionOf(db) > steps.length) return;
+  db.exec("begin immediate");
+  try {
+    const version = versionOf(db);
+    if (version <= steps.length) {
+      refuseWhileOlderLive(db, file, now);
+      for (const step of steps.slice(version - 1)) db.exec(step);
+      db.exec(`pragma user_version = ${steps.length + 1}`);
+    }
+    db.exec("commit");
+  } catch (error) {
+    if (db.isTransaction) db.exec("rollback");
+    throw error;
+  }
+  // Who looks at the bytes of the file only, as opening does first, should see the version there. Busy readers only put that off.
+  db.exec("pragma wal_checkpoint(truncate)");
+}
+
+function versionOf(db: DatabaseSync): number {
+  return Number(pragma(db, "user_version"));
+}
+
+/** A heartbeat further in the future than any process writes is the leaving of a clock that jumped. */
+const heartbeatMsMax = 60_000;
+
+function refuseWhileOlderLive(db: DatabaseSync, file: string, now: number): void {
+  const live = db
+    .prepare("select count(*) as count from instance where until > ? and until < ?")
+    .get(now, now + heartbeatMsMax) as { count: number };
+  if (live.count === 0) return;
+  throw new WaybillError(
+    "STORAGE_BUSY",
+    `"${file}" has the schema of an older release, and ${live.count} processes have it open. Stop them, then start again: the file is brought up to date when nobody uses it.`,
+    { retryable: true, details: { file, processes: live.count } },
+  );
+}
+
+/** Version 2: where in its stream the item stands that a dead letter is a copy of; what was sent within the window of duplicate detection. */
+function version2(): string {
+  return `
+alter table message add column place integer;
+alter table address add column dedup_ms integer not null default 0;
+create table remembered(
+  address integer not null,
+  key text not null,
+  until integer not null,
+  primary key (address, key)
+) strict, without rowid;
+create index remembered_until on remembered(until);
+`;
+}
