@@ -3,6 +3,7 @@ import {
   type Inspection,
   type ListQuery,
   type StoredMessage,
+  type Whereabouts,
   WaybillError,
 } from "@waybill/core";
 import type { Connection } from "./connection.ts";
@@ -47,6 +48,17 @@ export class EmbeddedInspection implements Inspection {
 
   async replay(handles: readonly string[]): Promise<number> {
     return this.#inSteps(handles, (step, answer) => new ReplayOperation(step, answer));
+  }
+
+  async follow(handles: readonly string[]): Promise<readonly Whereabouts[]> {
+    this.#assertOpen();
+    const { sql } = this.#connection;
+    return handles.map((handle) => {
+      const seq = /^\d{1,15}$/.test(handle) ? Number(handle) : 0;
+      if (sql.hasMessage.get(seq) === undefined) return "gone";
+      if (sql.deadOf.get(seq) !== undefined) return "dead";
+      return sql.deferredOf.get(seq) === undefined ? "waiting" : "deferred";
+    });
   }
 
   async discard(handles: readonly string[]): Promise<number> {

@@ -65,6 +65,7 @@ const texts = {
   insertDeferred: "insert into deferred(seq, address, attempt) values (?, ?, ?)",
   deferredOf: "select address from deferred where seq = ?",
   deleteDeferred: "delete from deferred where seq = ?",
+  hasMessage: "select 1 from message where seq = ?",
   putFailure:
     "insert into failure(seq, failure) values (?, ?) on conflict(seq) do update set failure = excluded.failure",
   deleteFailure: "delete from failure where seq = ?",

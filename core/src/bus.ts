@@ -1,6 +1,7 @@
 import type { Command, Event, Feed, Query, Stream } from "@waybill/contracts";
 import type { CallOptions, OpenOptions, Receipt, SendOptions, Verbs } from "./context.ts";
 import { AsideMessages } from "./dead-letters.ts";
+import { DeadLetters } from "./letters/dead-letters.ts";
 import { WaybillError, messageOf } from "./errors.ts";
 import { explain } from "./explain/explain.ts";
 import type { Explanation } from "./explain/explanation.ts";
@@ -23,7 +24,7 @@ export interface CloseOptions {
 export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   /** What the broker underneath can do. */
   readonly capabilities: Capabilities;
-  readonly deadLetters: AsideMessages;
+  readonly deadLetters: DeadLetters;
   readonly deferred: AsideMessages;
   health(): Promise<Health>;
   /**
@@ -45,16 +46,16 @@ const deadlineMsDefault = 10_000;
 
 export class ConnectedBus implements Bus {
   readonly capabilities: Capabilities;
-  readonly deadLetters: AsideMessages;
+  readonly deadLetters: DeadLetters;
   readonly deferred: AsideMessages;
   readonly #running: Running;
   #closing: Promise<void> | undefined;
 
   constructor(running: Running) {
-    const { transport, codec } = running.runtime;
+    const { transport, codec, environment } = running.runtime;
     this.#running = running;
     this.capabilities = transport.capabilities;
-    this.deadLetters = new AsideMessages(transport.inspection, codec, "dead");
+    this.deadLetters = new DeadLetters(transport.inspection, codec, environment);
     this.deferred = new AsideMessages(transport.inspection, codec, "deferred");
   }
 

@@ -25,6 +25,15 @@ export { systemEnvironment } from "./environment/system.ts";
 export { type ErrorCode, type ErrorOptions, WaybillError } from "./errors.ts";
 export type { Explanation, Order, Retries, Taker } from "./explain/explanation.ts";
 export type { Health } from "./health.ts";
+export type {
+  DeadLetterGroup,
+  DeadLetterGroups,
+  DeadLetterQuery,
+  DeadLetters,
+  ReplayOptions,
+} from "./letters/dead-letters.ts";
+export type { Likeness } from "./letters/fingerprint.ts";
+export type { ReplayReport, ReplaySettings } from "./letters/replay.ts";
 export * from "./memory/index.ts";
 export type { Incoming, Sending } from "./message.ts";
 export { type Outcome, complete, deadLetter, defer, retry } from "./outcome.ts";

@@ -135,6 +135,7 @@ test("a broker that does not answer is said so", async () => {
       addresses: () => Promise.reject(new Error("gone")),
       list: (wanted) => inspection.list(wanted),
       replay: (handles) => inspection.replay(handles),
+      follow: (handles) => inspection.follow(handles),
       discard: (handles) => inspection.discard(handles),
     },
   }));

@@ -111,7 +111,8 @@ export class Group implements Supply, MessageHome {
 
   replay(message: Message): void {
     this.aside.remove(message);
-    const again = new Message(this.#kernel.nextSequence(), message.parcel, this);
+    // Under its old number, by which it can be followed.
+    const again = new Message(message.seq, message.parcel, this);
     again.position = message.position;
     again.failure = message.failure;
     const cursor = this.#cursorOf(message);

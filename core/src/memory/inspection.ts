@@ -5,6 +5,7 @@ import type {
   ListQuery,
   MessageState,
   StoredMessage,
+  Whereabouts,
 } from "../ports/transport.ts";
 import type { Aside } from "./aside.ts";
 import { ownCopy } from "./delivery.ts";
@@ -22,6 +23,13 @@ interface Shelf {
 }
 
 const limitMax = 1_000;
+const statesOfMessages: readonly MessageState[] = [
+  "ready",
+  "inFlight",
+  "scheduled",
+  "deferred",
+  "dead",
+];
 
 /** Looking costs time in proportion to what is looked at; delivering pays nothing for it. */
 export class MemoryInspection implements Inspection {
@@ -59,6 +67,25 @@ export class MemoryInspection implements Inspection {
 
   async replay(handles: readonly string[]): Promise<number> {
     return this.#each(handles, (shelf, message) => shelf.replay(message) !== false);
+  }
+
+  async follow(handles: readonly string[]): Promise<readonly Whereabouts[]> {
+    this.#assertOpen();
+    const found = new Map<string, Whereabouts>();
+    const wanted = Map.groupBy(handles, (handle) => handle.slice(0, handle.lastIndexOf("#")));
+    for (const shelf of this.#shelves()) {
+      const seqs = new Set(wanted.get(shelf.address)?.map(seqOf));
+      if (seqs.size === 0) continue;
+      for (const state of statesOfMessages) {
+        for (const { seq } of shelf.messages(state))
+          if (seqs.has(seq))
+            found.set(
+              `${shelf.address}#${seq}`,
+              state === "dead" || state === "deferred" ? state : "waiting",
+            );
+      }
+    }
+    return handles.map((handle) => found.get(handle) ?? "gone");
   }
 
   async discard(handles: readonly string[]): Promise<number> {

@@ -111,7 +111,8 @@ export class Mailbox implements Supply, MessageHome {
   replay(message: Message): void {
     this.discard(message);
     const parcel = inTime(message.parcel, this.#kernel.now());
-    const again = new Message(this.#kernel.nextSequence(), parcel, this);
+    // Under its old number, by which it can be followed.
+    const again = new Message(message.seq, parcel, this);
     this.#kernel.charge(parcel.bytes);
     again.failure = message.failure;
     this.#enqueue(again);

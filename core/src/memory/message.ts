@@ -25,7 +25,7 @@ export interface MessageHome {
   onDue(message: Message): void;
 }
 
-/** One message in one place. A replay makes a new one, so a stale reference never comes to life again. */
+/** One message in one place. A replay makes a new one with the old number, so a stale reference never comes to life again. */
 export class Message implements Alarm {
   readonly seq: number;
   readonly parcel: Parcel;

@@ -219,9 +219,17 @@ export interface Inspection {
   list(query: ListQuery): Promise<readonly StoredMessage[]>;
   /** Puts dead or deferred messages back where they came from, attempts at zero and without the expiry that may have passed. A dead letter of a topic is published again; one of a stream goes to its group only. Answers how many. */
   replay(handles: readonly string[]): Promise<number>;
+  /**
+   * Where the messages of these handles are now, in the order of the handles. A message keeps its handle when it is replayed and may fail
+   * again; a topic's dead letter does not, which is gone when it is published again. Costs a look per handle or one over the address, as the broker can.
+   */
+  follow(handles: readonly string[]): Promise<readonly Whereabouts[]>;
   /** Deletes dead or deferred messages for good. Answers how many. */
   discard(handles: readonly string[]): Promise<number>;
 }
+
+/** waiting: ready, in flight or scheduled. gone: handled or discarded; also a handle that never was. */
+export type Whereabouts = "waiting" | "deferred" | "dead" | "gone";
 
 export interface ListQuery {
   readonly state: MessageState;

@@ -92,6 +92,32 @@ export const asideCases: readonly SuiteCase[] = [
     },
   },
   {
+    id: "dead.follow",
+    title: "a replayed dead letter keeps its handle and is followed: waiting, dead again, gone",
+    notFor: needsDeadLetters,
+    run: async (stage) => {
+      const { transport, probe, dead } = await graveyard(stage, ["one", "two", "three"]);
+      const handles = dead.map((letter) => letter.handle);
+      const follow = async (): Promise<string> =>
+        (await transport.inspection.follow([...handles, "no such handle", ""])).join();
+      assert.equal(await follow(), "dead,dead,dead,gone,gone");
+      assert.equal(await transport.inspection.replay(handles), 3);
+      const back = new Map((await probe.take(3)).map((delivery) => [bodyText(delivery), delivery]));
+      assert.equal(await follow(), "waiting,waiting,waiting,gone,gone");
+      await back.get("one")?.settle(complete);
+      await back.get("two")?.settle({ kind: "deadLetter", failure: failure(1) });
+      await back.get("three")?.settle({ kind: "defer" });
+      await stage.until(
+        "their ends",
+        async () => (await follow()) === "gone,dead,deferred,gone,gone",
+      );
+      assert.equal(await transport.inspection.replay(handles), 2);
+      assert.equal(await follow(), "gone,waiting,waiting,gone,gone");
+      const other = await stage.open();
+      assert.deepEqual(await other.inspection.follow(handles), ["gone", "waiting", "waiting"]);
+    },
+  },
+  {
     id: "dead.discard",
     title: "a discarded dead letter is gone; unknown handles count for nothing",
     notFor: needsDeadLetters,
