@@ -3,11 +3,20 @@ import { test } from "node:test";
 import { command, event } from "@waybill/contracts";
 import * as z from "zod";
 import { memory } from "../memory/index.ts";
-import type { Failure } from "../ports/transport.ts";
+import { sleep } from "../ports/environment.ts";
+import type { Failure, Inspection } from "../ports/transport.ts";
 import { service } from "../service.ts";
 import { connect } from "../connect.ts";
-import { manualEnvironment, recordingLogger, tested, turns, until } from "../testing.fixture.ts";
+import {
+  foreigner,
+  manualEnvironment,
+  recordingLogger,
+  tested,
+  turns,
+  until,
+} from "../testing.fixture.ts";
 import { likenessOf } from "./fingerprint.ts";
+import { Replay } from "./replay.ts";
 
 const Text = z.object({ text: z.string() });
 const Ship = command("shipping.ship", { input: Text });
@@ -173,6 +182,36 @@ test("a replay keeps its rate by the bus's clock, and says what still waits when
   assert.deepEqual(ranAt, [0, 500, 1_000, 1_500, 2_000]);
   assert.deepEqual([report.handled, report.waiting, report.replayed], [4, 1, 5]);
   await environment.advance(3_600_000);
+});
+
+test("a high rate is kept in small steps, and time lost is not made up for", async () => {
+  const environment = manualEnvironment();
+  const inner = memory();
+  const { inspection } = await foreigner(inner, environment);
+  const steps: (readonly [at: number, letters: number])[] = [];
+  let stalled = false;
+  const slow: Inspection = {
+    addresses: () => inspection.addresses(),
+    list: (query) => inspection.list(query),
+    discard: (handles) => inspection.discard(handles),
+    follow: (handles) => Promise.resolve(handles.map(() => "gone" as const)),
+    replay: async (handles) => {
+      steps.push([environment.clock.monotonic(), handles.length]);
+      if (!stalled) await sleep(environment.timers, 1_000);
+      stalled = true;
+      return handles.length;
+    },
+  };
+  const handles = Array.from({ length: 20 }, (_, index) => String(index));
+  const reporting = new Replay(slow, environment, { perSecond: 100 }).run(handles, []);
+  await environment.advance(2_000);
+  assert.equal((await reporting).handled, 20);
+  assert.deepEqual(steps, [
+    [0, 5],
+    [1_000, 5],
+    [1_050, 5],
+    [1_100, 5],
+  ]);
 });
 
 test("a replay that is stopped says how far it came; bad settings are refused", async () => {
