@@ -16,6 +16,8 @@ export interface Address {
   readonly kind: AddressKind;
   /** As `addressOf` writes it; a topic's own is `topic/`. */
   readonly name: string;
+  /** Window of duplicate detection in milliseconds; 0 for none. */
+  readonly dedupMs: number;
 }
 
 /** A subscription that names an event's type, and whether it wants this one. */
@@ -42,6 +44,7 @@ interface AddressRow {
   readonly name: string;
   readonly topic: string | null;
   readonly accepts: string | null;
+  readonly dedup_ms: number;
 }
 
 const nobody: readonly Taker[] = [];
@@ -70,8 +73,8 @@ export class AddressBook {
     this.#byId = new Map();
     this.#topics = new Map();
     const rows = this.#sql.allAddresses.all() as unknown as AddressRow[];
-    for (const { id, kind, name } of rows) {
-      const address = { id, kind, name };
+    for (const { id, kind, name, dedup_ms: dedupMs } of rows) {
+      const address = { id, kind, name, dedupMs };
       this.#byName.set(keyOf(kind, name), address);
       this.#byId.set(id, address);
       if (kind === "topic") this.#topics.set(name.slice(0, -1), { address: id, takers: new Map() });

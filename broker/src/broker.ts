@@ -115,6 +115,7 @@ export class Broker implements Connection {
     this.wake.committed(transaction);
     this.#sweeper.dueAt(transaction.nextDue);
     for (const { envelope, to } of transaction.unrouted) this.#host.unrouted(envelope, to.name);
+    for (const { envelope, to } of transaction.duplicates) this.#host.duplicate?.(envelope, to);
     for (const [topic, count] of transaction.evicted) {
       this.logger.warn(
         "Events that nobody subscribes to were dropped to make room for newer ones.",

@@ -8,6 +8,7 @@ import {
   WaybillError,
 } from "@waybill/core";
 import { compileAcceptances } from "./addresses.ts";
+import { dedupWindowMsMax } from "./dedup.ts";
 import { messageOf } from "./errors.ts";
 import { partitionIdMax } from "./places.ts";
 import { Refusal, type Transaction } from "./transaction.ts";
@@ -34,6 +35,7 @@ export class DeclareOperation implements Operation {
 
   run(transaction: Transaction): void {
     const { queues, topics, subscriptions, streams } = this.#topology;
+    for (const spec of [...queues, ...topics]) refuseBadWindow(spec);
     for (const queue of queues) refuseSecondOwner(transaction, queue, this.#instance);
     for (const subscription of subscriptions) {
       refuseTopicMissing(transaction, subscription, topics);
@@ -42,7 +44,7 @@ export class DeclareOperation implements Operation {
     for (const stream of streams) refuseRepartition(transaction, stream);
     const draft = new Draft(transaction, this.#instance);
     for (const queue of queues) draft.queue(queue);
-    for (const topic of topics) draft.topic(topic.name);
+    for (const topic of topics) draft.topic(topic);
     for (const subscription of subscriptions) draft.subscription(subscription);
     for (const stream of streams) draft.stream(stream);
     draft.finish();
@@ -61,6 +63,7 @@ interface AddressRow {
   readonly id: number;
   readonly accepts: string | null;
   readonly instance: number | null;
+  readonly dedup_ms: number;
 }
 
 class Draft {
@@ -73,14 +76,14 @@ class Draft {
     this.#instance = instance;
   }
 
-  queue({ name, owner, temporary }: QueueSpec): void {
+  queue({ name, owner, temporary, dedupWindowMs }: QueueSpec): void {
     const { sql } = this.#transaction;
-    const id = this.#address("queue", name, { temporary });
+    const id = this.#address("queue", name, { temporary, dedupWindowMs });
     if (owner !== undefined) sql.putOwner.run(id, this.#instance, owner.service, owner.place);
   }
 
-  topic(name: string): void {
-    this.#address("topic", `${name}/`, {});
+  topic({ name, dedupWindowMs }: TopicSpec): void {
+    this.#address("topic", `${name}/`, { dedupWindowMs });
   }
 
   subscription({ topic, name, accepts, temporary }: SubscriptionSpec): void {
@@ -115,7 +118,12 @@ class Draft {
   #address(
     kind: "queue" | "topic" | "subscription",
     name: string,
-    more: { topic?: string; accepts?: string; temporary?: boolean | undefined },
+    more: {
+      topic?: string;
+      accepts?: string;
+      temporary?: boolean | undefined;
+      dedupWindowMs?: number | undefined;
+    },
   ): number {
     const { sql } = this.#transaction;
     const { topic = null, accepts = null } = more;
@@ -129,11 +137,18 @@ class Draft {
         accepts,
         more.temporary === true ? this.#instance : null,
       );
-      return (created as { id: number }).id;
+      const { id } = created as { id: number };
+      if (more.dedupWindowMs !== undefined) sql.updateDedup.run(more.dedupWindowMs, id);
+      return id;
     }
     if (known.accepts !== accepts) {
       this.#changed = true;
       sql.updateAccepts.run(accepts, known.id);
+    }
+    const { dedupWindowMs = known.dedup_ms } = more;
+    if (dedupWindowMs !== known.dedup_ms) {
+      this.#changed = true;
+      sql.updateDedup.run(dedupWindowMs, known.id);
     }
     // A temporary address follows whoever declared it last; one that is declared for good stays.
     if (known.instance !== null)
@@ -175,6 +190,22 @@ function refuseSecondOwner(
       ),
     );
   }
+}
+
+function refuseBadWindow({ name, dedupWindowMs = 0 }: QueueSpec | TopicSpec): void {
+  if (
+    Number.isSafeInteger(dedupWindowMs) &&
+    dedupWindowMs >= 0 &&
+    dedupWindowMs <= dedupWindowMsMax
+  )
+    return;
+  throw new Refusal(
+    new WaybillError(
+      "WIRING_INVALID",
+      `The window of duplicate detection of "${name}" is ${dedupWindowMs}. Give milliseconds, a whole number from 0 to ${dedupWindowMsMax}.`,
+      { details: { name, dedupWindowMs } },
+    ),
+  );
 }
 
 function refuseTopicMissing(

@@ -14,6 +14,7 @@ import {
   WaybillError,
 } from "@waybill/core";
 import { Broker } from "./broker.ts";
+import { dedupWindowMsMax } from "./dedup.ts";
 import { encode } from "./codec.ts";
 import { openDatabase } from "./database.ts";
 import { DeclareOperation } from "./declare.ts";
@@ -207,7 +208,7 @@ function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
     order: "queue",
     delayMsMax,
     sessions: false,
-    dedupWindowMs: 0,
+    dedupWindowMs: dedupWindowMsMax,
     bodyBytesMax,
     filters: ["eq", "compare", "in", "prefix", "exists", "logic"],
     deadLetters: "transport",

@@ -1,6 +1,6 @@
 import type { Body, WaybillError } from "@waybill/core";
 import { decode, type Encoded } from "./codec.ts";
-import { store } from "./send.ts";
+import { publish } from "./send.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
@@ -69,10 +69,9 @@ export class ReplayOperation extends AsideOperation {
 }
 
 function publishAgain(transaction: Transaction, seq: number, topic: string): boolean {
-  const { sql, addresses } = transaction;
+  const { sql } = transaction;
   const { header, body } = sql.contentOf.get(seq) as { header: string; body: Body };
   const envelope = decode(header, body);
-  if (addresses.takers(topic, envelope.header.type).length === 0) return false;
   const bytes = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
   const message: Encoded = {
     outgoing: { to: { kind: "topic", name: topic }, envelope },
@@ -80,7 +79,8 @@ function publishAgain(transaction: Transaction, seq: number, topic: string): boo
     body,
     bytes,
   };
-  store(transaction, [message]);
+  // Not as something new that is sent: its destination may remember it.
+  if (!publish(transaction, message)) return false;
   takeOut(transaction, seq);
   sql.deleteFailure.run(seq);
   sql.deleteMessage.run(seq);

@@ -1,4 +1,5 @@
 import { type Failure, WaybillError } from "@waybill/core";
+import { isDuplicate } from "./dedup.ts";
 import { type Encoded, encodeFailure } from "./codec.ts";
 import { appendItem } from "./stream-log.ts";
 import { Refusal, type Transaction } from "./transaction.ts";
@@ -73,12 +74,13 @@ export function refuseUnroutable({ addresses }: Transaction, batch: readonly Enc
   }
 }
 
-/** Stores what `refuseUnroutable` has let through; notes in the transaction what no subscription names by type. */
+/** Stores what `refuseUnroutable` has let through; notes in the transaction what is a duplicate and what no subscription names by type. */
 export function store(transaction: Transaction, batch: readonly Encoded[]): void {
   const parkedIn = new Set<number>();
   for (const message of batch) {
     const { kind, name } = message.outgoing.to;
-    if (kind === "queue")
+    if (isDuplicate(transaction, message.outgoing)) transaction.duplicates.push(message.outgoing);
+    else if (kind === "queue")
       enqueue(transaction, transaction.addresses.find(kind, name)?.id ?? 0, message);
     else if (kind === "stream") appendItem(transaction, name, message);
     else if (!publish(transaction, message)) {
@@ -91,8 +93,8 @@ export function store(transaction: Transaction, batch: readonly Encoded[]): void
   for (const topic of parkedIn) evictUnrouted(transaction, topic);
 }
 
-/** False when no subscription names the type. */
-function publish(transaction: Transaction, message: Encoded): boolean {
+/** False, and nothing stored, when no subscription names the type. */
+export function publish(transaction: Transaction, message: Encoded): boolean {
   const { header } = message.outgoing.envelope;
   const takers = transaction.addresses.takers(message.outgoing.to.name, header.type);
   for (const taker of takers) {

@@ -70,10 +70,16 @@ const texts = {
     "insert into failure(seq, failure) values (?, ?) on conflict(seq) do update set failure = excluded.failure",
   deleteFailure: "delete from failure where seq = ?",
 
-  allAddresses: "select id, kind, name, topic, accepts from address where removed = 0",
+  allAddresses: "select id, kind, name, topic, accepts, dedup_ms from address where removed = 0",
   insertAddress:
     "insert into address(kind, name, topic, accepts, instance) values (?, ?, ?, ?, ?) returning id",
-  addressByName: "select id, accepts, instance, removed from address where kind = ? and name = ?",
+  addressByName:
+    "select id, accepts, instance, removed, dedup_ms from address where kind = ? and name = ?",
+  updateDedup: "update address set dedup_ms = ? where id = ?",
+  remember: `insert into remembered(address, key, until) values (?, ?, ?)
+    on conflict(address, key) do update set until = excluded.until where until <= ?`,
+  overRemembered: "select address, key from remembered where until <= ? order by until limit ?",
+  forget: "delete from remembered where address = ? and key = ?",
   updateAccepts: "update address set accepts = ? where id = ?",
   removeAddress:
     "update address set removed = 1, instance = null, name = name || '#' || id where id = ?",
@@ -168,7 +174,7 @@ const texts = {
 
   nextDue: `select (select min(due) from scheduled), (select min(until) from lease where until is not null),
     (select min(expires) from ready where expires is not null), (select min(expires) from scheduled where expires is not null), (select min(until) from instance),
-    (select 0 from address where removed = 1 limit 1)`,
+    (select 0 from address where removed = 1 limit 1), (select min(until) from remembered) + 60000`,
 } as const;
 
 export type StatementName = keyof typeof texts;

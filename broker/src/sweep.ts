@@ -1,5 +1,6 @@
 import type { Timer, WaybillError } from "@waybill/core";
 import type { Connection } from "./connection.ts";
+import { forgetOver } from "./dedup.ts";
 import { expire } from "./dead-letters.ts";
 import { removeInstance, reopenLease } from "./instances.ts";
 import type { Transaction } from "./transaction.ts";
@@ -99,6 +100,7 @@ class SweepOperation implements Operation {
     buryExpired(transaction);
     buryDeadInstances(transaction);
     emptyRemoved(transaction);
+    forgetOver(transaction, stepMax);
   }
 
   done(): void {

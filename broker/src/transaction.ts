@@ -14,6 +14,8 @@ export class Transaction {
   readonly appended: Set<number> = new Set();
   /** Events stored that no subscription names by type. */
   readonly unrouted: Outgoing[] = [];
+  /** Messages not stored, because their destination remembers them. */
+  readonly duplicates: Outgoing[] = [];
   /** Dead letters that went to make room for newer ones, by topic. */
   readonly evicted: Map<number, number> = new Map();
   /** The earliest moment at which something that was stored here has to be moved. */

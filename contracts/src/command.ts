@@ -1,4 +1,10 @@
-import { type AnySchema, type Contract, type VersionOptions, contractBase } from "./contract.ts";
+import {
+  type AnySchema,
+  type Contract,
+  type DedupOptions,
+  type VersionOptions,
+  contractBase,
+} from "./contract.ts";
 import type { Schema, Validated } from "./schema.ts";
 
 /** One owner acts on it. Sent with `send`, received with `handle`; a queue of the contract's name holds it. */
@@ -9,9 +15,11 @@ export interface Command<Name extends string = string, Input = any> extends Cont
   readonly input: Schema<Input>;
   /** Queue shared with other commands, to keep the order across them. Default: the contract's own name. */
   readonly queue: string;
+  /** For how long the broker recognises a message that is sent twice, in milliseconds; absent: not at all. */
+  readonly dedupMs?: number;
 }
 
-export interface CommandOptions<Input extends AnySchema> extends VersionOptions {
+export interface CommandOptions<Input extends AnySchema> extends VersionOptions, DedupOptions {
   readonly input: Input;
   /** Queue shared with other commands of the same owner, to keep the order across them. */
   readonly queue?: string;
@@ -31,5 +39,6 @@ export function command<const Name extends string, Input extends AnySchema>(
     ...contractBase("command", name, options),
     input: options.input,
     queue: options.queue ?? name,
+    ...(options.dedupMs !== undefined && { dedupMs: options.dedupMs }),
   });
 }

@@ -34,6 +34,16 @@ export interface VersionOptions {
   readonly upcasters?: Readonly<Record<number, Upcaster>>;
 }
 
+/** What a contract says whose messages can be recognised when they are sent twice. */
+export interface DedupOptions {
+  /**
+   * For how long the broker remembers the id of each message (`dedupId`, else `id`), in milliseconds: a second one of this contract
+   * with the same id is accepted within that time and not stored again. It holds for the whole queue or topic where contracts share
+   * one; the longest counts. 0 ends it. Default: not at all.
+   */
+  readonly dedupMs?: number;
+}
+
 /** A schema whose input is not of interest here: only the validated type counts. */
 export type AnySchema = StandardSchemaV1;
 

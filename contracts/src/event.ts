@@ -2,6 +2,7 @@ import {
   type AnySchema,
   type Attributes,
   type Contract,
+  type DedupOptions,
   type VersionOptions,
   contractBase,
 } from "./contract.ts";
@@ -18,12 +19,12 @@ export interface Event<
   readonly attributes: (payload: Payload) => Shown;
   /** Topic shared with other events, to keep the order across them. Default: the contract's own name. */
   readonly topic: string;
+  /** For how long the broker recognises a message that is sent twice, in milliseconds; absent: not at all. */
+  readonly dedupMs?: number;
 }
 
-export interface EventOptions<
-  Payload extends AnySchema,
-  Shown extends Attributes,
-> extends VersionOptions {
+export interface EventOptions<Payload extends AnySchema, Shown extends Attributes>
+  extends VersionOptions, DedupOptions {
   readonly payload: Payload;
   /** Computed once by the publisher and carried in the header, so that a broker filters without opening the body. */
   readonly attributes?: (payload: Validated<Payload>) => Shown;
@@ -50,6 +51,7 @@ export function event<
     payload: options.payload,
     attributes: options.attributes ?? noAttributes,
     topic: options.topic ?? name,
+    ...(options.dedupMs !== undefined && { dedupMs: options.dedupMs }),
   });
 }
 

@@ -4,6 +4,7 @@ export type {
   AttributeValue,
   Contract,
   ContractKind,
+  DedupOptions,
   Upcaster,
   VersionOptions,
 } from "./contract.ts";

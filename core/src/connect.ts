@@ -7,7 +7,7 @@ import { type Codec, jsonCodec } from "./codec.ts";
 import { consoleLogger } from "./console-logger.ts";
 import { Counters } from "./counters.ts";
 import { systemEnvironment } from "./environment/system.ts";
-import { messageOf } from "./errors.ts";
+import { WaybillError, messageOf } from "./errors.ts";
 import { Listener } from "./listener.ts";
 import { MessageRunner } from "./message-runner.ts";
 import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./pipeline.ts";
@@ -101,8 +101,13 @@ async function openRuntime(
   const logger = options.logger ?? consoleLogger;
   const instance = environment.id();
   const telemetry = await loadTelemetry(options.transport.name, environment.clock);
-  const unrouted = reportUnrouted(counters, logger);
-  const transport = await options.transport.open({ environment, logger, instance, unrouted });
+  const transport = await options.transport.open({
+    environment,
+    logger,
+    instance,
+    unrouted: reportUnrouted(counters, logger),
+    duplicate: ({ header }) => void (counters.of(header.type).duplicates += 1),
+  });
   const codec = options.codec ?? jsonCodec;
   return { ...parts, logger, counters, codec, transport, telemetry, instance };
 }
@@ -216,10 +221,19 @@ function toSpeech(runtime: Runtime, wiring: Wiring, added: readonly UserStep[]):
 }
 
 function checkCapabilities(
-  { intakes }: Wiring,
+  { intakes, contracts }: Wiring,
   { name, capabilities }: Transport,
   logger: Logger,
 ): void {
+  for (const contract of contracts.values()) {
+    const dedupMs = "dedupMs" in contract ? (contract.dedupMs ?? 0) : 0;
+    if (dedupMs <= capabilities.dedupWindowMs) continue;
+    throw new WaybillError(
+      "NOT_SUPPORTED",
+      `The ${contract.kind} "${contract.name}" asks for dedupMs: ${dedupMs}; ${name} recognises duplicates within ${capabilities.dedupWindowMs} ms at most. Shorten it, choose another transport, or make the handler idempotent and leave it out.`,
+      { details: { contract: contract.name, dedupMs, dedupWindowMs: capabilities.dedupWindowMs } },
+    );
+  }
   for (const { routes } of intakes) {
     for (const { binding, handlerName } of routes) {
       if (binding.options.orderedBy === undefined || capabilities.sessions) continue;

@@ -7,6 +7,8 @@ import type { Position } from "./ports/transport.ts";
 export interface SendOptions {
   /** The message's id. Give one to make a repeated send recognisable. Default: a new random id. */
   readonly id?: string;
+  /** What the broker recognises the message by where its contract has `dedupMs`, when that is not the id. At most 256 characters. */
+  readonly dedupId?: string;
   /** Deliver no earlier than this many milliseconds from now. */
   readonly delayMs?: number;
   /** Deliver no earlier than this moment. */

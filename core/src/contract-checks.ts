@@ -32,6 +32,10 @@ export function contractFaults(contract: AnyContract): readonly string[] {
   if (contract.kind === "command" && contract.queue !== contract.name)
     check("queue", contract.queue);
   if (contract.kind === "event" && contract.topic !== contract.name) check("topic", contract.topic);
+  if ("dedupMs" in contract && !isWindow(contract.dedupMs))
+    faults.push(
+      `The dedupMs of ${named} is ${String(contract.dedupMs)}; give milliseconds, a whole number from 0.`,
+    );
   if (!isCount(contract.version))
     faults.push(
       `The version of ${named} is ${String(contract.version)}; give a whole number from 1.`,
@@ -77,6 +81,10 @@ function schemasOf(contract: AnyContract): readonly (readonly [string, unknown])
     ["item", contract.item],
     ...(contract.upstream === undefined ? [] : [["upstream", contract.upstream] as const]),
   ];
+}
+
+function isWindow(value: unknown): boolean {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
 /** Contracts that share a name. */

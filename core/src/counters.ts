@@ -1,6 +1,8 @@
 /** What happened to the messages of one contract in this process since it connected. */
 export interface ContractCounters {
   sent: number;
+  /** Of those, how many the broker did not store because it knew them from before. */
+  duplicates: number;
   /** Handled to success. */
   handled: number;
   /** Runs of a handler that failed, each retry included. */
@@ -41,6 +43,7 @@ export class Counters {
     if (known !== undefined) return known;
     const fresh: ContractCounters = {
       sent: 0,
+      duplicates: 0,
       handled: 0,
       failed: 0,
       retried: 0,

@@ -75,6 +75,11 @@ function isLowSurrogate(unit: number): boolean {
   return unit >= 0xdc00 && unit <= 0xdfff;
 }
 
+/** What duplicate detection compares: the type and the sender's id of the message. */
+export function dedupKey({ type, id, dedupid = id }: Header): string {
+  return `${type} ${dedupid}`;
+}
+
 const schemaPrefix = "urn:waybill:";
 
 export function schemaUri(contract: { readonly name: string; readonly version: number }): string {

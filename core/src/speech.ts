@@ -145,6 +145,7 @@ export class Speech {
       dataschema,
       conversationid: parent?.header.conversationid ?? id,
     };
+    if (options.dedupId !== undefined) header.dedupid = dedupIdOf(options.dedupId, contract);
     if (parent !== undefined) {
       header.causationid = parent.header.id;
       if (parent.header.traceparent !== undefined) header.traceparent = parent.header.traceparent;
@@ -203,6 +204,16 @@ export class Speech {
 
 /** Longest delay and time to live that any contract takes. */
 export const delayMsMax: number = 10 * 365 * 86_400_000;
+
+const dedupIdMax = 256;
+
+function dedupIdOf(dedupId: unknown, { kind, name }: AnyContract): string {
+  if (typeof dedupId === "string" && dedupId !== "" && dedupId.length <= dedupIdMax) return dedupId;
+  throw new WaybillError(
+    "OPTION_INVALID",
+    `The dedupId of the ${kind} "${name}" must be text of 1 to ${dedupIdMax} characters.`,
+  );
+}
 
 function undeclared(contract: AnyContract, service: string): WaybillError {
   const verbs = {

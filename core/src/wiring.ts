@@ -3,9 +3,11 @@ import type { CallDepthPolicy } from "./runtime.ts";
 import { checkOptions, checkServices } from "./wiring-checks.ts";
 import type {
   Acceptance,
+  Dedup,
   QueueSpec,
   StreamSpec,
   SubscriptionSpec,
+  TopicSpec,
   Topology,
 } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
@@ -103,20 +105,24 @@ function toIntakes(routes: readonly Route[]): readonly Intake[] {
 function toTopology(services: readonly Service[], routes: readonly Route[]): Topology {
   const contracts = allContracts(services);
   const queues = new Map<string, QueueSpec>();
+  const topics = new Map<string, TopicSpec>();
   const streams = new Map<string, StreamSpec>();
-  const topics = new Set<string>();
   for (const contract of contracts) {
-    if (contract.kind === "event") topics.add(contract.topic);
-    else if (contract.kind === "stream") streams.set(contract.name, contract);
-    else queues.set(queueOf(contract), { name: queueOf(contract) });
+    if (contract.kind === "stream") streams.set(contract.name, contract);
+    else {
+      const [specs, name] =
+        contract.kind === "event" ? [topics, contract.topic] : [queues, queueOf(contract)];
+      specs.set(name, { name, ...longest(specs.get(name), contract) });
+    }
   }
   for (const { source, service, binding } of routes) {
     if (source.kind !== "queue") continue;
-    queues.set(source.name, { name: source.name, owner: { service, place: binding.place } });
+    const owner = { service, place: binding.place };
+    queues.set(source.name, { ...queues.get(source.name), name: source.name, owner });
   }
   return {
     queues: [...queues.values()],
-    topics: [...topics].map((name) => ({ name })),
+    topics: [...topics.values()],
     subscriptions: toSubscriptions(routes),
     streams: [...streams.values()].map(({ name, partitions, retention }) => ({
       name,
@@ -124,6 +130,13 @@ function toTopology(services: readonly Service[], routes: readonly Route[]): Top
       retention,
     })),
   };
+}
+
+/** The longer window of duplicate detection of those that share a destination. */
+function longest(known: Dedup | undefined, contract: AnyContract): Dedup {
+  const dedupMs = "dedupMs" in contract ? contract.dedupMs : undefined;
+  if (dedupMs === undefined) return known ?? {};
+  return { dedupWindowMs: Math.max(known?.dedupWindowMs ?? 0, dedupMs) };
 }
 
 function queueOf(contract: Exclude<AnyContract, { kind: "event" | "stream" }>): string {

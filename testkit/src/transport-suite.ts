@@ -5,6 +5,7 @@ import { asideCases } from "./suite/aside.ts";
 import type { SuiteCase } from "./suite/case.ts";
 import { closingCases } from "./suite/closing.ts";
 import { declaringCases } from "./suite/declaring.ts";
+import { duplicateCases } from "./suite/duplicates.ts";
 import { groupCases } from "./suite/groups.ts";
 import { inspectionCases } from "./suite/inspection.ts";
 import { lockCases } from "./suite/locks.ts";
@@ -36,6 +37,7 @@ export const transportCases: readonly SuiteCase[] = [
   ...lockCases,
   ...asideCases,
   ...scheduleCases,
+  ...duplicateCases,
   ...topicCases,
   ...ruleCases,
   ...streamCases,

@@ -1,6 +1,7 @@
 import { WaybillError, messageOf } from "../errors.ts";
 import { compileRule } from "../rules.ts";
 import {
+  type Dedup,
   type StreamSpec,
   type SubscriptionSpec,
   type Topology,
@@ -9,6 +10,7 @@ import {
 import type { Engine } from "./engine.ts";
 import { Log } from "./log.ts";
 import { Mailbox } from "./mailbox.ts";
+import type { Remembered } from "./remembered.ts";
 import { Topic } from "./topic.ts";
 
 /** The one that declares: what is temporary ends with it. */
@@ -19,16 +21,20 @@ export interface Declarer {
 /** Checks all before it creates anything, so that a refused topology leaves no trace. */
 export function declare(engine: Engine, topology: Topology, declarer: Declarer): void {
   engine.owners.check(topology.queues);
+  for (const spec of [...topology.queues, ...topology.topics]) assertDedup(spec);
   for (const spec of topology.streams) assertStream(engine, spec);
   const topics = new Set([...engine.topics.keys(), ...topology.topics.map((topic) => topic.name)]);
   for (const spec of topology.subscriptions) assertSubscription(spec, topics);
 
   for (const spec of topology.queues) {
     if (!engine.queues.has(spec.name)) addQueue(engine, spec, declarer);
+    remember(engine.queues.get(spec.name)?.remembered, spec);
     if (spec.owner !== undefined) engine.owners.claim(spec.name, spec.owner, declarer);
   }
-  for (const { name } of topology.topics) {
+  for (const spec of topology.topics) {
+    const { name } = spec;
     if (!engine.topics.has(name)) engine.topics.set(name, new Topic(name, engine.kernel));
+    remember(engine.topics.get(name)?.remembered, spec);
   }
   for (const spec of topology.subscriptions) addSubscription(engine, spec, declarer);
   for (const spec of topology.streams) {
@@ -36,6 +42,12 @@ export function declare(engine: Engine, topology: Topology, declarer: Declarer):
     if (log === undefined) engine.streams.set(spec.name, new Log(spec, engine.kernel));
     else log.retention = spec.retention;
   }
+}
+
+function remember(remembered: Remembered | undefined, { dedupWindowMs }: Dedup): void {
+  if (remembered === undefined || dedupWindowMs === undefined) return;
+  remembered.windowMs = dedupWindowMs;
+  if (dedupWindowMs === 0) remembered.clear();
 }
 
 function addQueue(
@@ -64,6 +76,13 @@ function addSubscription(engine: Engine, spec: SubscriptionSpec, declarer: Decla
     topic.unsubscribe(spec.name);
     mailbox.drop();
   });
+}
+
+function assertDedup({ name, dedupWindowMs = 0 }: Dedup & { readonly name: string }): void {
+  if (Number.isSafeInteger(dedupWindowMs) && dedupWindowMs >= 0) return;
+  throw wiring(
+    `The window of duplicate detection of "${name}" is ${dedupWindowMs}. Give milliseconds, a whole number from 0.`,
+  );
 }
 
 function assertStream(engine: Engine, { name, partitions }: StreamSpec): void {

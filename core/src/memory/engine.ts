@@ -8,11 +8,20 @@ import type { Mailbox } from "./mailbox.ts";
 import type { Parcel } from "./message.ts";
 import { Owners } from "./owners.ts";
 import type { Supply } from "./receiver.ts";
+import { Novel, type Remembered } from "./remembered.ts";
 import type { Topic } from "./topic.ts";
 
 /** Where a parcel comes to lie. */
 interface Place {
   put(parcel: Parcel): void;
+}
+
+/** What of a batch its sender is told about. */
+export interface Noted {
+  /** Events that nobody subscribes to. */
+  readonly unrouted: readonly Outgoing[];
+  /** Not stored, because their destination remembers them. */
+  readonly duplicates: readonly Outgoing[];
 }
 
 /** The broker: what exists by name, and how a batch gets there. Every call is done when it returns. */
@@ -27,31 +36,32 @@ export class Engine {
     this.kernel = kernel;
   }
 
-  /**
-   * Stores the whole batch or throws and stores nothing. `credit` is a body that is freed at the same moment.
-   * Answers the events among it that nobody subscribes to.
-   */
-  send(batch: readonly Outgoing[], credit = 0): readonly Outgoing[] {
+  /** Stores the whole batch or throws and stores nothing. `credit` is a body that is freed at the same moment. */
+  send(batch: readonly Outgoing[], credit = 0): Noted {
     const now = this.kernel.now();
-    const parcels: Parcel[] = [];
-    const places: (readonly Place[])[] = [];
-    const unrouted: Outgoing[] = [];
+    const stored: { readonly parcel: Parcel; readonly places: readonly Place[] }[] = [];
+    const noted = { unrouted: [] as Outgoing[], duplicates: [] as Outgoing[] };
+    const novel = new Novel(now);
     let bytes = -credit;
     let copies = 0;
     for (const outgoing of batch) {
       const parcel = this.#parcel(outgoing, now);
-      const found = this.#placesOf(outgoing) ?? [];
-      if (outgoing.to.kind === "topic" && found[0] === this.topics.get(outgoing.to.name))
-        unrouted.push(outgoing);
-      parcels.push(parcel);
-      places.push(found);
-      bytes += parcel.bytes * found.length;
-      copies += found.length;
+      const places = this.#placesOf(outgoing) ?? [];
+      const key = novel.note(this.#rememberedAt(outgoing.to), outgoing);
+      if (key === undefined) {
+        noted.duplicates.push(outgoing);
+        continue;
+      }
+      if (outgoing.to.kind === "topic" && places[0] === this.topics.get(outgoing.to.name))
+        noted.unrouted.push(outgoing);
+      stored.push({ parcel, places });
+      bytes += parcel.bytes * places.length + key.length;
+      copies += places.length + (key === "" ? 0 : 1);
     }
     this.#assertFits(bytes, copies);
-    for (const [index, parcel] of parcels.entries())
-      for (const place of places[index] ?? []) place.put(parcel);
-    return unrouted;
+    novel.remember();
+    for (const { parcel, places } of stored) for (const place of places) place.put(parcel);
+    return noted;
   }
 
   /** Throws NOT_FOUND for what was never declared. A group of a stream comes to be when it is first read. */
@@ -88,6 +98,11 @@ export class Engine {
     }
   }
 
+  #rememberedAt({ kind, name }: Destination): Remembered | undefined {
+    if (kind === "stream") return undefined;
+    return (kind === "queue" ? this.queues : this.topics).get(name)?.remembered;
+  }
+
   #parcel(outgoing: Outgoing, now: number): Parcel {
     const { envelope, notBefore = 0, notAfter = Infinity, discardExpired = false } = outgoing;
     const bytes = Buffer.byteLength(envelope.body);
@@ -114,6 +129,9 @@ export class Engine {
   #assertFits(bytes: number, copies: number): void {
     if (this.kernel.fits(bytes, copies)) return;
     for (const log of this.streams.values()) log.trim();
+    const now = this.kernel.now();
+    for (const { remembered } of [...this.queues.values(), ...this.topics.values()])
+      remembered.trim(now);
     if (!this.kernel.fits(bytes, copies)) throw this.kernel.fullError();
   }
 }

@@ -4,6 +4,7 @@ import type { Kernel } from "./kernel.ts";
 import { Line } from "./line.ts";
 import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
 import type { MemoryReceiver, Supply } from "./receiver.ts";
+import { Remembered } from "./remembered.ts";
 import { Receivers } from "./receivers.ts";
 
 /** A queue, or a subscription's own queue: competing receivers, each message to one of them at a time. */
@@ -13,6 +14,7 @@ export class Mailbox implements Supply, MessageHome {
   /** Itself as the only place of a message for it. */
   readonly alone: readonly [Mailbox] = [this];
   readonly aside: Aside = new Aside();
+  readonly remembered: Remembered;
   readonly #kernel: Kernel;
   readonly #line = new Line();
   readonly #receivers = new Receivers();
@@ -24,6 +26,7 @@ export class Mailbox implements Supply, MessageHome {
     this.kind = kind;
     this.address = address;
     this.#kernel = kernel;
+    this.remembered = new Remembered(kernel);
   }
 
   put(parcel: Parcel): void {
@@ -129,6 +132,7 @@ export class Mailbox implements Supply, MessageHome {
   drop(): void {
     this.#dropped = true;
     this.#receivers.close();
+    this.remembered.clear();
     for (const state of ["ready", "scheduled", "deferred", "dead"] as const) {
       for (const message of Array.from(this.messages(state))) this.#forget(message);
     }

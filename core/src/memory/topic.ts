@@ -4,6 +4,7 @@ import type { AddressState, MessageState, SubscriptionSpec } from "../ports/tran
 import { Aside, brokerFailure } from "./aside.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mailbox } from "./mailbox.ts";
+import { Remembered } from "./remembered.ts";
 import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
 
 interface Route {
@@ -17,6 +18,7 @@ export class Topic implements MessageHome {
   readonly name: string;
   readonly address: string;
   readonly aside: Aside = new Aside();
+  readonly remembered: Remembered;
   readonly subscriptions: Map<string, Mailbox> = new Map();
   readonly #kernel: Kernel;
   readonly #accepts = new Map<string, SubscriptionSpec["accepts"]>();
@@ -27,6 +29,7 @@ export class Topic implements MessageHome {
     this.name = name;
     this.address = `${name}/`;
     this.#kernel = kernel;
+    this.remembered = new Remembered(kernel);
   }
 
   subscribe(name: string, mailbox: Mailbox, accepts: SubscriptionSpec["accepts"]): void {

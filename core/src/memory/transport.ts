@@ -78,8 +78,9 @@ export class MemoryTransport implements Transport, Declarer {
   }
 
   #store(batch: readonly Outgoing[], credit: number): void {
-    for (const { envelope, to } of this.#engine.send(batch, credit))
-      this.#host.unrouted(envelope, to.name);
+    const { unrouted, duplicates } = this.#engine.send(batch, credit);
+    for (const { envelope, to } of unrouted) this.#host.unrouted(envelope, to.name);
+    for (const { envelope, to } of duplicates) this.#host.duplicate?.(envelope, to);
   }
 
   #leave(): void {
@@ -103,7 +104,7 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   order: "queue",
   delayMsMax: Number.MAX_SAFE_INTEGER,
   sessions: false,
-  dedupWindowMs: 0,
+  dedupWindowMs: Number.MAX_SAFE_INTEGER,
   filters: ["eq", "compare", "in", "prefix", "exists", "logic"],
   deadLetters: "transport",
   atomicSettle: true,

@@ -21,6 +21,8 @@ export interface TransportHost {
    * SUBSCRIBER_MISSING. Called once for each, before the `send` or `settle` that it left with resolves.
    */
   unrouted(envelope: Envelope, topic: string): void;
+  /** A message was accepted and not stored, because its destination remembers it. Called once for each, before the `send` or `settle` that it left with resolves. */
+  duplicate?(envelope: Envelope, to: Destination): void;
 }
 
 /** Stores and forwards. One connection of one bus to one broker. What is unsettled when it is disposed comes again, its attempt counted: its handler may have run. */
@@ -46,7 +48,7 @@ export interface Capabilities {
   readonly delayMsMax: number;
   /** FIFO per session across competing consumers. */
   readonly sessions: boolean;
-  /** Window of duplicate detection in milliseconds; 0 for none. */
+  /** Longest window of duplicate detection in milliseconds; 0 for none. */
   readonly dedupWindowMs: number;
   readonly bodyBytesMax: number;
   /** Rule operators that the broker evaluates itself; core evaluates the others at the consumer. */
@@ -71,12 +73,18 @@ export interface Topology {
   readonly streams: readonly StreamSpec[];
 }
 
-export interface QueueSpec {
+export interface QueueSpec extends Dedup {
   readonly name: string;
   /** The service that handles what arrives; absent where this process only sends. While it lives, another service is OWNED_TWICE. */
   readonly owner?: Owner;
   /** Dies with the instance that declared it, with everything in it: for replies. */
   readonly temporary?: boolean;
+}
+
+/** Duplicates at one destination. A message is remembered by its type and its `dedupid`, else its `id`. */
+export interface Dedup {
+  /** Within this many milliseconds of the first, a message with the same type and id is accepted and not stored. 0: none from now on. Absent: as it was declared before. */
+  readonly dedupWindowMs?: number;
 }
 
 export interface Owner {
@@ -85,7 +93,7 @@ export interface Owner {
   readonly place: string;
 }
 
-export interface TopicSpec {
+export interface TopicSpec extends Dedup {
   readonly name: string;
 }
 

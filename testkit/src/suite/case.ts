@@ -29,6 +29,11 @@ export const needsDelay =
   (capabilities: Capabilities): string | undefined =>
     capabilities.delayMsMax >= ms ? undefined : "does not delay by itself";
 
+export const needsDedup =
+  (windowMs: number) =>
+  (capabilities: Capabilities): string | undefined =>
+    capabilities.dedupWindowMs >= windowMs ? undefined : "does not recognise duplicates";
+
 export const needsDeadLetters = (capabilities: Capabilities): string | undefined =>
   capabilities.deadLetters === "transport" ? undefined : "leaves dead letters to the core";
 

@@ -47,6 +47,7 @@ export class Stage {
   readonly environment: Environment;
   readonly #subject: SuiteSubject;
   readonly #opened = new Map<Transport, readonly Unrouted[]>();
+  readonly #duplicates = new Map<Transport, readonly Envelope[]>();
   readonly #prefix: string;
 
   constructor(subject: SuiteSubject) {
@@ -60,19 +61,27 @@ export class Stage {
     const { environment = this.environment } = options;
     const instance = `${this.#prefix}-${this.#opened.size + 1}`;
     const told: Unrouted[] = [];
+    const duplicates: Envelope[] = [];
     const transport = await this.#subject.factory.open({
       environment,
       logger: silent,
       instance,
       unrouted: (envelope, topic) => void told.push({ envelope, topic }),
+      duplicate: (envelope) => void duplicates.push(envelope),
     });
     this.#opened.set(transport, told);
+    this.#duplicates.set(transport, duplicates);
     return transport;
   }
 
   /** What that connection was told of until now, in order. */
   unrouted(transport: Transport): readonly Unrouted[] {
     return this.#opened.get(transport) ?? [];
+  }
+
+  /** Ids of what that connection sent and its destinations remembered, in order. */
+  duplicates(transport: Transport): readonly string[] {
+    return (this.#duplicates.get(transport) ?? []).map(({ header }) => header.id);
   }
 
   async close(): Promise<void> {
