@@ -58,15 +58,17 @@ export function contractFaults(contract: AnyContract): readonly string[] {
       `The ${named} has ${String(contract.partitions)} partitions; give a whole number from 1 to ${partitionsMax}.`,
     );
   }
-  if (contract.kind === "stream") {
-    for (const [bound, value] of Object.entries(contract.retention)) {
-      if (value !== undefined && !(value > 0))
-        faults.push(
-          `The retention.${bound} of ${named} is ${String(value)}; give a number above 0.`,
-        );
-    }
-  }
-  return faults;
+  return [...faults, ...retentionFaults(contract, named)];
+}
+
+function retentionFaults(contract: AnyContract, named: string): readonly string[] {
+  if (contract.kind !== "stream") return [];
+  return Object.entries(contract.retention)
+    .filter(([, value]) => value !== undefined && !(value > 0))
+    .map(
+      ([bound, value]) =>
+        `The retention.${bound} of ${named} is ${String(value)}; give a number above 0.`,
+    );
 }
 
 function schemasOf(contract: AnyContract): readonly (readonly [string, unknown])[] {
