@@ -118,16 +118,21 @@ export class ConnectedBus implements Bus {
     return this.#closing === undefined ? this.close() : this.#closing.catch(() => undefined);
   }
 
-  async #say(contract: AnyContract, value: unknown, options: SendOptions): Promise<Receipt> {
+  #say(contract: AnyContract, value: unknown, options: SendOptions): Promise<Receipt> {
     const { speech } = this.#running;
-    const prepared = speech.prepare(contract, value, {
-      service: this.#speaker(contract),
-      parent: undefined,
-      options,
-    });
-    const outgoing = prepared instanceof Promise ? await prepared : prepared;
-    await speech.deliver([outgoing]);
-    return { id: outgoing.envelope.header.id };
+    try {
+      const prepared = speech.prepare(contract, value, {
+        service: this.#speaker(contract),
+        parent: undefined,
+        options,
+      });
+      return prepared instanceof Promise
+        ? prepared.then((outgoing) => speech.deliverOne(outgoing))
+        : speech.deliverOne(prepared);
+    } catch (error) {
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- passed on as it came
+      return Promise.reject(error);
+    }
   }
 
   #speaker(contract: AnyContract): string {

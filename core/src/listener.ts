@@ -1,54 +1,11 @@
+import { Entry, type Slot } from "./entry.ts";
 import { WaybillError, messageOf, stackOf } from "./errors.ts";
-import type { Lifetime } from "./message.ts";
-import type { Delivery, Failure, Receiver, Source } from "./ports/transport.ts";
+import type { Outcome } from "./outcome.ts";
+import type { Delivery, Receiver, Source } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
 import type { Runtime } from "./runtime.ts";
+import { isThenable } from "./thenable.ts";
 import { within } from "./within.ts";
-
-/** A delivery on its way through this process. */
-export class Entry implements Lifetime {
-  readonly delivery: Delivery;
-  /** Delivery attempts and runs in place together. */
-  attempt: number;
-  failure: Failure | undefined;
-  /** Entries of one lane run one after another; undefined for no lane. */
-  readonly lane: string | undefined;
-  /** The lock is gone: somebody else may have this message, and nothing that is done here counts. */
-  lost = false;
-  #ended: { readonly reason: unknown } | undefined;
-  #abort: ((reason: unknown) => void) | undefined;
-
-  constructor(delivery: Delivery, lane: string | undefined) {
-    this.delivery = delivery;
-    this.attempt = delivery.attempt;
-    this.failure = delivery.failure;
-    this.lane = lane;
-    delivery.onLockLost = () => {
-      this.lost = true;
-      this.abort(
-        new WaybillError(
-          "LOCK_LOST",
-          "The lock of this message was lost, somebody else may be handling it. Stop without effects.",
-        ),
-      );
-    };
-  }
-
-  get over(): boolean {
-    return this.#ended !== undefined;
-  }
-
-  onSignal(abort: (reason: unknown) => void): void {
-    this.#abort = abort;
-    if (this.#ended !== undefined) abort(this.#ended.reason);
-  }
-
-  abort(reason: unknown): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = { reason };
-    this.#abort?.(reason);
-  }
-}
 
 export interface ListenerOptions {
   readonly source: Source;
@@ -58,16 +15,19 @@ export interface ListenerOptions {
   readonly start?: "earliest" | "latest";
   /** Entries of one lane run one after another; undefined for no lane. */
   readonly lane?: (delivery: Delivery) => string | undefined;
-  /** Settles the entry, or answers after how many milliseconds to run it again without letting its lane go on. */
-  readonly run: (entry: Entry) => Promise<number | undefined>;
+  /** Settles the entry, or answers `retry`: after which time to run it again without letting its lane go on. */
+  readonly run: (entry: Entry) => Outcome | undefined | PromiseLike<Outcome | undefined>;
   /** Told how many entries went back unhandled at shutdown. */
   readonly released?: (entry: Entry) => void;
 }
 
 const prefetchBytes = 16 * 1024 * 1024;
 
-/** Reads one source: bounded ahead by prefetch, bounded at work by concurrency, in order where lanes ask for it. */
-export class Listener {
+/**
+ * Reads one source: bounded ahead by prefetch, bounded at work by concurrency, in order where lanes ask for it. A handler's place is free
+ * when it returns; how many may wait for their settlement to be stored is bounded by prefetch.
+ */
+export class Listener implements Slot {
   readonly address: string;
   readonly #options: ListenerOptions;
   readonly #runtime: Runtime;
@@ -76,7 +36,11 @@ export class Listener {
   #next = 0;
   readonly #lanes = new Map<string, Entry[]>();
   readonly #resting = new Map<Entry, { cancel(): void }>();
+  /** Begun and not yet settled. */
   readonly #running = new Set<Entry>();
+  /** Handlers of them that have not returned. */
+  #handlers = 0;
+  #pumping = false;
   #stopping = false;
   #drained: (() => void) | undefined;
 
@@ -175,16 +139,30 @@ export class Listener {
     else this.#waiting.push(head);
   }
 
+  /** A handler has returned. */
+  leave(): void {
+    this.#handlers -= 1;
+    this.#pump();
+  }
+
+  #hasRoom(): boolean {
+    const { concurrency, prefetch } = this.#options;
+    return (
+      this.#handlers < concurrency &&
+      this.#running.size < Math.max(concurrency, Math.min(prefetch, settlingMax))
+    );
+  }
+
   #pump(): void {
-    while (
-      this.#running.size < this.#options.concurrency &&
-      this.#next < this.#waiting.length &&
-      !this.#stopping
-    ) {
+    // A handler that returns at once comes back here from within; the loop goes on by itself.
+    if (this.#pumping) return;
+    this.#pumping = true;
+    while (this.#hasRoom() && this.#next < this.#waiting.length && !this.#stopping) {
       const entry = this.#waiting[this.#next++] as Entry;
       if (entry.lost) this.#leaveLane(entry);
-      else void this.#start(entry);
+      else this.#start(entry);
     }
+    this.#pumping = false;
     if (this.#next === this.#waiting.length) {
       this.#waiting.length = 0;
       this.#next = 0;
@@ -194,23 +172,62 @@ export class Listener {
     }
   }
 
-  async #start(entry: Entry): Promise<void> {
+  #start(entry: Entry): void {
     this.#running.add(entry);
-    let againMs: number | undefined;
+    this.#handlers += 1;
+    entry.begin(this);
     try {
-      againMs = await this.#options.run(entry);
-    } catch (error) {
-      // No error of ours or of a transport may cost the slot, hold up the lane or end the process.
-      this.#runtime.logger.error(
-        `A message from ${this.address} could not be settled: ${messageOf(error)}`,
-        { stack: stackOf(error) },
+      const outcome = this.#options.run(entry);
+      if (!isThenable(outcome)) return this.#finish(entry, outcome);
+      outcome.then(
+        (late) => this.#finish(entry, late),
+        (error: unknown) => this.#failed(entry, error),
       );
-      await this.#release(entry);
+    } catch (error) {
+      void this.#failed(entry, error);
     }
-    if (againMs !== undefined && this.#stopping) await this.#release(entry);
+  }
+
+  /** No error of ours or of a transport may cost the slot, hold up the lane or end the process. */
+  async #failed(entry: Entry, error: unknown): Promise<void> {
+    this.#runtime.logger.error(
+      `A message from ${this.address} could not be settled: ${messageOf(error)}`,
+      { stack: stackOf(error) },
+    );
+    await this.#release(entry);
+    this.#end(entry);
+    this.#leaveLane(entry);
+    this.#goOn();
+  }
+
+  #finish(entry: Entry, outcome: Outcome | undefined): void {
+    if (outcome?.outcome !== "retry") {
+      this.#end(entry);
+      this.#leaveLane(entry);
+      return this.#goOn();
+    }
+    if (this.#stopping) return void this.#giveUp(entry);
+    entry.attempt += 1;
+    entry.failure = entry.message?.failure;
+    this.#end(entry);
+    this.#rest(entry, outcome.afterMs ?? 0);
+    this.#goOn();
+  }
+
+  /** It would run again here, but the bus closes: somebody else gets it. */
+  async #giveUp(entry: Entry): Promise<void> {
+    await this.#release(entry);
+    this.#end(entry);
+    this.#leaveLane(entry);
+    this.#goOn();
+  }
+
+  #end(entry: Entry): void {
+    entry.handled();
     this.#running.delete(entry);
-    if (againMs === undefined || this.#stopping) this.#leaveLane(entry);
-    else this.#rest(entry, againMs);
+  }
+
+  #goOn(): void {
     this.#pump();
     if (this.#stopping && this.#running.size === 0) this.#drained?.();
   }
@@ -252,3 +269,5 @@ export class Listener {
 }
 
 const compactAt = 1_024;
+/** Above it nothing becomes faster, and what the collector has to copy grows. */
+const settlingMax = 128;

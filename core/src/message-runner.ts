@@ -1,5 +1,6 @@
-import type { Entry } from "./listener.ts";
+import type { Entry } from "./entry.ts";
 import type { Incoming } from "./message.ts";
+import { type Outcome, complete } from "./outcome.ts";
 import { type IncomingStep, type Incomer, compileIncoming } from "./pipeline.ts";
 import type { Delivery } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
@@ -34,13 +35,11 @@ export class MessageRunner {
     this.#only = compiled.length === 1 ? compiled[0] : undefined;
   }
 
-  async run(entry: Entry): Promise<number | undefined> {
+  /** Settles the entry, or answers `retry` where it must wait in its place. */
+  run(entry: Entry): Outcome | Promise<Outcome> {
     const { envelope } = entry.delivery;
     const compiled = this.#find(envelope.header.type);
-    if (compiled === undefined) {
-      await this.#setAside(entry);
-      return undefined;
-    }
+    if (compiled === undefined) return this.#setAside(entry);
     const message: Incoming = {
       route: compiled.route,
       envelope,
@@ -54,11 +53,8 @@ export class MessageRunner {
       output: undefined,
       upstream: undefined,
     };
-    const outcome = await compiled.run(message);
-    if (outcome.outcome !== "retry") return undefined;
-    entry.attempt += 1;
-    entry.failure = message.failure;
-    return outcome.afterMs ?? 0;
+    entry.message = message;
+    return compiled.run(message);
   }
 
   /** The key in whose order this delivery stands. What cannot be read has a lane of its own: the pipeline says what is wrong with it. */
@@ -83,7 +79,7 @@ export class MessageRunner {
     return type === "" ? this.#only : this.#compiled.get(type);
   }
 
-  async #setAside({ delivery }: Entry): Promise<void> {
+  async #setAside({ delivery }: Entry): Promise<Outcome> {
     const { counters, logger, environment } = this.#runtime;
     const { type, source, id } = delivery.envelope.header;
     counters.unknownTypes.set(this.#address, (counters.unknownTypes.get(this.#address) ?? 0) + 1);
@@ -102,5 +98,6 @@ export class MessageRunner {
         lastFailedAt: now,
       },
     });
+    return complete();
   }
 }

@@ -15,7 +15,7 @@ export interface Incoming {
   /** Counts runs in place too, so it can stand above `delivery.attempt`. */
   readonly attempt: number;
   failure: Failure | undefined;
-  /** Filled by `decode`, replaced by `validate`. */
+  /** Filled by `decode`, replaced by `validate`, let go of when the message is being settled. */
   value: unknown;
   /** Filled by `dispatch`. */
   context: HandlerContext | undefined;
@@ -33,6 +33,8 @@ export interface Lifetime {
   onSignal(abort: (reason: unknown) => void): void;
   /** The end has come: running the handler again here is of no use. */
   readonly over: boolean;
+  /** The handler has ended and its settlement is on its way. */
+  handled?(): void;
 }
 
 /** A header under construction. */

@@ -5,7 +5,8 @@ import type { Route } from "./route.ts";
 import type { Runtime } from "./runtime.ts";
 import type { AnyContract } from "./uses.ts";
 
-export type Incomer = (message: Incoming) => Promise<Outcome>;
+/** Answers at once where nothing had to be awaited, so that a handler which is not async costs no promise on the way. Throws or rejects. */
+export type Incomer = (message: Incoming) => Outcome | Promise<Outcome>;
 export type Sender = (message: Sending) => void | Promise<void>;
 
 /**
@@ -73,8 +74,9 @@ export function compileIncoming(
   route: Route,
   runtime: Runtime,
 ): Incomer {
-  const end: Incomer = () =>
-    Promise.reject(new WaybillError("WIRING_INVALID", "The last step must not call next()."));
+  const end: Incomer = () => {
+    throw new WaybillError("WIRING_INVALID", "The last step must not call next().");
+  };
   return steps.reduceRight((next, step) => step.wrap(next, route, runtime), end);
 }
 

@@ -1,5 +1,5 @@
 import type { Feed, Query } from "@waybill/contracts";
-import type { CallOptions, OpenOptions, SendOptions } from "./context.ts";
+import type { CallOptions, OpenOptions, Receipt, SendOptions } from "./context.ts";
 import { type Envelope, schemaUri } from "./envelope.ts";
 import { WaybillError } from "./errors.ts";
 import { type Sending, type WritableHeader, destinationOf } from "./message.ts";
@@ -127,6 +127,15 @@ export class Speech {
   async deliver(batch: readonly Outgoing[]): Promise<void> {
     await this.#runtime.transport.send(batch);
     for (const { envelope } of batch) this.#runtime.counters.of(envelope.header.type).sent += 1;
+  }
+
+  /** The same for one message, without a promise more than the transport's own. */
+  deliverOne(outgoing: Outgoing): Promise<Receipt> {
+    const { id, type } = outgoing.envelope.header;
+    return this.#runtime.transport.send([outgoing]).then(() => {
+      this.#runtime.counters.of(type).sent += 1;
+      return { id };
+    });
   }
 
   #header(

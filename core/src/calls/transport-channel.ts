@@ -1,6 +1,7 @@
 import type { Envelope } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
-import { Listener, type Entry } from "../listener.ts";
+import type { Entry } from "../entry.ts";
+import { Listener } from "../listener.ts";
 import type {
   CallSettings,
   Channel,

@@ -1,7 +1,9 @@
 import { HandlerContext } from "../handler-context.ts";
-import type { Speech } from "../speech.ts";
-import { complete, toOutcome } from "../outcome.ts";
+import type { Incoming } from "../message.ts";
+import { type Outcome, complete, toOutcome } from "../outcome.ts";
 import type { IncomingStep } from "../pipeline.ts";
+import type { Speech } from "../speech.ts";
+import { isThenable } from "../thenable.ts";
 
 /** The innermost step: runs the handler. What it sends is held in the message until all outer steps agree that it succeeded. */
 export function dispatch(speech: Speech): IncomingStep {
@@ -10,18 +12,36 @@ export function dispatch(speech: Speech): IncomingStep {
     wrap: (_next, { binding }, runtime) => {
       const { handler, verb } = binding;
       const calls = verb === "answer" || verb === "serve";
-      return async (message) => {
-        const context = new HandlerContext(message, speech, runtime);
-        message.context = context;
+      const end = (message: Incoming, result: unknown): Outcome => {
+        if (!calls) return toOutcome(result);
+        message.output = result;
+        return complete();
+      };
+      const endLater = async (
+        message: Incoming,
+        context: HandlerContext,
+        result: unknown,
+      ): Promise<Outcome> => {
         try {
-          const result = await handler(message.value, context);
+          const value = await result;
           const held = context.held();
           if (held !== undefined) await held;
-          if (!calls) return toOutcome(result);
-          message.output = result;
-          return complete();
+          return end(message, value);
         } finally {
           if (verb !== "serve") context.close();
+        }
+      };
+      return (message) => {
+        const context = new HandlerContext(message, speech, runtime);
+        message.context = context;
+        let isLater = false;
+        try {
+          const result: unknown = handler(message.value, context);
+          const pending = isThenable(result) ? result : context.held()?.then(() => result);
+          isLater = pending !== undefined;
+          return isLater ? endLater(message, context, pending) : end(message, result);
+        } finally {
+          if (!isLater && verb !== "serve") context.close();
         }
       };
     },

@@ -1,5 +1,8 @@
+import type { Incoming } from "../message.ts";
+import type { Outcome } from "../outcome.ts";
 import type { IncomingStep } from "../pipeline.ts";
 import { judge, mayRetry } from "../taxonomy.ts";
+import { isThenable } from "../thenable.ts";
 
 /**
  * The immediate level: the handler runs again at once, inside the same lock. What the failed run sent is forgotten,
@@ -10,18 +13,23 @@ export const retryImmediately: IncomingStep = {
   wrap: (next, { policy, contract }, { counters }) => {
     if (policy.immediate === 0) return next;
     const counted = counters.of(contract.name);
-    return async (message) => {
-      for (let left = policy.immediate; ; left--) {
-        try {
-          return await next(message);
-        } catch (error) {
-          const { kind } = judge(error);
-          if (left === 0 || !mayRetry(kind) || kind === "throttled" || message.lifetime.over)
-            throw error;
-          counted.failed += 1;
-          message.held = [];
-        }
+    const run = (message: Incoming, left: number): Outcome | Promise<Outcome> => {
+      try {
+        const outcome = next(message);
+        if (!isThenable(outcome)) return outcome;
+        return Promise.resolve(outcome).catch((error: unknown) => again(message, left, error));
+      } catch (error) {
+        return again(message, left, error);
       }
     };
+    const again = (message: Incoming, left: number, error: unknown): Outcome | Promise<Outcome> => {
+      const { kind } = judge(error);
+      if (left === 0 || !mayRetry(kind) || kind === "throttled" || message.lifetime.over)
+        throw error;
+      counted.failed += 1;
+      message.held = [];
+      return run(message, left - 1);
+    };
+    return (message) => run(message, policy.immediate);
   },
 };

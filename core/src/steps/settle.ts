@@ -4,7 +4,9 @@ import type { Incoming } from "../message.ts";
 import { type Outcome, complete, retry } from "../outcome.ts";
 import type { IncomingStep } from "../pipeline.ts";
 import type { Delivery, Outgoing, Settled, Settlement, Transport } from "../ports/transport.ts";
+import type { Route } from "../route.ts";
 import type { Runtime } from "../runtime.ts";
+import { isThenable } from "../thenable.ts";
 
 /**
  * The outermost step: turns how the others ended into one settlement. Complete carries along what the handler sent,
@@ -13,53 +15,80 @@ import type { Runtime } from "../runtime.ts";
  */
 export const settle: IncomingStep = {
   name: "settle",
-  wrap: (next, { contract, inPlace, handlerName }, runtime) => {
-    const counted = runtime.counters.of(contract.name);
-    const act = async (message: Incoming, decision: Decision): Promise<Outcome> => {
-      const { delivery } = message;
-      if (delivery === undefined) return complete();
-      if (decision.act === "leave") {
-        counted.lockLost += 1;
-        return complete();
-      }
-      if (decision.act === "retry") {
-        counted.retried += 1;
-        message.failure = decision.failure;
-        logFailure(decision, { handlerName, message, runtime });
-        if (inPlace) return retry({ afterMs: decision.delayMs });
-      }
-      if (decision.act === "deadLetter") logFailure(decision, { handlerName, message, runtime });
-      report(await carryOut(decision, { delivery, held: message.held, runtime }), {
-        decision,
-        counted,
-        runtime,
-        message,
-      });
-      return complete();
-    };
+  wrap: (next, route, runtime) => {
+    const counted = runtime.counters.of(route.contract.name);
+    const act = acting(route, runtime);
     const chance = (): Chance => ({
       now: runtime.environment.clock.now(),
       random: runtime.environment.random(),
     });
-    return async (message) => {
-      let failed: unknown;
+    const succeed = (message: Incoming, outcome: Outcome): Outcome | Promise<Outcome> => {
       try {
-        const outcome = await next(message);
         const decision =
           outcome.outcome === "complete" ? done : decideOnOutcome(outcome, message, chance());
         if (decision.act === "retry" || decision.act === "deadLetter") counted.failed += 1;
-        return await act(message, decision);
+        return act(message, decision, (error) => fail(message, error));
       } catch (error) {
-        failed = error;
+        return fail(message, error);
       }
-      // The handler failed, or what it sent was refused: either way nothing of it has left.
+    };
+    /** The handler failed, or what it sent was refused: either way nothing of it has left. */
+    const fail = (message: Incoming, error: unknown): Outcome | Promise<Outcome> => {
       counted.failed += 1;
       message.held = [];
-      return act(message, decideOnError(failed, message, chance()));
+      return act(message, decideOnError(error, message, chance()));
+    };
+    return (message) => {
+      let outcome;
+      try {
+        outcome = next(message);
+      } catch (error) {
+        return fail(message, error);
+      }
+      if (!isThenable(outcome)) return succeed(message, outcome);
+      return Promise.resolve(outcome).then(
+        (late) => succeed(message, late),
+        (error: unknown) => fail(message, error),
+      );
     };
   },
 };
 
+type Act = (
+  message: Incoming,
+  decision: Decision,
+  refused?: (error: unknown) => Outcome | Promise<Outcome>,
+) => Outcome | Promise<Outcome>;
+
+/** Carries a decision out; `refused` says how to go on when what the handler sent was refused. */
+function acting({ contract, inPlace, handlerName }: Route, runtime: Runtime): Act {
+  const counted = runtime.counters.of(contract.name);
+  return (message, decision, refused) => {
+    const { delivery } = message;
+    if (delivery === undefined) return complete();
+    if (decision.act === "leave") {
+      counted.lockLost += 1;
+      return complete();
+    }
+    if (decision.act === "retry") {
+      counted.retried += 1;
+      message.failure = decision.failure;
+      logFailure(decision, { handlerName, message, runtime });
+      if (inPlace) return retry({ afterMs: decision.delayMs });
+    }
+    if (decision.act === "deadLetter") logFailure(decision, { handlerName, message, runtime });
+    // What is left to do is the broker's: the next handler need not wait for it, nor need the value be kept until then.
+    message.lifetime.handled?.();
+    message.value = undefined;
+    message.context = undefined;
+    return carryOut(decision, { delivery, held: message.held, runtime }).then((settled) => {
+      report(settled, { decision, counted, runtime, message });
+      return completed;
+    }, refused);
+  };
+}
+
+const completed = complete();
 const done: Decision = { act: "complete" };
 
 function carryOut(

@@ -13,7 +13,7 @@ export const traceIncoming: IncomingStep = {
       telemetry.received(
         message.envelope.header,
         { destination, service, call, attempt: message.attempt },
-        () => next(message),
+        async () => next(message),
       );
   },
 };
