@@ -83,6 +83,11 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     return this.#connection.addresses.findSource(this.source)?.id;
   }
 
+  /** A claim is on its way and may take from the budget. */
+  get isClaiming(): boolean {
+    return this.#claiming;
+  }
+
   get hasEnded(): boolean {
     return this.#stopped && this.#isEmpty();
   }

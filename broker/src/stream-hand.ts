@@ -42,6 +42,13 @@ export class StreamHand {
     return this.#readers;
   }
 
+  /** What was released and waits to be delivered again. */
+  get returnedCount(): number {
+    let count = 0;
+    for (const reader of this.#readers) if (!reader.leaving) count += reader.returned().length;
+    return count;
+  }
+
   /** Another partition first each time, so that a busy one does not starve the others. */
   rotate(): void {
     const first = this.#readers.shift();

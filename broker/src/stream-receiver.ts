@@ -83,8 +83,11 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
     return this.#state !== "running";
   }
 
+  /** Leaves room for what was returned and for what is being replayed: both share the budget and come first. */
   plan(): Plan {
-    return this.#budget.plan(this.#paused || this.isStopped ? 0 : fetchMax);
+    if (this.#paused || this.isStopped || this.#replays.isClaiming) return this.#budget.plan(0);
+    const free = this.#budget.room - this.hand.returnedCount;
+    return this.#budget.plan(Math.min(fetchMax, Math.max(0, free)));
   }
 
   concerns({ madeReady, appended, addresses }: Transaction): boolean {

@@ -13,3 +13,5 @@ export type { Run } from "./handler-watch.ts";
 export { type LogLine, type TestBus, type TestBusOptions, testBus } from "./test-bus.ts";
 export { type FailureSuiteOptions, failureCases, failureSuite } from "./failure-suite.ts";
 export type { FailureCase } from "./failures/case.ts";
+export { type ModelStep, modelChoices, modelCommands, playModel } from "./model/play.ts";
+export type { ModelSubject } from "./model/run.ts";

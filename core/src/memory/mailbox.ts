@@ -92,8 +92,8 @@ export class Mailbox implements Supply, MessageHome {
       case "deadLetter":
         return this.#bury(message, settlement.failure);
       case "defer":
-        this.aside.add(message, "deferred");
-        return this.#watchExpiry(message);
+        // Until somebody resumes it: it does not expire meanwhile.
+        return this.aside.add(message, "deferred");
     }
   }
 

@@ -1,0 +1,3 @@
+import { embeddedModel } from "./model.fixture.ts";
+
+embeddedModel(15);

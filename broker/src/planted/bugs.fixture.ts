@@ -1,0 +1,140 @@
+/** A bug that somebody could have made: one place of the source, and what would stand there. */
+export interface PlantedBug {
+  readonly name: string;
+  /** From the root of the repository. */
+  readonly file: string;
+  /** Must stand there exactly once. */
+  readonly text: string;
+  readonly instead: string;
+}
+
+const mailbox = "core/src/memory/mailbox.ts";
+
+const inMemory: readonly PlantedBug[] = [
+  {
+    name: "a released message has lost an attempt",
+    file: mailbox,
+    text: "message.attempt -= 1;\n        return this.#putBack(message);",
+    instead: "return this.#putBack(message);",
+  },
+  {
+    name: "a retry forgets why it failed",
+    file: mailbox,
+    text: "message.failure = settlement.failure;\n        if (settlement",
+    instead: "if (settlement",
+  },
+  {
+    name: "what a dead process held goes to the end of the queue",
+    file: mailbox,
+    text: "else this.#putBack(message);",
+    instead: "else this.#enqueue(message);",
+  },
+  {
+    name: "released messages come back in the wrong order",
+    file: "core/src/memory/line.ts",
+    text: ".order > message.order) place",
+    instead: ".order < message.order) place",
+  },
+  {
+    name: "a delivery can be settled twice",
+    file: "core/src/memory/receiver.ts",
+    text: "if (delivery.over || this.#dead) return lockLost;",
+    instead: "if (this.#dead) return lockLost;",
+  },
+  {
+    name: "an acceptance must hold with all others instead of alone",
+    file: "core/src/memory/topic.ts",
+    text: "route.rules.some((holds)",
+    instead: "route.rules.every((holds)",
+  },
+  {
+    name: "a partition moves while its items are in flight",
+    file: "core/src/memory/group.ts",
+    text: "cursor.owner !== cursor.target && cursor.inFlight === 0",
+    instead: "cursor.owner !== cursor.target",
+  },
+  {
+    name: "an event that nobody subscribes to is dropped in silence",
+    file: "core/src/memory/engine.ts",
+    text: "topic.route(envelope.header) ?? [topic]",
+    instead: "topic.route(envelope.header) ?? []",
+  },
+  {
+    name: "a renewal does not lengthen the lock",
+    file: "core/src/memory/lease.ts",
+    text: "return Math.max(since, this.#renewedAt) + this.#parts.lockMs;",
+    instead: "return (since || this.#renewedAt) + this.#parts.lockMs;",
+  },
+  {
+    name: "expired calls are set aside instead of deleted",
+    file: mailbox,
+    text: "if (parcel.discardExpired) return this.#forget(message);",
+    instead: "",
+  },
+];
+
+const embedded: readonly PlantedBug[] = [
+  {
+    name: "a release counts as an attempt",
+    file: "broker/src/settle.ts",
+    text: "return this.#comeBack(transaction, attempt - 1, 0);",
+    instead: "return this.#comeBack(transaction, attempt, 0);",
+  },
+  {
+    name: "a lock that was lost still settles",
+    file: "broker/src/settle.ts",
+    text: "if (transaction.sql.unlock.run(lease, seq).changes === 0) return this.#lost();",
+    instead: "transaction.sql.unlock.run(lease, seq);",
+  },
+  {
+    name: "a crash does not count as an attempt",
+    file: "broker/src/statements.ts",
+    text: "select address, seq, attempt, bytes, expires from locked where lease = ?",
+    instead: "select address, seq, attempt - 1, bytes, expires from locked where lease = ?",
+  },
+  {
+    name: "what was delayed comes a second early",
+    file: "broker/src/send.ts",
+    text: "if (notBefore !== undefined && notBefore > now) {",
+    instead: "if (notBefore !== undefined && notBefore > now + 1_000) {",
+  },
+  {
+    name: "what a handler sends is lost when its message is completed",
+    file: "broker/src/settle.ts",
+    text: "if (send.length > 0) store(transaction, send);",
+    instead: "",
+  },
+  {
+    name: "locks of dead processes never end",
+    file: "broker/src/sweep.ts",
+    text: "endLeases(transaction);\n    buryExpired",
+    instead: "buryExpired",
+  },
+  {
+    name: "a group's position passes what is still in flight",
+    file: "broker/src/stream-reader.ts",
+    text: 'if (entry.state !== "done" && !ending.has(entry)) return entry.offset;',
+    instead: "if (entry.offset < 0) return entry.offset;",
+  },
+  {
+    name: "a subscription keeps its old rules when it is declared anew",
+    file: "broker/src/declare.ts",
+    text: "sql.updateAccepts.run(accepts, known.id);",
+    instead: "",
+  },
+  {
+    name: "a receiver takes one message more than it may",
+    file: "broker/src/budget.ts",
+    text: "Math.max(0, this.#messagesMax - this.#messages)",
+    instead: "Math.max(0, this.#messagesMax + 1 - this.#messages)",
+  },
+  {
+    name: "a discarded message stays among the dead letters",
+    file: "broker/src/replay.ts",
+    text: "    takeOut({ sql }, seq);\n    sql.deleteFailure",
+    instead: "    sql.deleteFailure",
+  },
+];
+
+/** Ten of the in-memory broker and ten of the embedded one, each planted alone. At least 18 must be caught. */
+export const plantedBugs: readonly PlantedBug[] = [...inMemory, ...embedded];

@@ -1,0 +1,3 @@
+import { memoryModel } from "./model.fixture.ts";
+
+memoryModel(100);

@@ -1,0 +1,152 @@
+import { addressOf, type Destination, WaybillError } from "@waybill/core";
+import { topology } from "../suite/messages.ts";
+import { type Command, compose, pick } from "./compose.ts";
+import { type Client, type Run, fail, lockMs, sources } from "./run.ts";
+import { settlingCommands } from "./settling.ts";
+import { subscriptions, variantCount } from "./topics.ts";
+import type { Sent } from "./world.ts";
+
+const advancesMs = [1, 400, 1_000, 2_500, 5_000];
+const clientsMax = 4;
+
+/** A process that may die: all but the first, which looks after the broker. */
+function mortal(run: Run, choice: number): Client | undefined {
+  return pick(run.clients.slice(1), choice);
+}
+
+function sending(kind: Sent["kind"]): Command {
+  return async (run, choice) => {
+    const client = pick(run.clients, choice[0]) as Client;
+    const count = 1 + (choice[2] % 3 === 2 ? 2 : 0);
+    const batch = Array.from({ length: count }, (_, index) =>
+      compose(run, kind, [choice[1], choice[2] + index, choice[0]]),
+    );
+    for (const [sent] of batch) run.world.send(sent, run.moment);
+    await run.finished(client.transport.send(batch.map(([, outgoing]) => outgoing)));
+    return `${client.instance} sends ${batch.map(([{ id }]) => id).join(", ")} to ${kind}`;
+  };
+}
+
+/** Refused as a whole: one of the batch has nowhere to go. */
+const sendAstray: Command = async (run, choice) => {
+  const client = pick(run.clients, choice[0]) as Client;
+  const [, good] = compose(run, "queue", choice);
+  const to: Destination = { kind: "queue", name: "nowhere" };
+  const sent = client.transport.send([good, { ...good, to }]);
+  await run.finished(sent.catch(() => {}));
+  await sent.then(
+    () => fail("a batch with an unknown queue was taken"),
+    (error: unknown) => {
+      if (!(error instanceof WaybillError) || error.code !== "UNROUTABLE")
+        fail(`a batch with an unknown queue was refused with ${String(error)}`);
+    },
+  );
+  return `${client.instance} sends to nowhere`;
+};
+
+const receive: Command = async (run, [who, what, room]) => {
+  const client = pick(run.clients, who) as Client;
+  const source = pick(sources, what);
+  if (source === undefined || client.readings.size >= 6) return undefined;
+  const prefetch = [2, 1, 5][room % 3] ?? 2;
+  run.receive(client, source, prefetch);
+  await run.rest();
+  return `${client.instance} receives from ${JSON.stringify(source)} with prefetch ${prefetch}`;
+};
+
+const stop: Command = async (run, [who, which]) => {
+  const client = pick(run.clients, who) as Client;
+  const reading = pick([...client.readings], which);
+  if (reading === undefined) return undefined;
+  if (reading.source.kind === "stream") run.world.unsettle(addressOf(reading.source));
+  client.readings.delete(reading);
+  await run.finished(reading.receiver.stop());
+  return `${client.instance} stops receiving from ${JSON.stringify(reading.source)}`;
+};
+
+const pauseOrResume: Command = async (run, [who, which]) => {
+  const client = pick(run.clients, who) as Client;
+  const reading = pick([...client.readings], which);
+  if (reading === undefined) return undefined;
+  reading.paused = !reading.paused;
+  if (reading.paused) reading.receiver.pause();
+  else reading.receiver.resume();
+  await run.rest();
+  return `${client.instance} ${reading.paused ? "pauses" : "resumes"} ${JSON.stringify(reading.source)}`;
+};
+
+const advance: Command = async (run, [how]) => {
+  const ms = pick(advancesMs, how) ?? 1;
+  await run.subject.environment.advance(ms);
+  return `${ms} ms go by`;
+};
+
+const open: Command = async (run) => {
+  if (run.clients.length >= clientsMax) return undefined;
+  const { instance } = await run.open();
+  return `${instance} opens`;
+};
+
+const crash: Command = async (run, [who]) => {
+  const client = mortal(run, who);
+  if (client === undefined) return undefined;
+  run.remove(client, "runs out");
+  if (run.subject.crash === undefined) client.environment.stall();
+  else run.subject.crash(client.instance);
+  return `${client.instance} is killed`;
+};
+
+const leave: Command = async (run, [who]) => {
+  const client = mortal(run, who);
+  if (client === undefined) return undefined;
+  run.remove(client, "given back");
+  await run.finished(Promise.resolve(client.transport[Symbol.asyncDispose]()));
+  return `${client.instance} closes`;
+};
+
+/** Short: it keeps its locks. Long: it has lost them all when it wakes. */
+const stall: Command = async (run, [who, how]) => {
+  const client = mortal(run, who);
+  if (client === undefined) return undefined;
+  const long = how % 2 === 1;
+  client.environment.stall();
+  if (long) {
+    run.unsettle(client);
+    for (const held of run.held) if (held.client === client) run.orphan(held, run.moment.now);
+    await run.subject.environment.advance(lockMs + run.subject.slackMs);
+  } else await run.subject.environment.advance(lockMs / 2);
+  client.environment.wake();
+  await run.rest();
+  return `${client.instance} stalls for ${long ? "longer" : "less"} than its locks last`;
+};
+
+const redeclare: Command = async (run, [who, which]) => {
+  const client = pick(run.clients, who) as Client;
+  const variant = which % variantCount;
+  run.world.variant = variant;
+  await run.finished(client.transport.declare(topology({ subscriptions: subscriptions(variant) })));
+  return `${client.instance} declares the subscriptions anew, variant ${variant}`;
+};
+
+/** By name, with how often each is drawn. */
+const table: readonly (readonly [name: string, weight: number, command: Command])[] = [
+  ["advance", 4, advance],
+  ["send", 6, sending("queue")],
+  ["publish", 4, sending("topic")],
+  ["append", 4, sending("stream")],
+  ["receive", 7, receive],
+  ...settlingCommands,
+  ["sendAstray", 1, sendAstray],
+  ["stop", 2, stop],
+  ["pauseOrResume", 2, pauseOrResume],
+  ["open", 2, open],
+  ["crash", 2, crash],
+  ["leave", 2, leave],
+  ["stall", 2, stall],
+  ["redeclare", 1, redeclare],
+];
+
+/** Every command as often as it weighs. */
+export const commands: readonly (readonly [name: string, command: Command])[] = table.flatMap(
+  ([name, weight, command]) => Array.from({ length: weight }, () => [name, command] as const),
+);

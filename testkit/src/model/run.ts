@@ -1,0 +1,300 @@
+import type {
+  Delivery,
+  MessageState,
+  Receiver,
+  Source,
+  StoredMessage,
+  Transport,
+  TransportFactory,
+} from "@waybill/core";
+import { addressOf } from "@waybill/core";
+import type { FakeEnvironment } from "../environment.ts";
+import { type StallingEnvironment, stallingEnvironment } from "../stall.ts";
+import { bodyText, complete } from "../suite/probe.ts";
+import { topology } from "../suite/messages.ts";
+import type { Item, Moment, Token } from "./item.ts";
+import { subscriptions, topicName } from "./topics.ts";
+import { comeBack, Violation, World } from "./world.ts";
+
+/** A broker of its own for one run, on a clock that the run moves. */
+export interface ModelSubject {
+  readonly factory: TransportFactory;
+  readonly environment: FakeEnvironment;
+  /** How late the broker may be with what time moves, in milliseconds. */
+  readonly slackMs: number;
+  /** As if that process were killed. Default: it stalls for ever. */
+  readonly crash?: (instance: string) => void;
+  dispose(): Promise<void>;
+}
+
+/** What every receiver of the model locks for. */
+export const lockMs = 3_000;
+export const queues: readonly string[] = ["q1", "q2"];
+export const streamName = "s";
+export const sources: readonly Source[] = [
+  { kind: "queue", name: "q1" },
+  { kind: "queue", name: "q2" },
+  { kind: "subscription", topic: topicName, name: "s1" },
+  { kind: "subscription", topic: topicName, name: "s2" },
+  { kind: "stream", name: streamName, group: "g1" },
+  { kind: "stream", name: streamName, group: "g2" },
+];
+
+export interface Held extends Token {
+  readonly delivery: Delivery;
+  readonly item: Item;
+  readonly client: Client;
+  lost: boolean;
+  /** Its settlement was refused; the room that it gave may be taken already. */
+  refused: boolean;
+}
+
+export interface Reading {
+  readonly source: Source;
+  readonly prefetch: number;
+  readonly receiver: Receiver;
+  paused: boolean;
+}
+
+/** One process of the model. */
+export interface Client {
+  readonly instance: string;
+  readonly transport: Transport;
+  readonly environment: StallingEnvironment;
+  readonly readings: Set<Reading>;
+}
+
+const states: readonly MessageState[] = ["ready", "inFlight", "scheduled", "deferred", "dead"];
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const turnsMax = 50;
+
+/** The real broker beside the model, and everything that the commands share. */
+export class Run {
+  readonly world: World = new World();
+  readonly subject: ModelSubject;
+  readonly clients: Client[] = [];
+  /** Newest last; what was settled stays for a while, to be settled once more. */
+  readonly held: Held[] = [];
+  readonly settled: Held[] = [];
+  readonly trace: string[] = [];
+  readonly #told: string[] = [];
+  readonly #left: Client[] = [];
+  #fault: Error | undefined;
+  #opened = 0;
+  #ids = 0;
+  #finishing = false;
+  step = 0;
+
+  private constructor(subject: ModelSubject) {
+    this.subject = subject;
+  }
+
+  static async begin(subject: ModelSubject): Promise<Run> {
+    const run = new Run(subject);
+    const base = await run.open();
+    const streams = [{ name: streamName, partitions: 2, retention: {} }];
+    await run.finished(
+      base.transport.declare(
+        topology({
+          queues: queues.map((name) => ({ name })),
+          topics: [{ name: topicName }],
+          subscriptions: subscriptions(0),
+          streams,
+        }),
+      ),
+    );
+    await run.open();
+    return run;
+  }
+
+  get moment(): Moment {
+    const { environment, slackMs } = this.subject;
+    return { now: environment.clock.now(), step: this.step, slackMs };
+  }
+
+  id(): string {
+    return `m${(this.#ids += 1)}`;
+  }
+
+  async open(): Promise<Client> {
+    const environment = stallingEnvironment(this.subject.environment);
+    const instance = `client${(this.#opened += 1)}`;
+    const transport = await this.finished(
+      this.subject.factory.open({
+        environment,
+        logger: silent,
+        instance,
+        unrouted: (envelope) => void this.#told.push(bodyText({ envelope })),
+      }),
+    );
+    const client = {
+      instance,
+      transport,
+      environment,
+      readings: new Set<Reading>(),
+    } satisfies Client;
+    this.clients.push(client);
+    return client;
+  }
+
+  receive(client: Client, source: Source, prefetch: number): void {
+    const address = addressOf(source);
+    if (source.kind === "stream") {
+      const others = this.clients.some(({ readings }) =>
+        [...readings].some((reading) => addressOf(reading.source) === address),
+      );
+      if (others) this.world.unsettle(address);
+      this.world.read(address, this.moment);
+    }
+    const receiver = client.transport.receive(
+      source,
+      { prefetch, prefetchBytes: 1_000_000, lockMs },
+      {
+        deliver: (batch) => {
+          for (const delivery of batch) this.#guard(() => this.#deliver(reading, client, delivery));
+        },
+        fault: (error) =>
+          this.#guard(() => fail(`a receiver of ${address} faulted: ${error.message}`)),
+      },
+    );
+    const reading: Reading = { source, prefetch, receiver, paused: false };
+    client.readings.add(reading);
+  }
+
+  /** Takes a client out of the run; its locks are given back, or run out. */
+  remove(client: Client, how: "given back" | "runs out"): void {
+    this.clients.splice(this.clients.indexOf(client), 1);
+    const { now } = this.moment;
+    this.unsettle(client);
+    for (const held of this.held.splice(0)) {
+      if (held.client !== client) this.held.push(held);
+      else if (how === "given back") {
+        this.giveBack(held);
+        this.settled.push(held);
+      } else this.orphan(held, now);
+    }
+    if (how === "runs out") this.#left.push(client);
+  }
+
+  /** The groups of this client are about to be read by others. */
+  unsettle(client: Client): void {
+    for (const { source } of client.readings)
+      if (source.kind === "stream") this.world.unsettle(addressOf(source));
+  }
+
+  /** It comes again, its attempt counted. */
+  giveBack(held: Held): void {
+    if (held.item.holder === held) comeBack(held.item, this.moment);
+  }
+
+  orphan(held: Held, since: number): void {
+    if (held.item.holder !== held) return;
+    held.item.state = "orphan";
+    held.item.holder = undefined;
+    held.item.freeFrom = since + Math.floor((2 / 3) * lockMs) - 1;
+    held.item.freeBy = since + lockMs + this.subject.slackMs;
+  }
+
+  /** Lets everything happen that needs no time. */
+  async rest(): Promise<void> {
+    await this.subject.environment.advance(0);
+    await this.subject.environment.drain();
+    if (this.#fault !== undefined) throw this.#fault;
+  }
+
+  /** Waits for a promise whose work needs no time. */
+  async finished<Value>(work: Promise<Value>): Promise<Value> {
+    const call = { done: false };
+    const mark = (): void => void (call.done = true);
+    work.then(mark, mark);
+    for (let turn = 0; turn < turnsMax && !call.done; turn++)
+      await this.subject.environment.drain();
+    if (!call.done) fail("a call did not end, though nothing waited for time");
+    return work;
+  }
+
+  /** Holds the whole of the broker against the model. */
+  async compare(): Promise<void> {
+    await this.rest();
+    const { inspection } = (this.clients[0] as Client).transport;
+    const listed: (readonly [MessageState, StoredMessage])[] = [];
+    for (const state of states) {
+      for (const message of await inspection.list({ state, limit: 1_000 }))
+        if (state === "dead" || !message.address.includes("@")) listed.push([state, message]);
+    }
+    this.world.listed(listed, this.moment);
+    const told = this.#told.join(" ");
+    const expected = this.world.unrouted.join(" ");
+    if (told !== expected) fail(`unrouted events told: ${told}; expected: ${expected}`);
+    for (const held of this.held)
+      if (held.lost && held.item.holder === held)
+        fail(`the lock of ${held.item.id} was called lost, and it stands`);
+  }
+
+  /** Handles all that is left: in the end everything has arrived or stands where it was set aside. */
+  async finish(): Promise<void> {
+    this.step += 1;
+    this.#finishing = true;
+    for (const { readings } of this.clients)
+      for (const reading of readings) reading.receiver.resume();
+    for (const held of this.held.splice(0)) this.#complete(held);
+    for (const source of sources) this.receive(this.clients[0] as Client, source, 1_000);
+    await this.subject.environment.advance(2 * lockMs + 2 * this.subject.slackMs + 5_000);
+    await this.compare();
+    await this.subject.environment.advance(3_000);
+    await this.compare();
+    const left = this.world.unfinished();
+    if (left !== undefined)
+      fail(`${left.id} at ${left.address} never came; the model has it ${left.state}`);
+  }
+
+  async close(): Promise<void> {
+    for (const { environment } of this.#left) environment.wake();
+    for (const { transport } of [...this.clients, ...this.#left])
+      await this.finished(Promise.resolve(transport[Symbol.asyncDispose]()));
+    await this.subject.dispose();
+  }
+
+  #complete(held: Held): void {
+    if (held.item.holder === held) this.world.end(held.item, "gone");
+    held.delivery.settle(complete).then(
+      (answer) =>
+        this.#guard(() => {
+          if (answer !== "settled" && held.item.state === "gone" && !held.lost)
+            fail(`completing ${held.item.id} answered ${answer}`);
+        }),
+      (error: unknown) =>
+        this.#guard(() => fail(`completing ${held.item.id} rejected: ${String(error)}`)),
+    );
+  }
+
+  #deliver(reading: Reading, client: Client, delivery: Delivery): void {
+    const token = { receiver: reading };
+    const address = addressOf(reading.source);
+    const id = bodyText(delivery);
+    const { attempt } = delivery;
+    const failure = delivery.failure?.message;
+    const item = this.world.deliver({ address, id, attempt, failure, token }, this.moment);
+    const held: Held = { ...token, delivery, item, client, lost: false, refused: false };
+    item.holder = held;
+    delivery.onLockLost = () => void (held.lost = true);
+    if (this.#finishing) return this.#complete(held);
+    this.held.push(held);
+    const holds = this.held.filter(
+      (each) => each.receiver === reading && each.item.holder === each && !each.refused,
+    ).length;
+    if (holds > reading.prefetch) fail(`a receiver with prefetch ${reading.prefetch} got ${holds}`);
+  }
+
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#fault ??= error as Error;
+    }
+  }
+}
+
+export function fail(what: string): never {
+  throw new Violation(what);
+}
