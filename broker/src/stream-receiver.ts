@@ -128,7 +128,7 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
     if (grant !== undefined) this.lease.adopt(grant);
     this.hand.add(acquired);
     this.#drained = drained;
-    const returned = this.#paused ? [] : this.hand.deliverReturned();
+    const returned = this.#paused || this.#replays.isClaiming ? [] : this.hand.deliverReturned();
     const batch = [...returned, ...items.map((item) => this.hand.deliver(item))];
     if (blocked) this.#budget.block();
     if (batch.length > 0) this.#listener.deliver(batch);

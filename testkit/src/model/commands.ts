@@ -104,19 +104,25 @@ const leave: Command = async (run, [who]) => {
   return `${client.instance} closes`;
 };
 
-/** Short: it keeps its locks. Long: it has lost them all when it wakes. */
-const stall: Command = async (run, [who, how]) => {
+/** Short: it keeps its locks. Long: it has lost them all when it wakes, and what it settles just before it notices is refused. */
+const stall: Command = async (run, [who, how, which]) => {
   const client = mortal(run, who);
   if (client === undefined) return undefined;
   const long = how % 2 === 1;
   client.environment.stall();
+  const mine = run.held.filter((held) => held.client === client);
   if (long) {
     run.unsettle(client);
-    for (const held of run.held) if (held.client === client) run.orphan(held, run.moment.now);
+    for (const held of mine) run.orphan(held, run.moment.now);
     await run.subject.environment.advance(lockMs + run.subject.slackMs);
   } else await run.subject.environment.advance(lockMs / 2);
+  const hasty = long ? pick(mine, which) : undefined;
+  const late = hasty?.delivery.settle({ kind: "complete" });
   client.environment.wake();
   await run.rest();
+  const answer = late && (await run.finished(late));
+  if (answer !== undefined && answer !== "lockLost")
+    fail(`completing ${hasty?.item.id} after its lock was lost answered ${answer}`);
   return `${client.instance} stalls for ${long ? "longer" : "less"} than its locks last`;
 };
 

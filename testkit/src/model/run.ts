@@ -256,15 +256,14 @@ export class Run {
   }
 
   #complete(held: Held): void {
-    if (held.item.holder === held) this.world.end(held.item, "gone");
+    const stands = held.item.holder === held;
+    if (stands) this.world.end(held.item, "gone");
     held.delivery.settle(complete).then(
       (answer) =>
         this.#guard(() => {
-          if (answer !== "settled" && held.item.state === "gone" && !held.lost)
-            fail(`completing ${held.item.id} answered ${answer}`);
+          if (answer !== "settled" && stands) fail(`completing ${held.item.id} answered ${answer}`);
         }),
-      (error: unknown) =>
-        this.#guard(() => fail(`completing ${held.item.id} rejected: ${String(error)}`)),
+      (error: unknown) => this.#guard(() => fail(`completing ${held.item.id}: ${String(error)}`)),
     );
   }
 
