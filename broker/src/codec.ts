@@ -62,8 +62,33 @@ export function encodeHeader(header: Header): string {
   return text;
 }
 
+/** Throws STORAGE_INVALID when somebody else wrote the row. */
 export function decode(header: string, body: Body): Envelope {
-  return { header: JSON.parse(header) as Header, body };
+  const read = parsed(header, "header");
+  if (typeof read["id"] !== "string" || typeof read["type"] !== "string")
+    throw damaged("header", "it has no id or no type");
+  if (typeof body !== "string" && !(body instanceof Uint8Array))
+    throw damaged("body", "it is neither text nor bytes");
+  return { header: read as unknown as Header, body };
+}
+
+function parsed(text: string, what: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw damaged(what, messageOf(error));
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw damaged(what, "it is no object");
+  return value as Record<string, unknown>;
+}
+
+function damaged(what: string, why: string): WaybillError {
+  return new WaybillError(
+    "STORAGE_INVALID",
+    `The ${what} of a stored message cannot be read: ${why}. Something else has written into the broker's file; restore a backup, or name another directory.`,
+  );
 }
 
 export function encodeFailure(failure: Failure): string {
@@ -75,5 +100,5 @@ export function encodeFailure(failure: Failure): string {
 }
 
 export function decodeFailure(text: string | null): Failure | undefined {
-  return text === null ? undefined : (JSON.parse(text) as Failure);
+  return text === null ? undefined : (parsed(text, "failure") as unknown as Failure);
 }

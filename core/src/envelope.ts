@@ -88,8 +88,10 @@ export function schemaUri(contract: { readonly name: string; readonly version: n
 
 /** The version that a sender wrote; 1 when a foreign sender wrote none. NaN when the text is of our form but no version. */
 export function versionOf(header: Header): number {
-  const { dataschema } = header;
-  if (dataschema === undefined || !dataschema.startsWith(schemaPrefix)) return 1;
+  const dataschema: unknown = header.dataschema;
+  if (dataschema === undefined) return 1;
+  if (typeof dataschema !== "string") return Number.NaN;
+  if (!dataschema.startsWith(schemaPrefix)) return 1;
   const version = Number(dataschema.slice(dataschema.lastIndexOf(":") + 1));
   return Number.isSafeInteger(version) && version > 0 ? version : Number.NaN;
 }

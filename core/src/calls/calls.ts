@@ -135,7 +135,7 @@ export class Calls implements Calling {
     parent: Envelope | undefined,
     deadline: string | undefined,
   ): CallHeader {
-    const calldepth = (parent?.header.calldepth ?? 0) + 1;
+    const calldepth = depthOf(parent) + 1;
     const { max, policy } = this.#runtime.callDepth;
     if (calldepth > max) {
       const text =
@@ -222,4 +222,10 @@ export class Calls implements Calling {
       }
     })();
   }
+}
+
+/** A foreign or forged header may say anything: what is no depth counts as none. */
+function depthOf(parent: Envelope | undefined): number {
+  const depth: unknown = parent?.header.calldepth;
+  return Number.isSafeInteger(depth) && Number(depth) > 0 ? Number(depth) : 0;
 }
