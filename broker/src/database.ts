@@ -1,8 +1,9 @@
 import { closeSync, mkdirSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { type Environment, WaybillError } from "@waybill/core";
+import { type Clock, type Environment, WaybillError } from "@waybill/core";
 import { isBusy, storageError } from "./errors.ts";
+import { lockClockOf } from "./lock-clock.ts";
 import { pause } from "./pause.ts";
 import { migrate, migrations, schemaVersion } from "./migrations.ts";
 import type { Settings } from "./options.ts";
@@ -37,7 +38,7 @@ export async function openDatabase(
     try {
       mkdirSync(settings.directory, { recursive: true });
       refuseForeign(file);
-      return { file, db: openOnce(file, settings, environment.clock.now()) };
+      return { file, db: openOnce(file, settings, environment.clock) };
     } catch (error) {
       if (!(isBusy(error) || isOlderLive(error)) || environment.clock.monotonic() >= deadline)
         throw storageError(error, file);
@@ -50,13 +51,13 @@ function isOlderLive(error: unknown): boolean {
   return error instanceof WaybillError && error.code === "STORAGE_BUSY";
 }
 
-function openOnce(file: string, settings: Settings, now: number): DatabaseSync {
+function openOnce(file: string, settings: Settings, clock: Clock): DatabaseSync {
   const db = new DatabaseSync(file, { timeout: 1_000 });
   try {
     if (pragma(db, "application_id") !== applicationId) create(db, file);
     refuseNewer(pragma(db, "user_version"), file);
     configure(db, settings);
-    migrate(db, { file, now });
+    migrate(db, { file, now: clock.now(), lockNow: lockClockOf(clock).now() });
     return db;
   } catch (error) {
     db.close();

@@ -165,14 +165,14 @@ interface OwnerRow {
 }
 
 function refuseSecondOwner(
-  { sql, addresses, now }: Transaction,
+  { sql, addresses, lockNow }: Transaction,
   { name, owner }: QueueSpec,
   instance: number,
 ): void {
   const address = addresses.find("queue", name);
   if (owner === undefined || address === undefined) return;
   for (const other of sql.ownersOf.all(address.id) as unknown as OwnerRow[]) {
-    const isAlive = other.instance === instance || (other.until !== null && other.until > now);
+    const isAlive = other.instance === instance || (other.until !== null && other.until > lockNow);
     if (!isAlive || other.service === owner.service) continue;
     throw new Refusal(
       new WaybillError(

@@ -1,6 +1,7 @@
 import type { Timer, WaybillError } from "@waybill/core";
 import type { Connection } from "./connection.ts";
-import { simpleOperation } from "./lease.ts";
+import { lockedUntil, simpleOperation } from "./lease.ts";
+import { lockClockOf } from "./lock-clock.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** How often a process says that it is alive. */
@@ -45,8 +46,10 @@ export class Presence {
     this.#connection.writer.submit({
       weight: 1,
       bytes: 0,
-      run: ({ sql, now }) => {
-        id = (sql.insertInstance.get(name, now + deadAfterMs) as { id: number }).id;
+      run: (transaction) => {
+        const { sql, lockNow } = transaction;
+        beginBoot(transaction, lockClockOf(this.#connection.environment.clock).boot);
+        id = (sql.insertInstance.get(name, lockedUntil(lockNow, deadAfterMs)) as { id: number }).id;
       },
       done: () => {
         this.#id = id;
@@ -70,8 +73,8 @@ export class Presence {
   #beat(): void {
     if (this.#closed) return;
     let gone = false;
-    const operation = simpleOperation(({ sql, now }) => {
-      gone = sql.beat.run(now + deadAfterMs, this.#id).changes === 0;
+    const operation = simpleOperation(({ sql, lockNow }) => {
+      gone = sql.beat.run(lockedUntil(lockNow, deadAfterMs), this.#id).changes === 0;
     }, this.#options);
     this.#connection.writer.submit(
       {
@@ -94,19 +97,34 @@ export class Presence {
   }
 }
 
+/**
+ * Makes what locks say true for this boot of the machine. Nobody who lived before it lives any more, and its moments mean
+ * nothing now: whatever was held then is opened for others, the attempts counted.
+ */
+function beginBoot(transaction: Transaction, boot: string): void {
+  const { sql } = transaction;
+  const known = sql.readBoot.get() as { boot: string } | undefined;
+  if (known?.boot === boot) return;
+  for (const lease of sql.allLeases.all() as unknown as { id: number; address: number }[])
+    reopenLease(transaction, lease);
+  for (const { id } of sql.allInstances.all() as unknown as { id: number }[])
+    removeInstance(transaction, id, true);
+  sql.writeBoot.run(boot);
+}
+
 /** Takes an instance off the books with what lives no longer than it. Answers false while a lock of it still runs. */
 export function removeInstance(
   transaction: Transaction,
   instance: number,
   force: boolean,
 ): boolean {
-  const { sql, now } = transaction;
+  const { sql, lockNow } = transaction;
   const leases = sql.leasesOfInstance.all(instance) as unknown as {
     id: number;
     address: number;
     until: number | null;
   }[];
-  if (!force && leases.some(({ until }) => until !== null && until > now)) return false;
+  if (!force && leases.some(({ until }) => until !== null && until > lockNow)) return false;
   for (const lease of leases) reopenLease(transaction, lease);
   const temporary = sql.addressesOfInstance.all(instance) as unknown as { id: number }[];
   for (const { id } of temporary) sql.removeAddress.run(id);

@@ -4,9 +4,9 @@ import type { Statements } from "./statements.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
-/** The one place that says when a lock ends. */
-export function lockedUntil(now: number, lockMs: number): number {
-  return now + Math.ceil(lockMs);
+/** The one place that says when a lock ends, on the clock of locks; never early by a part of a millisecond. */
+export function lockedUntil(lockNow: number, lockMs: number): number {
+  return Math.ceil(lockNow + lockMs);
 }
 
 export interface LeaseHolder {
@@ -47,12 +47,12 @@ export class Lease {
   }
 
   /** Makes sure of the lease for what this transaction is about to lock. */
-  take({ sql, now }: Transaction, address: number): Grant {
-    const until = lockedUntil(now, this.#lockMs);
+  take({ sql, lockNow }: Transaction, address: number): Grant {
+    const until = lockedUntil(lockNow, this.#lockMs);
     if (this.#id !== undefined) {
       const row = sql.leaseUntil.get(this.#id) as { until: number | null } | undefined;
       if (row !== undefined) {
-        if (row.until === null || row.until - now < (2 / 3) * this.#lockMs)
+        if (row.until === null || row.until - lockNow < (2 / 3) * this.#lockMs)
           sql.renewLease.run(until, this.#id);
         return { id: this.#id };
       }
@@ -110,8 +110,8 @@ export class Lease {
     if (id === undefined || this.#closed) return;
     const holds = this.#holder.holds();
     let gone = false;
-    const operation = simpleOperation(({ sql, now }) => {
-      const until = this.#holder.holds() ? lockedUntil(now, this.#lockMs) : null;
+    const operation = simpleOperation(({ sql, lockNow }) => {
+      const until = this.#holder.holds() ? lockedUntil(lockNow, this.#lockMs) : null;
       gone = sql.renewLease.run(until, id).changes === 0;
     }, this.#holder);
     this.#connection.writer.submit(

@@ -6,14 +6,15 @@ import { pragma } from "./pragma.ts";
  * What was added to the schema since version 1, in order: `migrations[n]` leads from version n + 1 to n + 2. A new file is made
  * of version 1 and all of them, so that new and old files cannot differ. What was released is never changed; a change is a new entry.
  */
-export const migrations: readonly string[] = [version2()];
+export const migrations: readonly string[] = [version2(), version3()];
 
 export const schemaVersion: number = migrations.length + 1;
 
 export interface Migration {
   readonly file: string;
-  /** Milliseconds since 1970. */
+  /** What heartbeats count on: the wall clock, and since version 3 the clock of locks. */
   readonly now: number;
+  readonly lockNow?: number;
   /** Only tests give others. */
   readonly steps?: readonly string[];
 }
@@ -22,13 +23,16 @@ export interface Migration {
  * Brings an older file up to date in one transaction: it is done as a whole or the file stays as it was. Throws STORAGE_BUSY while
  * processes that know only the older schema have the file open: they would not heed what is new in it.
  */
-export function migrate(db: DatabaseSync, { file, now, steps = migrations }: Migration): void {
+export function migrate(
+  db: DatabaseSync,
+  { file, now, lockNow = now, steps = migrations }: Migration,
+): void {
   if (versionOf(db) > steps.length) return;
   db.exec("begin immediate");
   try {
     const version = versionOf(db);
     if (version <= steps.length) {
-      refuseWhileOlderLive(db, file, now);
+      refuseWhileOlderLive(db, file, version < 3 ? now : lockNow);
       for (const step of steps.slice(version - 1)) db.exec(step);
       db.exec(`pragma user_version = ${steps.length + 1}`);
     }
@@ -72,5 +76,15 @@ create table remembered(
   primary key (address, key)
 ) strict, without rowid;
 create index remembered_until on remembered(until);
+`;
+}
+
+/** Version 3: the boot of the machine on whose clock locks and heartbeats count. Those of an older file are void, for it names none. */
+function version3(): string {
+  return `
+create table boot(
+  id integer primary key check (id = 1),
+  boot text not null
+) strict;
 `;
 }

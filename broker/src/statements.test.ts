@@ -10,6 +10,8 @@ const mayScan: Readonly<Record<string, string>> = {
   allAddresses: "one row per declared address, read when the topology has changed",
   allPartitions: "one row per partition, read when the topology has changed",
   boundedPartitions: "one row per partition, every ten seconds",
+  allLeases: "one row per receiver, once after a start of the machine",
+  allInstances: "one row per process, once after a start of the machine",
   deadInstances: "one row per process",
   nextDue: "one row per process; the rest are looks at the first row of an index",
   listLocked: "sorts what is in flight at one address",

@@ -11,6 +11,10 @@ const texts = {
   writeSeq: "update state set next_seq = ? where id = 1",
   bumpTopology: "update state set topology = topology + 1 where id = 1",
 
+  readBoot: "select boot from boot where id = 1",
+  writeBoot:
+    "insert into boot(id, boot) values (1, ?) on conflict(id) do update set boot = excluded.boot",
+
   insertMessage:
     "insert into message(seq, address, enqueued_at, discard_expired, header, body) values (?, ?, ?, ?, ?, ?)",
   insertCopy:
@@ -135,6 +139,8 @@ const texts = {
   trimPartition: "update stream_partition set first_offset = ?, bytes = bytes - ? where id = ?",
 
   insertInstance: "insert into instance(name, until) values (?, ?) returning id",
+  allLeases: "select id, address from lease",
+  allInstances: "select id from instance",
   beat: "update instance set until = ? where id = ?",
   instanceUntil: "select until from instance where id = ?",
   deadInstances: "select id from instance where until <= ?",
@@ -172,9 +178,11 @@ const texts = {
   listItems:
     "select place, enqueued_at, header, body from stream_item where place >= ? and place < ? order by place limit ?",
 
-  nextDue: `select (select min(due) from scheduled), (select min(until) from lease where until is not null),
-    (select min(expires) from ready where expires is not null), (select min(expires) from scheduled where expires is not null), (select min(until) from instance),
-    (select 0 from address where removed = 1 limit 1), (select min(until) from remembered) + 60000`,
+  /** Four moments of the wall clock, two of the clock of locks, and whether anything was removed. */
+  nextDue: `select (select min(due) from scheduled), (select min(expires) from ready where expires is not null),
+    (select min(expires) from scheduled where expires is not null), (select min(until) from remembered) + 60000,
+    (select min(until) from lease where until is not null), (select min(until) from instance),
+    (select 0 from address where removed = 1 limit 1)`,
 } as const;
 
 export type StatementName = keyof typeof texts;

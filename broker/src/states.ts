@@ -1,6 +1,7 @@
 import type { AddressState } from "@waybill/core";
 import type { Address } from "./addresses.ts";
 import type { Connection } from "./connection.ts";
+import { lockClockOf } from "./lock-clock.ts";
 import type { Statements } from "./statements.ts";
 
 /** What stands at an address. Counting takes time with the count; delivering pays nothing for it. */
@@ -19,7 +20,7 @@ export function stateOf(
     deferred: count(sql.countDeferred.get(id)),
     dead: count(sql.countDead.get(id)),
     oldestReadyMs: oldest === null ? 0 : Math.max(0, environment.clock.now() - oldest),
-    receivers: count(sql.countReceivers.get(id, environment.clock.now())),
+    receivers: count(sql.countReceivers.get(id, lockClockOf(environment.clock).now())),
   };
 }
 

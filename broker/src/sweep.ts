@@ -3,6 +3,7 @@ import type { Connection } from "./connection.ts";
 import { forgetOver } from "./dedup.ts";
 import { expire } from "./dead-letters.ts";
 import { removeInstance, reopenLease } from "./instances.ts";
+import { lockClockOf } from "./lock-clock.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
@@ -24,12 +25,15 @@ export class Sweeper {
   }
 
   start(): void {
-    this.#arm(this.#connection.environment.clock.now());
+    this.#arm(0);
   }
 
-  /** Something has to be moved at this moment. */
+  /** Something has to be moved at this moment of the wall clock. */
   dueAt(moment: number): void {
-    if (moment < this.#timerAt) this.#arm(moment);
+    if (moment === Number.POSITIVE_INFINITY) return;
+    const { clock } = this.#connection.environment;
+    const delayMs = moment - clock.now();
+    if (clock.monotonic() + delayMs < this.#timerAt) this.#arm(delayMs);
   }
 
   close(): void {
@@ -37,12 +41,12 @@ export class Sweeper {
     this.#timer?.cancel();
   }
 
-  #arm(moment: number): void {
+  #arm(delayMs: number): void {
     if (this.#closed || this.#sweeping) return;
     this.#timer?.cancel();
     const { clock, timers, random } = pick(this.#connection);
-    const delay = Math.max(0, Math.min(moment - clock.now(), lookMs * (0.75 + random / 2)));
-    this.#timerAt = clock.now() + delay;
+    const delay = Math.max(0, Math.min(delayMs, lookMs * (0.75 + random / 2)));
+    this.#timerAt = clock.monotonic() + delay;
     this.#timer = timers.set(() => this.#look(), delay);
   }
 
@@ -50,15 +54,15 @@ export class Sweeper {
     this.#timer = undefined;
     this.#timerAt = Number.POSITIVE_INFINITY;
     if (this.#closed) return;
-    const next = this.#nextDue();
-    if (next > this.#connection.environment.clock.now()) return this.#arm(next);
+    const delayMs = this.#msToNext();
+    if (delayMs > 0) return this.#arm(delayMs);
     this.#sweeping = true;
     this.#connection.writer.submit(new SweepOperation((error) => this.#swept(error)));
   }
 
   #swept(error: WaybillError | undefined): void {
     this.#sweeping = false;
-    if (error === undefined) return this.#arm(this.#nextDue());
+    if (error === undefined) return this.#arm(this.#msToNext());
     this.#connection.logger.warn(
       "Due messages and ended locks could not be moved; it is tried again.",
       { code: error.code, error: error.message },
@@ -66,11 +70,17 @@ export class Sweeper {
     this.#arm(Number.POSITIVE_INFINITY);
   }
 
-  /** Infinity when nothing waits for its time. */
-  #nextDue(): number {
+  /** Infinity when nothing waits for its time, 0 or less when something is due. */
+  #msToNext(): number {
+    const { sql, environment } = this.#connection;
     try {
-      const moments = this.#connection.sql.nextDue.get() as unknown as (number | null)[];
-      return Math.min(...moments.map((moment) => moment ?? Number.POSITIVE_INFINITY));
+      const row = sql.nextDue.get() as unknown as (number | null)[];
+      const moments = row.map((moment) => moment ?? Number.POSITIVE_INFINITY);
+      if (moments[6] === 0) return 0;
+      return Math.min(
+        Math.min(...moments.slice(0, 4)) - environment.clock.now(),
+        Math.min(...moments.slice(4, 6)) - lockClockOf(environment.clock).now(),
+      );
     } catch {
       return Number.POSITIVE_INFINITY;
     }
@@ -134,8 +144,8 @@ function moveDue(transaction: Transaction): void {
 }
 
 function endLeases(transaction: Transaction): void {
-  const { sql, now } = transaction;
-  for (const lease of sql.expiredLeases.all(now, stepMax) as unknown as {
+  const { sql, lockNow } = transaction;
+  for (const lease of sql.expiredLeases.all(lockNow, stepMax) as unknown as {
     id: number;
     address: number;
   }[])
@@ -162,8 +172,8 @@ function buryExpired(transaction: Transaction): void {
 }
 
 function buryDeadInstances(transaction: Transaction): void {
-  const { sql, now } = transaction;
-  for (const { id } of sql.deadInstances.all(now) as unknown as { id: number }[])
+  const { sql, lockNow } = transaction;
+  for (const { id } of sql.deadInstances.all(lockNow) as unknown as { id: number }[])
     removeInstance(transaction, id, false);
 }
 

@@ -1,12 +1,15 @@
-import type { Outgoing } from "@waybill/core";
+import type { Clock, Outgoing } from "@waybill/core";
 import type { AddressBook } from "./addresses.ts";
+import { lockClockOf } from "./lock-clock.ts";
 import type { Statements } from "./statements.ts";
 
 /** What one `BEGIN … COMMIT` knows and leaves behind. After a rollback it is thrown away with everything it knows. */
 export class Transaction {
   readonly sql: Statements;
-  /** One reading of the clock in whole milliseconds, so that everything in the transaction happens at one moment. */
+  /** One reading of the wall clock in whole milliseconds, so that everything in the transaction happens at one moment. */
   readonly now: number;
+  /** The same moment on the clock of locks and heartbeats. */
+  readonly lockNow: number;
   readonly addresses: AddressBook;
   /** Addresses in which something can be claimed now that could not before. */
   readonly madeReady: Set<number> = new Set();
@@ -23,9 +26,10 @@ export class Transaction {
   #seq: number;
   readonly #seqBefore: number;
 
-  constructor(sql: Statements, addresses: AddressBook, now: number) {
+  constructor(sql: Statements, addresses: AddressBook, clock: Clock) {
     this.sql = sql;
-    this.now = Math.floor(now);
+    this.now = Math.floor(clock.now());
+    this.lockNow = lockClockOf(clock).now();
     const [seq, topology] = sql.readState.get() as unknown as [number, number];
     this.#seq = seq;
     this.#seqBefore = seq;

@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync, readSync, writeSync } from "node:fs";
-import type { Environment } from "@waybill/core";
+import type { Environment, MachineClock } from "@waybill/core";
+import { lockClockOf } from "./lock-clock.ts";
 
 const slots = 64;
 const slotBytes = 8;
@@ -12,7 +13,7 @@ const requestMsMax = 1_000;
  * and who has just had the lock reads it and lets the others go first. A hint only: what it says wrongly costs milliseconds.
  */
 export class Turns {
-  readonly #environment: Environment;
+  readonly #clock: MachineClock;
   readonly #file: number;
   readonly #slot: number;
   readonly #all: Float64Array<ArrayBuffer> = new Float64Array(slots);
@@ -20,7 +21,7 @@ export class Turns {
   #asked = false;
 
   constructor(databaseFile: string, environment: Environment) {
-    this.#environment = environment;
+    this.#clock = lockClockOf(environment.clock);
     this.#file = openSync(
       databaseFile.replace(/\.db$/, ".turn"),
       constants.O_RDWR | constants.O_CREAT,
@@ -31,7 +32,7 @@ export class Turns {
   /** This process has waited for long. */
   ask(): void {
     this.#asked = true;
-    this.#write(this.#environment.clock.now());
+    this.#write(this.#clock.now());
   }
 
   /** This process has had its turn. */
@@ -43,7 +44,7 @@ export class Turns {
 
   /** How many other processes have waited for long. */
   asking(): number {
-    const now = this.#environment.clock.now();
+    const now = this.#clock.now();
     const read = readSync(this.#file, this.#all, 0, slots * slotBytes, 0);
     let count = 0;
     for (let slot = 0; slot * slotBytes < read; slot++) {

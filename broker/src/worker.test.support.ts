@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { systemEnvironment } from "@waybill/core";
+import { type Environment, systemEnvironment } from "@waybill/core";
 import { probe, silent, toQueue, topology } from "./fixture.test.support.ts";
 import { embedded } from "./index.ts";
 
@@ -11,6 +11,8 @@ export interface Order {
   readonly queue: string;
   readonly lockMs: number;
   readonly count: number;
+  /** Its wall clock jumps back and forth by so much. */
+  readonly jumpMs?: number;
 }
 
 /** Starts another process on the same broker; it tells what it does by messages. */
@@ -27,9 +29,9 @@ export async function heard(worker: ChildProcess): Promise<unknown> {
   return word;
 }
 
-async function work({ directory, role, queue, lockMs, count }: Order): Promise<void> {
+async function work({ directory, role, queue, lockMs, count, jumpMs = 0 }: Order): Promise<void> {
   const transport = await embedded({ directory }).open({
-    environment: systemEnvironment,
+    environment: jumpMs === 0 ? systemEnvironment : jumping(jumpMs),
     logger: silent,
     instance: `worker-${process.pid}`,
     unrouted: () => {},
@@ -75,6 +77,13 @@ async function work({ directory, role, queue, lockMs, count }: Order): Promise<v
   }
   // Lives until it is killed or its parent goes.
   process.on("disconnect", () => process.exit());
+}
+
+/** Wrong in one direction or the other, differently every 20 milliseconds. */
+function jumping(ms: number): Environment {
+  const { clock } = systemEnvironment;
+  const now = (): number => clock.now() + (Math.floor(clock.monotonic() / 20) % 2 === 0 ? ms : -ms);
+  return { ...systemEnvironment, clock: { ...clock, now } };
 }
 
 if (process.argv[1] === import.meta.filename)

@@ -165,7 +165,7 @@ export class Writer {
   #apply(batch: readonly Operation[]): Applied {
     const { sql, addresses, environment } = this.#options;
     const refused = new Map<Operation, WaybillError>();
-    const transaction = new Transaction(sql, addresses, environment.clock.now());
+    const transaction = new Transaction(sql, addresses, environment.clock);
     for (const operation of batch) {
       try {
         operation.run(transaction);

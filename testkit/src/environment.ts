@@ -8,6 +8,8 @@ export interface FakeOptions {
   readonly seed?: number;
   /** What the clock shows at first, milliseconds since 1970. Default 2030-01-01T00:00:00Z. */
   readonly startAt?: number;
+  /** Names the boot of the machine. Two environments of different names are a machine before and after a restart. */
+  readonly boot?: string;
 }
 
 /** An environment whose time stands still until a test moves it. */
@@ -21,7 +23,7 @@ export interface FakeEnvironment extends Environment {
   advanceToNext(): Promise<boolean>;
   /** Runs until no `soon` callback waits and no promise that depends on them is left to continue. Time stands still. */
   drain(): Promise<void>;
-  /** The wall clock jumps, the monotonic one does not, and no timer rings. */
+  /** The wall clock jumps, the monotonic ones do not, and no timer rings. */
   jump(ms: number): void;
   /** `soon` callbacks that have not run yet. With 0 after `drain`, only time or new work can move anything. */
   readonly pendingSoon: number;
@@ -54,13 +56,14 @@ class FrozenTime implements FakeEnvironment {
   #soon = 0;
   #moving: Promise<unknown> = Promise.resolve();
 
-  constructor({ seed = 1, startAt = startAtDefault }: FakeOptions) {
+  constructor({ seed = 1, startAt = startAtDefault, boot = "boot-1" }: FakeOptions) {
     this.#seed = seed;
     this.#startAt = startAt;
     this.random = seededRandom(seed);
     this.clock = {
       now: () => this.#startAt + this.#jumped + this.#elapsed,
       monotonic: () => this.#elapsed,
+      machine: { boot, now: () => this.#startAt + this.#elapsed },
     };
     this.timers = {
       set: (callback, delayMs) => this.#heap.add(callback, this.#elapsed + Math.max(0, delayMs)),

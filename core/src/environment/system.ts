@@ -1,10 +1,14 @@
 import type { Environment } from "../ports/environment.ts";
+import { machineClock } from "./machine.ts";
+
+const machine = machineClock();
 
 /** The machine's own clock, timers and randomness: the one file that may name them. */
 export const systemEnvironment: Environment = {
   clock: {
     now: () => Date.now(),
     monotonic: () => performance.now(),
+    ...(machine !== undefined && { machine }),
   },
   timers: {
     set: (callback, delayMs) => {

@@ -18,6 +18,16 @@ export interface Clock {
   now(): number;
   /** Milliseconds since some moment, never going back. For durations and locks. */
   monotonic(): number;
+  /** For locks that processes of one machine share. Absent where the platform has no such clock; then they run on `now`. */
+  readonly machine?: MachineClock;
+}
+
+/** A monotonic clock that all processes of one boot of the machine read alike. */
+export interface MachineClock {
+  /** Names the boot: another one after every start of the machine. */
+  readonly boot: string;
+  /** Milliseconds since a moment that is the same for all of them, never going back. */
+  now(): number;
 }
 
 export interface Timers {
