@@ -1,6 +1,6 @@
 /**
  * One process of the chaos tests: `chaos.fixture.ts <role> <data> <ledgers> <number>`. It runs the whole pipeline
- * as an application does: a producer sends without end, a consumer handles, both write down what they saw.
+ * as an application does: a producer sends without end, a consumer handles, `both` does both; all write down what they saw.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Schema, command } from "@waybill/contracts";
@@ -28,6 +28,7 @@ using ledger = openLedger(ledgers, `${role}-${number}`);
 const transport = embedded({ directory: data });
 
 if (role === "producer") await produce();
+else if (role === "both") await Promise.all([produce(), consume(transport)]);
 else await consume(role === "hasty-consumer" ? acknowledgedFirst(transport) : transport);
 
 async function produce(): Promise<void> {

@@ -14,10 +14,11 @@ const kills = Number(process.env["WAYBILL_KILLS"] ?? 200);
 /** What waits and does not become less for so long is stuck. */
 const patienceMs = 60_000;
 
-test(`${kills} × kill -9 of producers and consumers under load: nothing lost, nothing stuck`, async (context) => {
+test(`${kills} × kill -9 of producers, consumers and processes that are both, under load: nothing lost, nothing stuck`, async (context) => {
   await using chaos = await Chaos.begin(context, {
-    producers: 2,
+    producers: 1,
     consumers: 2,
+    both: 1,
     consumer: "consumer",
   });
   for (let kill = 0; kill < kills; kill++) await chaos.strike("SIGKILL", 120);
@@ -80,11 +81,12 @@ class Chaos implements AsyncDisposable {
 
   static async begin(
     context: TestContext,
-    crew: { producers: number; consumers: number; consumer: string },
+    crew: { producers: number; consumers: number; both?: number; consumer: string },
   ): Promise<Chaos> {
     context.diagnostic(`seed ${seed}`);
     const chaos = new Chaos(await mkdtemp(join(tmpdir(), "waybill-chaos-")));
     for (let each = 0; each < crew.producers; each++) await chaos.#start("producer");
+    for (let each = 0; each < (crew.both ?? 0); each++) await chaos.#start("both");
     for (let each = 0; each < crew.consumers; each++) await chaos.#start(crew.consumer);
     return chaos;
   }
@@ -98,6 +100,7 @@ class Chaos implements AsyncDisposable {
   /** Stops the load, lets the consumers finish, and counts. */
   async conclude(): Promise<Verdict> {
     await this.#rig.stop("producer", "SIGTERM");
+    await this.#rig.stop("both", "SIGTERM");
     const transport = await embedded({ directory: join(this.#directory, "data") }).open({
       environment: systemEnvironment,
       logger: consoleLogger,

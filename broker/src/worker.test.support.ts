@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { type Environment, systemEnvironment } from "@waybill/core";
+import { type Delivery, type Environment, systemEnvironment } from "@waybill/core";
 import { probe, silent, toQueue, topology } from "./fixture.test.support.ts";
 import { embedded } from "./index.ts";
 
@@ -11,6 +11,8 @@ export interface Order {
   readonly queue: string;
   readonly lockMs: number;
   readonly count: number;
+  /** Where it sends something when it settles the last of what it holds; it then tells of each that it holds. */
+  readonly sendTo?: string;
   /** Its wall clock jumps back and forth by so much. */
   readonly jumpMs?: number;
 }
@@ -29,7 +31,8 @@ export async function heard(worker: ChildProcess): Promise<unknown> {
   return word;
 }
 
-async function work({ directory, role, queue, lockMs, count, jumpMs = 0 }: Order): Promise<void> {
+async function work(order: Order): Promise<void> {
+  const { directory, role, queue, lockMs, count, sendTo, jumpMs = 0 } = order;
   const transport = await embedded({ directory }).open({
     environment: jumpMs === 0 ? systemEnvironment : jumping(jumpMs),
     logger: silent,
@@ -62,17 +65,19 @@ async function work({ directory, role, queue, lockMs, count, jumpMs = 0 }: Order
         onDelivery: (delivery) => {
           if (role === "settle")
             void delivery.settle({ kind: "complete" }).then(() => say(delivery.envelope.body));
-          else if (!isHolding) {
+          else if (!isHolding || sendTo !== undefined) {
             isHolding = true;
             say("holding");
           }
         },
       },
     );
+    const send = sendTo === undefined ? [] : [toQueue(sendTo, "follows")];
+    const last = (): Delivery | undefined => deliveries.at(sendTo === undefined ? 0 : -1);
     process.on("message", (word) => {
       // By itself and here, where no transaction is open: suspended inside of one it would lock everybody out.
       if (word === "suspend") process.kill(process.pid, "SIGSTOP");
-      else void deliveries[0]?.settle({ kind: "complete" }).then(say);
+      else void last()?.settle({ kind: "complete", send }).then(say);
     });
   }
   // Lives until it is killed or its parent goes.
