@@ -1,14 +1,25 @@
 import {
   type AddressState,
+  type Envelope,
   type Inspection,
   type ListQuery,
+  type PurgeState,
   type StoredMessage,
   type Whereabouts,
   WaybillError,
 } from "@waybill/core";
+import { encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { listMessages } from "./listing.ts";
-import { type Answer, DiscardOperation, ReplayOperation } from "./replay.ts";
+import {
+  type CountAnswer,
+  DiscardOperation,
+  type Purge,
+  PurgeOperation,
+  purgeStepMax,
+} from "./discard.ts";
+import { ReplaceOperation, ReplayOperation } from "./replay.ts";
+import type { Operation } from "./writer.ts";
 import { stateOf } from "./states.ts";
 
 const limitMax = 1_000;
@@ -65,17 +76,58 @@ export class EmbeddedInspection implements Inspection {
     return this.#inSteps(handles, (step, answer) => new DiscardOperation(step, answer));
   }
 
+  async purge(name: string, state: PurgeState): Promise<number> {
+    this.#assertOpen();
+    this.#refresh();
+    const purge = this.#purgeOf(name, state);
+    for (let total = 0; ;) {
+      const count = await this.#submit((answer) => new PurgeOperation(purge, answer));
+      total += count;
+      if (count < purgeStepMax) return total;
+      this.#assertOpen();
+    }
+  }
+
+  async replace(handle: string, envelope: Envelope): Promise<boolean> {
+    this.#assertOpen();
+    // Where it goes follows from where the other came from.
+    const outgoing = { to: { kind: "queue", name: "" }, envelope } as const;
+    const content = encode(outgoing, this.#connection.settings.bodyBytesMax);
+    return (await this.#submit((answer) => new ReplaceOperation(handle, content, answer))) === 1;
+  }
+
+  #purgeOf(name: string, state: PurgeState): Purge {
+    const address = [...this.#connection.addresses.all()].find((each) => each.name === name);
+    if (address === undefined) {
+      throw new WaybillError(
+        "NOT_FOUND",
+        `There is no address "${name}" on the broker. addresses() lists those that are.`,
+      );
+    }
+    if (address.kind === "stream" && state !== "dead") {
+      throw new WaybillError(
+        "NOT_SUPPORTED",
+        `"${name}" is a group of a stream: what is ${state} there are items, which leave by retention. Only its dead letters can be purged.`,
+      );
+    }
+    return { address: address.id, state };
+  }
+
+  #submit(create: (answer: CountAnswer) => Operation): Promise<number> {
+    return new Promise((resolve, reject) =>
+      this.#connection.writer.submit(create({ resolve, reject })),
+    );
+  }
+
   async #inSteps(
     handles: readonly string[],
-    create: (handles: readonly string[], answer: Answer) => ReplayOperation | DiscardOperation,
+    create: (handles: readonly string[], answer: CountAnswer) => Operation,
   ): Promise<number> {
     let count = 0;
     for (let from = 0; from < handles.length; from += handlesMax) {
       this.#assertOpen();
       const step = handles.slice(from, from + handlesMax);
-      count += await new Promise<number>((resolve, reject) =>
-        this.#connection.writer.submit(create(step, { resolve, reject })),
-      );
+      count += await this.#submit((answer) => create(step, answer));
     }
     return count;
   }

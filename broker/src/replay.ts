@@ -1,5 +1,6 @@
 import type { Body, WaybillError } from "@waybill/core";
 import { decode, type Encoded } from "./codec.ts";
+import { remove } from "./discard.ts";
 import { publish } from "./send.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
@@ -9,7 +10,7 @@ export interface Answer {
   reject(error: WaybillError): void;
 }
 
-abstract class AsideOperation implements Operation {
+export abstract class AsideOperation implements Operation {
   readonly weight: number;
   readonly bytes = 0;
   readonly #handles: readonly string[];
@@ -43,16 +44,6 @@ abstract class AsideOperation implements Operation {
   protected abstract move(transaction: Transaction, seq: number, address: number): boolean;
 }
 
-/** Deletes what was set aside. */
-export class DiscardOperation extends AsideOperation {
-  protected override move({ sql }: Transaction, seq: number): boolean {
-    takeOut({ sql }, seq);
-    sql.deleteFailure.run(seq);
-    sql.deleteMessage.run(seq);
-    return true;
-  }
-}
-
 /** Puts what was set aside back where it came from; a topic's own dead letter is published again, if somebody takes it now. */
 export class ReplayOperation extends AsideOperation {
   protected override move(transaction: Transaction, seq: number, address: number): boolean {
@@ -69,22 +60,42 @@ export class ReplayOperation extends AsideOperation {
 }
 
 function publishAgain(transaction: Transaction, seq: number, topic: string): boolean {
-  const { sql } = transaction;
-  const { header, body } = sql.contentOf.get(seq) as { header: string; body: Body };
-  const envelope = decode(header, body);
+  const { header, body } = transaction.sql.contentOf.get(seq) as { header: string; body: Body };
   const bytes = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
-  const message: Encoded = {
-    outgoing: { to: { kind: "topic", name: topic }, envelope },
-    header,
-    body,
-    bytes,
-  };
+  const outgoing = { to: { kind: "topic", name: topic }, envelope: decode(header, body) } as const;
   // Not as something new that is sent: its destination may remember it.
-  if (!publish(transaction, message)) return false;
-  takeOut(transaction, seq);
-  sql.deleteFailure.run(seq);
-  sql.deleteMessage.run(seq);
+  if (!publish(transaction, { outgoing, header, body, bytes })) return false;
+  remove(transaction, seq);
   return true;
+}
+
+/** Stores other content where a message that was set aside came from, and deletes that one. */
+export class ReplaceOperation extends AsideOperation {
+  readonly #content: Encoded;
+
+  constructor(handle: string, content: Encoded, answer: Answer) {
+    super([handle], answer);
+    this.#content = content;
+  }
+
+  protected override move(transaction: Transaction, seq: number, address: number): boolean {
+    const { sql, now, addresses } = transaction;
+    const { header, body, bytes } = this.#content;
+    const home = addresses.get(address);
+    if (home === undefined) return false;
+    if (home.kind === "topic") {
+      const to = { kind: "topic", name: home.name.slice(0, -1) } as const;
+      const outgoing = { ...this.#content.outgoing, to };
+      if (!publish(transaction, { ...this.#content, outgoing })) return false;
+    } else {
+      const next = transaction.takeSeq();
+      sql.copyMessage.run(next, now, header, body, seq);
+      sql.insertReady.run(address, next, 0, bytes, null);
+      transaction.madeReady.add(address);
+    }
+    remove(transaction, seq);
+    return true;
+  }
 }
 
 function addressOfAside({ sql }: Transaction, seq: number): number | undefined {
@@ -92,6 +103,6 @@ function addressOfAside({ sql }: Transaction, seq: number): number | undefined {
   return row?.address;
 }
 
-function takeOut({ sql }: Pick<Transaction, "sql">, seq: number): void {
-  if (sql.deleteDead.run(seq).changes === 0) sql.deleteDeferred.run(seq);
+function takeOut({ sql }: Transaction, seq: number): boolean {
+  return sql.deleteDead.run(seq).changes !== 0 || sql.deleteDeferred.run(seq).changes !== 0;
 }

@@ -19,6 +19,9 @@ const texts = {
     "insert into message(seq, address, enqueued_at, discard_expired, header, body) values (?, ?, ?, ?, ?, ?)",
   insertCopy:
     "insert into message(seq, address, enqueued_at, discard_expired, header, body, place) values (?, ?, ?, 0, ?, ?, ?)",
+  copyMessage: `insert into message(seq, address, enqueued_at, discard_expired, header, body, place)
+    select ?, address, ?, 0, ?, ?, place from message where seq = ?`,
+  addressOfMessage: "select address from message where seq = ?",
   deleteMessage: "delete from message where seq = ?",
   discardsExpired: "select discard_expired as discards from message where seq = ?",
   bytesOf: "select octet_length(body) as bytes from message where seq = ?",
@@ -58,6 +61,7 @@ const texts = {
   dueScheduled:
     "select due, seq, address, attempt, bytes, expires from scheduled where due <= ? order by due, seq limit ?",
   deleteScheduled: "delete from scheduled where due = ? and seq = ?",
+  takeScheduled: "delete from scheduled where address = ? and seq = ?",
   expiredScheduled:
     "select due, seq, address, attempt from scheduled where expires <= ? order by expires limit ?",
 

@@ -1,12 +1,13 @@
 import type { Command, Event, Feed, Query, Stream } from "@waybill/contracts";
 import type { CallOptions, OpenOptions, Receipt, SendOptions, Verbs } from "./context.ts";
-import { AsideMessages } from "./dead-letters.ts";
+import { AsideMessages, ScheduledMessages, StoredMessages } from "./dead-letters.ts";
 import { DeadLetters } from "./letters/dead-letters.ts";
 import { WaybillError, messageOf } from "./errors.ts";
 import { explain } from "./explain/explain.ts";
 import type { Explanation } from "./explain/explanation.ts";
 import { type Health, readHealth } from "./health.ts";
 import type { Capabilities } from "./ports/transport.ts";
+import { rewriting } from "./rewriting.ts";
 import type { Running } from "./running.ts";
 import type { AnyContract } from "./uses.ts";
 import { within } from "./within.ts";
@@ -26,6 +27,10 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   readonly capabilities: Capabilities;
   readonly deadLetters: DeadLetters;
   readonly deferred: AsideMessages;
+  /** What was sent for later. */
+  readonly scheduled: ScheduledMessages;
+  /** What can be delivered and is not in anybody's hands. */
+  readonly waiting: StoredMessages;
   health(): Promise<Health>;
   /**
    * What happens to a message of this contract, as data and in words (`text`): where it goes, who gets it, in which order,
@@ -48,6 +53,8 @@ export class ConnectedBus implements Bus {
   readonly capabilities: Capabilities;
   readonly deadLetters: DeadLetters;
   readonly deferred: AsideMessages;
+  readonly scheduled: ScheduledMessages;
+  readonly waiting: StoredMessages;
   readonly #running: Running;
   #closing: Promise<void> | undefined;
 
@@ -55,8 +62,11 @@ export class ConnectedBus implements Bus {
     const { transport, codec, environment } = running.runtime;
     this.#running = running;
     this.capabilities = transport.capabilities;
-    this.deadLetters = new DeadLetters(transport.inspection, codec, environment);
-    this.deferred = new AsideMessages(transport.inspection, codec, "deferred");
+    const parts = { inspection: transport.inspection, codec, rewrite: rewriting(running) };
+    this.deadLetters = new DeadLetters(parts, environment);
+    this.deferred = new AsideMessages(parts, "deferred");
+    this.scheduled = new ScheduledMessages(parts);
+    this.waiting = new StoredMessages(parts, "ready");
   }
 
   send(command: Command, input: unknown, options: SendOptions = {}): Promise<Receipt> {

@@ -1,6 +1,8 @@
 import type { Codec } from "./codec.ts";
+import type { Body, Envelope } from "./envelope.ts";
 import { WaybillError } from "./errors.ts";
-import type { Inspection, ListQuery, MessageState, StoredMessage } from "./ports/transport.ts";
+import type { Inspection, ListQuery, PurgeState, StoredMessage } from "./ports/transport.ts";
+import type { Rewrite } from "./rewriting.ts";
 
 export interface AsideQuery {
   /** As `addressOf` writes it: `queue`, `topic/subscription`, `stream@group`, `topic/` for events nobody subscribed to. All when absent. */
@@ -11,21 +13,27 @@ export interface AsideQuery {
   readonly after?: string;
 }
 
-/** Messages that were set aside, and what a person can do with them. */
-export class AsideMessages {
-  readonly #inspection: Inspection;
-  readonly #state: MessageState;
-  readonly #codec: Codec;
+/** What looking at stored messages, and changing them, stands on. */
+export interface StoredParts {
+  readonly inspection: Inspection;
+  readonly codec: Codec;
+  /** Another content for a message; validated where its contract is known. */
+  readonly rewrite: Rewrite;
+}
 
-  constructor(inspection: Inspection, codec: Codec, state: "dead" | "deferred") {
-    this.#inspection = inspection;
-    this.#codec = codec;
+/** Messages of one state, and what a person can do with them. */
+export class StoredMessages {
+  protected readonly parts: StoredParts;
+  readonly #state: PurgeState;
+
+  constructor(parts: StoredParts, state: PurgeState) {
+    this.parts = parts;
     this.#state = state;
   }
 
   /** What the body says, by the codec of the bus and not validated. Throws what the codec throws: a body that cannot be read may be why it is here. */
   read(message: StoredMessage): unknown {
-    return this.#codec.decode(message.envelope.body);
+    return this.parts.codec.decode(message.envelope.body);
   }
 
   /** Oldest first, with body and failure. */
@@ -45,7 +53,7 @@ export class AsideMessages {
       ...(address !== undefined && { address }),
       ...(after !== undefined && { after }),
     };
-    return this.#inspection.list(listed);
+    return this.parts.inspection.list(listed);
   }
 
   /** Every one of them, page by page. */
@@ -59,13 +67,59 @@ export class AsideMessages {
     }
   }
 
-  /** Puts them back where they came from, attempts at zero. Answers how many were there. */
-  replay(handles: readonly string[]): Promise<number> {
-    return this.#inspection.replay(handles);
-  }
-
   /** Deletes them for good. Answers how many were there. */
   discard(handles: readonly string[]): Promise<number> {
-    return this.#inspection.discard(handles);
+    return this.parts.inspection.discard(handles);
+  }
+
+  /** Deletes for good all of them at one address that stood there when it began. Answers how many. Errors: NOT_FOUND, NOT_SUPPORTED. */
+  purge(address: string): Promise<number> {
+    return this.parts.inspection.purge(address, this.#state);
+  }
+}
+
+/** Messages whose moment has not come. */
+export class ScheduledMessages extends StoredMessages {
+  constructor(parts: StoredParts) {
+    super(parts, "scheduled");
+  }
+
+  /**
+   * Takes back what was sent with `delayMs` or `at`, by the ids that `send` and `publish` answered; of an event, every subscription's copy.
+   * Answers how many messages that were. Looks at everything that is scheduled, at one address where one is named.
+   */
+  async cancel(ids: readonly string[], query: Pick<AsideQuery, "address"> = {}): Promise<number> {
+    const wanted = new Set(ids);
+    const handles: string[] = [];
+    for await (const { handle, envelope } of this.all(query))
+      if (wanted.has(envelope.header.id)) handles.push(handle);
+    return handles.length === 0 ? 0 : this.discard(handles);
+  }
+}
+
+/** Messages that were set aside. */
+export class AsideMessages extends StoredMessages {
+  /** Puts them back where they came from, attempts at zero. Answers how many were there. */
+  replay(handles: readonly string[]): Promise<number> {
+    return this.parts.inspection.replay(handles);
+  }
+
+  /**
+   * Sends it again with another value: validated by its contract where the bus knows it, stored as a new message of the same conversation
+   * whose header names the old id (`replacesid`); the old one is deleted in the same step. Answers the new id, or undefined when the message
+   * was not there any more. Errors: MESSAGE_INVALID, BODY_TOO_LARGE, STORAGE_FULL.
+   */
+  async edit(message: StoredMessage, value: unknown): Promise<string | undefined> {
+    return this.#replace(message, await this.parts.rewrite(message.envelope, { value }));
+  }
+
+  /** As `edit`, with the bytes of the body as they are to travel. Nothing is validated before the handler does. */
+  async editBody(message: StoredMessage, body: Body): Promise<string | undefined> {
+    return this.#replace(message, await this.parts.rewrite(message.envelope, { body }));
+  }
+
+  async #replace({ handle }: StoredMessage, envelope: Envelope): Promise<string | undefined> {
+    const replaced = await this.parts.inspection.replace(handle, envelope);
+    return replaced ? envelope.header.id : undefined;
   }
 }

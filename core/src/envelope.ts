@@ -38,6 +38,8 @@ export interface Header {
   /** Where an answer goes. */
   readonly replyto?: string;
   readonly dedupid?: string;
+  /** Id of the message whose edited copy this is. */
+  readonly replacesid?: string;
   /** The moment at which the caller stops waiting. */
   readonly deadline?: string;
   /** How many calls with somebody waiting stand above this one. */

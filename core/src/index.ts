@@ -19,7 +19,12 @@ export type {
   Verbs,
 } from "./context.ts";
 export type { ContractCounters, ReplyCounters } from "./counters.ts";
-export type { AsideMessages, AsideQuery } from "./dead-letters.ts";
+export type {
+  AsideMessages,
+  AsideQuery,
+  ScheduledMessages,
+  StoredMessages,
+} from "./dead-letters.ts";
 export * from "./envelope.ts";
 export { systemEnvironment } from "./environment/system.ts";
 export { type ErrorCode, type ErrorOptions, WaybillError } from "./errors.ts";

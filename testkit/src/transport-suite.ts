@@ -11,6 +11,7 @@ import { inspectionCases } from "./suite/inspection.ts";
 import { lockCases } from "./suite/locks.ts";
 import { queueCases } from "./suite/queues.ts";
 import { receiverCases } from "./suite/receivers.ts";
+import { removingCases } from "./suite/removing.ts";
 import { ruleCases } from "./suite/rules.ts";
 import { scheduleCases } from "./suite/schedule.ts";
 import { settlingCases } from "./suite/settling.ts";
@@ -44,6 +45,7 @@ export const transportCases: readonly SuiteCase[] = [
   ...groupCases,
   ...declaringCases,
   ...inspectionCases,
+  ...removingCases,
   ...closingCases,
 ];
 

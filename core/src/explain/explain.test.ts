@@ -137,6 +137,8 @@ test("a broker that does not answer is said so", async () => {
       replay: (handles) => inspection.replay(handles),
       follow: (handles) => inspection.follow(handles),
       discard: (handles) => inspection.discard(handles),
+      purge: (address, state) => inspection.purge(address, state),
+      replace: (handle, envelope) => inspection.replace(handle, envelope),
     },
   }));
   await using system = await tested([orders, billing], { transport });

@@ -194,6 +194,8 @@ test("a high rate is kept in small steps, and time lost is not made up for", asy
     addresses: () => inspection.addresses(),
     list: (query) => inspection.list(query),
     discard: (handles) => inspection.discard(handles),
+    purge: (address, state) => inspection.purge(address, state),
+    replace: (handle, envelope) => inspection.replace(handle, envelope),
     follow: (handles) => Promise.resolve(handles.map(() => "gone" as const)),
     replay: async (handles) => {
       steps.push([environment.clock.monotonic(), handles.length]);

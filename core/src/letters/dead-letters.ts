@@ -1,8 +1,7 @@
-import type { Codec } from "../codec.ts";
-import { AsideMessages } from "../dead-letters.ts";
+import { AsideMessages, type StoredParts } from "../dead-letters.ts";
 import { WaybillError } from "../errors.ts";
 import type { Environment } from "../ports/environment.ts";
-import type { Inspection, StoredMessage } from "../ports/transport.ts";
+import type { StoredMessage } from "../ports/transport.ts";
 import type { AnyContract } from "../uses.ts";
 import { type Likeness, likenessOf } from "./fingerprint.ts";
 import { Replay, type ReplayReport, type ReplaySettings } from "./replay.ts";
@@ -49,12 +48,10 @@ const namesMax = 20;
 
 /** The dead letters of every address, alone and by what they have in common. */
 export class DeadLetters extends AsideMessages {
-  readonly #inspection: Inspection;
   readonly #environment: Environment;
 
-  constructor(inspection: Inspection, codec: Codec, environment: Environment) {
-    super(inspection, codec, "dead");
-    this.#inspection = inspection;
+  constructor(parts: StoredParts, environment: Environment) {
+    super(parts, "dead");
     this.#environment = environment;
   }
 
@@ -91,7 +88,7 @@ export class DeadLetters extends AsideMessages {
    * during the replay is not put back a second time. Error: OPTION_INVALID.
    */
   async replayAll(options: ReplayOptions = {}): Promise<ReplayReport> {
-    const replay = new Replay(this.#inspection, this.#environment, options);
+    const replay = new Replay(this.parts.inspection, this.#environment, options);
     const letters: StoredMessage["handle"][] = [];
     const published: string[] = [];
     for await (const { message } of this.#fitting(options)) {

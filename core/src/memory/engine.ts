@@ -45,7 +45,7 @@ export class Engine {
     let bytes = -credit;
     let copies = 0;
     for (const outgoing of batch) {
-      const parcel = this.#parcel(outgoing, now);
+      const parcel = this.parcel(outgoing, now);
       const places = this.#placesOf(outgoing) ?? [];
       const key = novel.note(this.#rememberedAt(outgoing.to), outgoing);
       if (key === undefined) {
@@ -103,7 +103,8 @@ export class Engine {
     return (kind === "queue" ? this.queues : this.topics).get(name)?.remembered;
   }
 
-  #parcel(outgoing: Outgoing, now: number): Parcel {
+  /** Throws BODY_TOO_LARGE, NOT_SUPPORTED or OPTION_INVALID. */
+  parcel(outgoing: Omit<Outgoing, "to"> & { readonly to?: Destination }, now: number): Parcel {
     const { envelope, notBefore = 0, notAfter = Infinity, discardExpired = false } = outgoing;
     const bytes = Buffer.byteLength(envelope.body);
     const { bodyBytesMax } = this.kernel.limits;
@@ -136,8 +137,12 @@ export class Engine {
   }
 }
 
-function assertTimes({ to, notBefore = 0, notAfter = Infinity }: Outgoing): void {
-  if (to.kind === "stream") {
+function assertTimes({
+  to,
+  notBefore = 0,
+  notAfter = Infinity,
+}: Pick<Outgoing, "notBefore" | "notAfter"> & { readonly to?: Destination }): void {
+  if (to?.kind === "stream") {
     throw new WaybillError(
       "NOT_SUPPORTED",
       `A message for the stream "${to.name}" carries notBefore or notAfter, and a stream keeps the order of appending. Send it to a queue or a topic instead.`,

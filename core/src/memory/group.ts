@@ -8,7 +8,7 @@ import {
 import { Aside } from "./aside.ts";
 import { Cursor } from "./cursor.ts";
 import type { Kernel } from "./kernel.ts";
-import { Message, type MessageHome } from "./message.ts";
+import { Message, type MessageHome, type Parcel } from "./message.ts";
 import type { Partition } from "./partition.ts";
 import type { MemoryReceiver, Supply } from "./receiver.ts";
 import { Receivers } from "./receivers.ts";
@@ -110,11 +110,21 @@ export class Group implements Supply, MessageHome {
   }
 
   replay(message: Message): void {
-    this.aside.remove(message);
     // Under its old number, by which it can be followed.
-    const again = new Message(message.seq, message.parcel, this);
+    this.#replay(message, new Message(message.seq, message.parcel, this));
+  }
+
+  /** Puts another in the place of one that was set aside. */
+  replace(message: Message, parcel: Parcel): void {
+    this.#kernel.free(message.parcel.bytes);
+    this.#kernel.charge(parcel.bytes);
+    this.#replay(message, new Message(this.#kernel.nextSequence(), parcel, this));
+  }
+
+  #replay(message: Message, again: Message): void {
+    this.aside.remove(message);
     again.position = message.position;
-    again.failure = message.failure;
+    if (again.seq === message.seq) again.failure = message.failure;
     const cursor = this.#cursorOf(message);
     cursor.replay(again);
     cursor.owner?.wake();

@@ -4,13 +4,15 @@ import type {
   Inspection,
   ListQuery,
   MessageState,
+  PurgeState,
   StoredMessage,
   Whereabouts,
 } from "../ports/transport.ts";
 import type { Aside } from "./aside.ts";
+import type { Envelope } from "../envelope.ts";
 import { ownCopy } from "./delivery.ts";
 import type { Engine } from "./engine.ts";
-import type { Message } from "./message.ts";
+import type { Message, Parcel } from "./message.ts";
 
 interface Shelf {
   readonly address: string;
@@ -19,6 +21,8 @@ interface Shelf {
   state(): AddressState;
   /** False when it cannot go back yet; anything else when it did. */
   replay(message: Message): boolean | void;
+  /** As `replay`, with other content and as a new message. */
+  replace(message: Message, parcel: Parcel): boolean | void;
   discard(message: Message): void;
 }
 
@@ -89,10 +93,49 @@ export class MemoryInspection implements Inspection {
   }
 
   async discard(handles: readonly string[]): Promise<number> {
-    return this.#each(handles, (shelf, message) => {
-      shelf.discard(message);
-      return true;
+    this.#assertOpen();
+    const wanted = Map.groupBy(handles, (handle) => handle.slice(0, handle.lastIndexOf("#")));
+    let count = 0;
+    for (const shelf of this.#shelves()) {
+      const seqs = new Set(wanted.get(shelf.address)?.map(seqOf));
+      if (seqs.size === 0) continue;
+      const found = purgeable(shelf).flatMap((state) =>
+        [...shelf.messages(state)].filter(({ seq }) => seqs.has(seq)),
+      );
+      for (const message of found) shelf.discard(message);
+      count += found.length;
+    }
+    return count;
+  }
+
+  async purge(address: string, state: PurgeState): Promise<number> {
+    this.#assertOpen();
+    const shelf = [...this.#shelves()].find((each) => each.address === address);
+    if (shelf === undefined) {
+      throw new WaybillError(
+        "NOT_FOUND",
+        `There is no address "${address}" on the in-memory broker. addresses() lists those that are.`,
+      );
+    }
+    if (!purgeable(shelf).includes(state)) {
+      throw new WaybillError(
+        "NOT_SUPPORTED",
+        `"${address}" is a group of a stream: what is ${state} there are items, which leave by retention. Only its dead letters can be purged.`,
+      );
+    }
+    const all = [...shelf.messages(state)];
+    for (const message of all) shelf.discard(message);
+    return all.length;
+  }
+
+  async replace(handle: string, envelope: Envelope): Promise<boolean> {
+    const { kernel } = this.#engine;
+    const parcel = this.#engine.parcel({ envelope }, kernel.now());
+    const count = this.#each([handle], (shelf, message) => {
+      if (!kernel.fits(parcel.bytes - message.parcel.bytes, 0)) throw kernel.fullError();
+      return shelf.replace(message, parcel) !== false;
     });
+    return count === 1;
   }
 
   #each(handles: readonly string[], act: (shelf: Shelf, message: Message) => boolean): number {
@@ -115,6 +158,12 @@ export class MemoryInspection implements Inspection {
     }
     for (const log of this.#engine.streams.values()) yield* log.groups.values();
   }
+}
+
+const purgeStates: readonly PurgeState[] = ["ready", "scheduled", "deferred", "dead"];
+
+function purgeable(shelf: Shelf): readonly PurgeState[] {
+  return shelf.state().kind === "stream" ? ["dead"] : purgeStates;
 }
 
 function stored(address: string, state: MessageState, message: Message): StoredMessage {

@@ -121,10 +121,19 @@ export class Mailbox implements Supply, MessageHome {
     this.#enqueue(again);
   }
 
-  /** Deletes a message that was set aside. */
+  /** Puts another in the place of one that was set aside. */
+  replace(message: Message, parcel: Parcel): void {
+    this.discard(message);
+    this.put(parcel);
+  }
+
+  /** Deletes a message that nobody holds. */
   discard(message: Message): void {
     this.#kernel.due.cancel(message);
-    this.aside.remove(message);
+    if (message.state === "ready") this.#line.remove(message);
+    else if (message.state === "scheduled") this.#scheduled -= 1;
+    else this.aside.remove(message);
+    message.state = "gone";
     this.#kernel.free(message.parcel.bytes);
   }
 

@@ -70,7 +70,11 @@ export class Topic implements MessageHome {
 
   /** Publishes a parked event again. False, and nothing changes, while still nobody subscribes to its type. */
   replay(message: Message): boolean {
-    const { parcel } = message;
+    return this.replace(message, message.parcel);
+  }
+
+  /** As `replay`, with other content. */
+  replace(message: Message, parcel: Parcel): boolean {
     const mailboxes = this.route(parcel.envelope.header);
     if (mailboxes === undefined) return false;
     this.discard(message);

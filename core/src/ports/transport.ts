@@ -232,9 +232,18 @@ export interface Inspection {
    * again; a topic's dead letter does not, which is gone when it is published again. Costs a look per handle or one over the address, as the broker can.
    */
   follow(handles: readonly string[]): Promise<readonly Whereabouts[]>;
-  /** Deletes dead or deferred messages for good. Answers how many. */
+  /** Deletes ready, scheduled, deferred or dead messages for good; not what is in flight, nor the items of a stream. Answers how many. */
   discard(handles: readonly string[]): Promise<number>;
+  /** Deletes everything of one state that stood at an address when it began, in short steps. Answers how many. Rejects with NOT_FOUND, or NOT_SUPPORTED for the items of a stream, which leave by retention. */
+  purge(address: string, state: PurgeState): Promise<number>;
+  /**
+   * Puts this envelope, as a new message with attempts at zero, where a dead or deferred one came from, and deletes that one: both or
+   * neither. False, and nothing changed, when it is not there any more, or is of a topic and still nobody subscribes. Rejects with BODY_TOO_LARGE, MESSAGE_INVALID or STORAGE_FULL.
+   */
+  replace(handle: string, envelope: Envelope): Promise<boolean>;
 }
+
+export type PurgeState = Exclude<MessageState, "inFlight">;
 
 /** waiting: ready, in flight or scheduled. gone: handled or discarded; also a handle that never was. */
 export type Whereabouts = "waiting" | "deferred" | "dead" | "gone";

@@ -1,0 +1,106 @@
+import type { PurgeState, WaybillError } from "@waybill/core";
+import type { Statements } from "./statements.ts";
+import type { Transaction } from "./transaction.ts";
+import type { Operation } from "./writer.ts";
+
+/** Messages that one step of a purge deletes: others wait for the write lock meanwhile. */
+export const purgeStepMax = 500;
+
+export interface CountAnswer {
+  resolve(count: number): void;
+  reject(error: WaybillError): void;
+}
+
+/** Deletes a message for good, wherever it waits or was set aside. False when it is in flight or not there. */
+export function remove({ sql }: Transaction, seq: number): boolean {
+  if (!takeOut(sql, seq)) return false;
+  sql.deleteFailure.run(seq);
+  sql.deleteMessage.run(seq);
+  return true;
+}
+
+function takeOut(sql: Statements, seq: number): boolean {
+  if (sql.deleteDead.run(seq).changes !== 0 || sql.deleteDeferred.run(seq).changes !== 0)
+    return true;
+  const row = sql.addressOfMessage.get(seq) as { address: number } | undefined;
+  if (row === undefined) return false;
+  return (
+    sql.deleteReady.run(row.address, seq).changes !== 0 ||
+    sql.takeScheduled.run(row.address, seq).changes !== 0
+  );
+}
+
+abstract class RemoveOperation implements Operation {
+  abstract readonly weight: number;
+  readonly bytes = 0;
+  readonly #answer: CountAnswer;
+  #count = 0;
+
+  constructor(answer: CountAnswer) {
+    this.#answer = answer;
+  }
+
+  run(transaction: Transaction): void {
+    this.#count = 0;
+    for (const seq of this.wanted(transaction)) if (remove(transaction, seq)) this.#count += 1;
+  }
+
+  done(): void {
+    this.#answer.resolve(this.#count);
+  }
+
+  failed(error: WaybillError): void {
+    this.#answer.reject(error);
+  }
+
+  protected abstract wanted(transaction: Transaction): readonly number[];
+}
+
+/** Deletes messages by their handles. */
+export class DiscardOperation extends RemoveOperation {
+  readonly weight: number;
+  readonly #handles: readonly string[];
+
+  constructor(handles: readonly string[], answer: CountAnswer) {
+    super(answer);
+    this.weight = Math.max(1, handles.length);
+    this.#handles = handles;
+  }
+
+  protected override wanted(): readonly number[] {
+    return this.#handles.filter((handle) => /^\d{1,15}$/.test(handle)).map(Number);
+  }
+}
+
+export interface Purge {
+  readonly address: number;
+  readonly state: PurgeState;
+  /** Set by the first step: what arrives later stays. */
+  before?: number;
+}
+
+/** One step of a purge, oldest first. */
+export class PurgeOperation extends RemoveOperation {
+  readonly weight: number = purgeStepMax;
+  readonly #purge: Purge;
+
+  constructor(purge: Purge, answer: CountAnswer) {
+    super(answer);
+    this.#purge = purge;
+  }
+
+  protected override wanted(transaction: Transaction): readonly number[] {
+    const { sql } = transaction;
+    const { address, state } = this.#purge;
+    this.#purge.before ??= transaction.takeSeq();
+    const listed = {
+      ready: sql.listReady,
+      scheduled: sql.listScheduled,
+      deferred: sql.listDeferred,
+      dead: sql.listDead,
+    }[state];
+    const rows = listed.all(address, 0, purgeStepMax) as unknown as { seq: number }[];
+    const { before } = this.#purge;
+    return rows.map(({ seq }) => seq).filter((seq) => seq < before);
+  }
+}
