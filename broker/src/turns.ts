@@ -6,6 +6,7 @@ const slots = 64;
 const slotBytes = 8;
 /** An older request is of a process that died while it waited. */
 const requestMsMax = 1_000;
+const renewMs = 250;
 
 /**
  * SQLite's write lock has no queue: whoever tries at the right moment gets it, and a process that writes without pause
@@ -18,7 +19,7 @@ export class Turns {
   readonly #slot: number;
   readonly #all: Float64Array<ArrayBuffer> = new Float64Array(slots);
   readonly #own: Float64Array<ArrayBuffer> = new Float64Array(1);
-  #asked = false;
+  #askedAt: number | undefined;
 
   constructor(databaseFile: string, environment: Environment) {
     this.#clock = lockClockOf(environment.clock);
@@ -31,14 +32,16 @@ export class Turns {
 
   /** This process has waited for long. */
   ask(): void {
-    this.#asked = true;
-    this.#write(this.#clock.now());
+    const now = this.#clock.now();
+    if (this.#askedAt !== undefined && Math.abs(now - this.#askedAt) < renewMs) return;
+    this.#askedAt = now;
+    this.#write(now);
   }
 
   /** This process has had its turn. */
   had(): void {
-    if (!this.#asked) return;
-    this.#asked = false;
+    if (this.#askedAt === undefined) return;
+    this.#askedAt = undefined;
     this.#write(0);
   }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
 import { type Environment, systemEnvironment, type WaybillError } from "@waybill/core";
 import { fakeEnvironment } from "@waybill/testkit";
@@ -142,6 +143,38 @@ test("the write lock of another process is waited for without blocking, and give
   rival.close();
   await environment.advance(100);
   assert.equal(patient.outcome, "done");
+});
+
+test("in a crowd a process writes for a few milliseconds, then lets the others go first", async (context) => {
+  const environment = fakeEnvironment();
+  const { writer, database, counts } = await withWriter(context, environment);
+  database.db.exec("pragma busy_timeout = 0");
+  const others = [1, 2].map(() => new Turns(database.file, environment));
+  context.after(() => others.forEach((each) => each.close()));
+  for (const each of others) each.ask();
+  const rival = new DatabaseSync(database.file);
+  rival.exec("begin immediate");
+  const first = operation(store);
+  writer.submit(first);
+  await environment.advance(10);
+  rival.exec("rollback");
+  rival.close();
+  await environment.advance(5);
+  assert.equal(first.outcome, "done");
+  const [second, third, fourth] = [operation(store), operation(store), operation(store)];
+  writer.submit(second);
+  await environment.drain();
+  assert.equal(second.outcome, "done", "the burst goes on");
+  await environment.advance(6);
+  writer.submit(third);
+  await environment.drain();
+  assert.equal(third.outcome, "done", "its last transaction");
+  writer.submit(fourth);
+  await environment.drain();
+  assert.equal(fourth.outcome, "open", "the others' turn");
+  await environment.advance(15);
+  assert.equal(fourth.outcome, "done", "nobody took it");
+  assert.equal(counts.commits, 4);
 });
 
 test("a full buffer refuses more with BUFFER_FULL", async (context) => {

@@ -46,6 +46,12 @@ const politeMsMax = 10;
 /** So many times in a row the lock is tried for on every turn of the event loop; then there are pauses. */
 const spinsMax = 1_000;
 const pauseMs = 1;
+/** More rivals than this make a crowd. */
+const crowdMin = 2;
+/** A crowd that was seen is believed to be there for so long. */
+const crowdMs = 200;
+/** In a crowd a process writes for so long before it lets others go first: each handing over costs a pause, and the page cache of who comes next. */
+const burstMs = 5;
 
 /** urgent: before all that waits, such as renewals. last: after everything else of the turn, so that a claim sees what was sent and settled in it. */
 export type Lane = "urgent" | "normal" | "last";
@@ -64,6 +70,8 @@ export class Writer {
   #politeUntil = 0;
   #busySince: number | undefined;
   #tries = 0;
+  #crowdUntil = 0;
+  #burstSince: number | undefined;
   #idle: (() => void)[] = [];
   /** Messages and bytes of operations that wait. */
   waiting = 0;
@@ -150,6 +158,7 @@ export class Writer {
     const { environment } = this.#options;
     this.#scheduled = true;
     this.#tries += 1;
+    if (rivals >= crowdMin) this.#crowdUntil = environment.clock.monotonic() + crowdMs;
     if (rivals <= 1 && this.#tries < spinsMax) environment.timers.soon(() => this.#flush());
     else afterPause(environment, pauseMs * (0.5 + environment.random()), () => this.#flush());
   }
@@ -158,7 +167,11 @@ export class Writer {
     this.#busySince = undefined;
     this.#tries = 0;
     this.#options.turns.had();
-    this.#politeUntil = this.#options.environment.clock.monotonic() + politeMsMax;
+    const now = this.#options.environment.clock.monotonic();
+    this.#burstSince ??= now;
+    if (now < this.#crowdUntil && now - this.#burstSince < burstMs) return;
+    this.#burstSince = undefined;
+    this.#politeUntil = now + politeMsMax;
   }
 
   /** From the open transaction to its COMMIT. */
@@ -230,7 +243,8 @@ export class Writer {
       this.#settle(this.#take(), error);
       return this.#after();
     }
-    if (waited < patienceMs) return this.#flushLater(0);
+    this.#burstSince = undefined;
+    if (waited < patienceMs && now >= this.#crowdUntil) return this.#flushLater(0);
     this.#options.turns.ask();
     this.#flushLater(this.#options.turns.asking());
   }
