@@ -5,6 +5,7 @@ import { backlog } from "./embedded/backlog.ts";
 import { crowd } from "./embedded/crowd.ts";
 import { idle } from "./embedded/idle.ts";
 import { latency } from "./embedded/latency.ts";
+import { wide } from "./embedded/wide.ts";
 import { importing } from "./import.ts";
 import { describeMachine } from "./machine.ts";
 import { inMemory } from "./memory/benchmark.ts";
@@ -19,6 +20,7 @@ const benchmarks: readonly Benchmark[] = [
   latency,
   backlog,
   crowd,
+  wide,
   idle,
   importing,
 ];

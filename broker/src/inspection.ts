@@ -10,6 +10,7 @@ import {
 } from "@waybill/core";
 import { encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
+import { Depths } from "./depths.ts";
 import { listMessages } from "./listing.ts";
 import {
   type CountAnswer,
@@ -30,17 +31,19 @@ const handlesMax = 500;
 export class EmbeddedInspection implements Inspection {
   readonly #connection: Connection;
   readonly #assertOpen: () => void;
+  readonly #depths: Depths;
 
   constructor(connection: Connection, assertOpen: () => void) {
     this.#connection = connection;
     this.#assertOpen = assertOpen;
+    this.#depths = new Depths(connection.environment.clock);
   }
 
   async addresses(): Promise<readonly AddressState[]> {
     this.#assertOpen();
     this.#refresh();
     return [...this.#connection.addresses.all()].map((address) =>
-      stateOf(this.#connection, address),
+      stateOf(this.#connection, address, this.#depths),
     );
   }
 

@@ -1,24 +1,30 @@
 import type { AddressState } from "@waybill/core";
 import type { Address } from "./addresses.ts";
 import type { Connection } from "./connection.ts";
+import type { Depths } from "./depths.ts";
 import { lockClockOf } from "./lock-clock.ts";
 import type { Statements } from "./statements.ts";
 
-/** What stands at an address. Counting takes time with the count; delivering pays nothing for it. */
+type Counting = "countReady" | "countLocked" | "countScheduled" | "countDeferred" | "countDead";
+
+/** What stands at an address. Counting takes time with the count, so `depths` keeps large ones for a while; delivering pays nothing for it. */
 export function stateOf(
   { sql, environment }: Connection,
   { id, kind, name }: Address,
+  depths: Depths,
 ): AddressState {
   const log = kind === "stream" ? logOf(sql, id) : { pending: 0, begun: 0, oldest: null };
   const oldest = earliest(log.oldest, oldestReady(sql, id));
+  const depth = (counting: Counting): number =>
+    depths.of(`${counting} ${id}`, () => count(sql[counting].get(id)));
   return {
     address: name,
     kind,
-    ready: count(sql.countReady.get(id)) + log.pending,
-    inFlight: count(sql.countLocked.get(id)) + log.begun,
-    scheduled: count(sql.countScheduled.get(id)),
-    deferred: count(sql.countDeferred.get(id)),
-    dead: count(sql.countDead.get(id)),
+    ready: depth("countReady") + log.pending,
+    inFlight: depth("countLocked") + log.begun,
+    scheduled: depth("countScheduled"),
+    deferred: depth("countDeferred"),
+    dead: depth("countDead"),
     oldestReadyMs: oldest === null ? 0 : Math.max(0, environment.clock.now() - oldest),
     receivers: count(sql.countReceivers.get(id, lockClockOf(environment.clock).now())),
   };
