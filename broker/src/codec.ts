@@ -1,3 +1,4 @@
+import { crc32 } from "node:zlib";
 import {
   type Body,
   type Envelope,
@@ -39,10 +40,11 @@ export function encode(outgoing: Outgoing, bodyBytesMax: number): Encoded {
       `${header.type} ${header.id} is timed for ${moment}, which is no moment. Give milliseconds since 1970.`,
     );
   }
-  return { outgoing, header: encodeHeader(header), body, bytes };
+  return { outgoing, header: encodeHeader(header, body), body, bytes };
 }
 
-export function encodeHeader(header: Header): string {
+/** The header as it is stored with this body: sealed, so that a file that was damaged cannot pass for a message. */
+export function encodeHeader(header: Header, body: Body): string {
   let text: string;
   try {
     text = JSON.stringify(header);
@@ -59,16 +61,16 @@ export function encodeHeader(header: Header): string {
       `The header of ${header.type} ${header.id} is longer than ${headerBytesMax} bytes. Move data from its attributes into the body.`,
     );
   }
-  return text;
+  return `${sealBefore}${sealOf(text, body)}${sealAfter}${text.slice(1)}`;
 }
 
-/** Throws STORAGE_INVALID when somebody else wrote the row. */
+/** Throws STORAGE_INVALID when it is not what was stored, or somebody else wrote the row. */
 export function decode(header: string, body: Body): Envelope {
-  const read = parsed(header, "header");
-  if (typeof read["id"] !== "string" || typeof read["type"] !== "string")
-    throw damaged("header", "it has no id or no type");
   if (typeof body !== "string" && !(body instanceof Uint8Array))
     throw damaged("body", "it is neither text nor bytes");
+  const read = parsed(unsealed(header, body), "header");
+  if (typeof read["id"] !== "string" || typeof read["type"] !== "string")
+    throw damaged("header", "it has no id or no type");
   return { header: read as unknown as Header, body };
 }
 
@@ -87,8 +89,29 @@ function parsed(text: string, what: string): Record<string, unknown> {
 function damaged(what: string, why: string): WaybillError {
   return new WaybillError(
     "STORAGE_INVALID",
-    `The ${what} of a stored message cannot be read: ${why}. Something else has written into the broker's file; restore a backup, or name another directory.`,
+    `The ${what} of a stored message cannot be read: ${why}. The file is damaged, or something else has written into it: keep a copy, restore a backup, or name another directory.`,
   );
+}
+
+function unsealed(header: string, body: Body): string {
+  // Before schema version 3 there were no seals. One whose surroundings were damaged still looks like one.
+  if (!header.startsWith(sealBefore) && !sealed.test(header)) return header;
+  const text = `{${header.slice(sealEnd + sealAfter.length)}`;
+  if (header.slice(sealBefore.length, sealEnd) === sealOf(text, body)) return text;
+  throw damaged("header or the body", "it is not what was stored");
+}
+
+/** The seal is the first field, so that what is stored stays JSON that SQL can look into. */
+const sealBefore = '{"~":"';
+const sealAfter = '",';
+const sealLength = 8;
+const sealEnd = sealBefore.length + sealLength;
+const sealed = /^.{6}[0-9a-f]{8}/s;
+
+/** A checksum of header and body, in hexadecimal. */
+function sealOf(text: string, body: Body): string {
+  const ofBody = crc32(body, typeof body === "string" ? 0 : 1);
+  return crc32(text, ofBody).toString(16).padStart(sealLength, "0");
 }
 
 export function encodeFailure(failure: Failure): string {

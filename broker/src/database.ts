@@ -9,6 +9,7 @@ import { migrate, migrations, schemaVersion } from "./migrations.ts";
 import type { Settings } from "./options.ts";
 import { pragma } from "./pragma.ts";
 import { applicationId, schema } from "./schema.ts";
+import { refuseDamaged } from "./verify.ts";
 
 export interface Database {
   readonly file: string;
@@ -38,6 +39,7 @@ export async function openDatabase(
     try {
       mkdirSync(settings.directory, { recursive: true });
       refuseForeign(file);
+      refuseDamaged(file);
       return { file, db: openOnce(file, settings, environment.clock) };
     } catch (error) {
       if (!(isBusy(error) || isOlderLive(error)) || environment.clock.monotonic() >= deadline)

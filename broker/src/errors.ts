@@ -1,6 +1,7 @@
 import { WaybillError } from "@waybill/core";
 
 /** SQLite's primary result codes that the broker tells apart (https://sqlite.org/rescode.html). */
+const sqliteError = 1;
 const sqliteBusy = 5;
 const sqliteLocked = 6;
 const sqliteCorrupt = 11;
@@ -11,6 +12,12 @@ const sqliteNotADatabase = 26;
 export function isBusy(error: unknown): boolean {
   const code = resultCode(error);
   return code === sqliteBusy || code === sqliteLocked;
+}
+
+/** The file is not what SQLite or the broker wrote; a table whose name was damaged is a plain error of the statement. */
+export function isDamage(error: unknown): boolean {
+  const code = resultCode(error);
+  return code === sqliteCorrupt || code === sqliteNotADatabase || code === sqliteError;
 }
 
 /** The broker works and said no to what was to be stored. */

@@ -88,7 +88,7 @@ export class StreamSettleOperation implements Operation {
       seq,
       this.#group.address,
       enqueuedAt,
-      encodeHeader(envelope.header),
+      encodeHeader(envelope.header, envelope.body),
       envelope.body,
       placeOf(reader.partition, entry.offset),
     );
