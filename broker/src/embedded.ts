@@ -19,6 +19,7 @@ import { encode } from "./codec.ts";
 import { openDatabase } from "./database.ts";
 import { DeclareOperation } from "./declare.ts";
 import { storageError } from "./errors.ts";
+import { checkFileSystem } from "./file-system.ts";
 import { EmbeddedInspection } from "./inspection.ts";
 import { delayMsMax, type EmbeddedOptions, type Settings, settingsOf } from "./options.ts";
 import { QueueReceiver } from "./queue-receiver.ts";
@@ -58,6 +59,7 @@ class EmbeddedTransport implements Transport {
   #closed: Promise<void> | undefined;
 
   static async open(settings: Settings, host: TransportHost): Promise<Transport> {
+    checkFileSystem(settings, host.logger);
     const database = await openDatabase(settings, host.environment);
     try {
       const transport = new EmbeddedTransport(

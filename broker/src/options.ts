@@ -9,6 +9,8 @@ export interface EmbeddedOptions {
    * "normal": faster, but a loss of power may take the last acknowledged messages; a crash of the process never does.
    */
   readonly synchronous?: "full" | "normal";
+  /** What to do on a file system on which SQLite's locks do not hold (NFS, SMB, 9p, FUSE, …). Default "refuse": opening throws STORAGE_INVALID. */
+  readonly unsafeFileSystem?: "refuse" | "warn";
   /** Bytes of stored data above which `send` rejects with STORAGE_FULL; what is stored can still be settled. Default: no bound. */
   readonly quotaBytes?: number;
   /** Largest body of one message in bytes. Default 16 MiB. */
@@ -35,6 +37,7 @@ export function settingsOf(options: EmbeddedOptions): Settings {
   const settings: Settings = {
     directory: options.directory,
     synchronous: options.synchronous ?? "full",
+    unsafeFileSystem: options.unsafeFileSystem ?? "refuse",
     quotaBytes: options.quotaBytes,
     bodyBytesMax: options.bodyBytesMax ?? 16 * mebibyte,
     bufferMessagesMax: options.bufferMessagesMax ?? 100_000,
@@ -45,6 +48,9 @@ export function settingsOf(options: EmbeddedOptions): Settings {
   }
   if (settings.synchronous !== "full" && settings.synchronous !== "normal") {
     throw invalid("synchronous", 'choose "full" or "normal"');
+  }
+  if (settings.unsafeFileSystem !== "refuse" && settings.unsafeFileSystem !== "warn") {
+    throw invalid("unsafeFileSystem", 'choose "refuse" or "warn"');
   }
   for (const name of ["bodyBytesMax", "bufferMessagesMax", "bufferBytesMax"] as const) {
     if (!isPositive(settings[name])) throw invalid(name, "give a whole number above 0");
