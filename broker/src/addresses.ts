@@ -18,6 +18,8 @@ export interface Address {
   readonly name: string;
   /** Window of duplicate detection in milliseconds; 0 for none. */
   readonly dedupMs: number;
+  /** Messages with a key wait in the session of that key. */
+  readonly keepsSessions: boolean;
 }
 
 /** A subscription that names an event's type, and whether it wants this one. */
@@ -45,6 +47,7 @@ interface AddressRow {
   readonly topic: string | null;
   readonly accepts: string | null;
   readonly dedup_ms: number;
+  readonly sessions: number;
 }
 
 const nobody: readonly Taker[] = [];
@@ -73,8 +76,8 @@ export class AddressBook {
     this.#byId = new Map();
     this.#topics = new Map();
     const rows = this.#sql.allAddresses.all() as unknown as AddressRow[];
-    for (const { id, kind, name, dedup_ms: dedupMs } of rows) {
-      const address = { id, kind, name, dedupMs };
+    for (const { id, kind, name, dedup_ms: dedupMs, sessions } of rows) {
+      const address = { id, kind, name, dedupMs, keepsSessions: sessions === 1 };
       this.#byName.set(keyOf(kind, name), address);
       this.#byId.set(id, address);
       if (kind === "topic") this.#topics.set(name.slice(0, -1), { address: id, takers: new Map() });

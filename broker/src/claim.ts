@@ -5,6 +5,8 @@ import { expire } from "./dead-letters.ts";
 import type { Grant, Lease } from "./lease.ts";
 import { offsetOf, partitionOf } from "./places.ts";
 import { QueueDelivery, type Settler } from "./queue-delivery.ts";
+import type { QueueHand } from "./queue-hand.ts";
+import { lineOf, release } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
@@ -25,13 +27,11 @@ type ContentRow = readonly [
 export interface Claim {
   readonly grant: Grant | undefined;
   readonly batch: readonly QueueDelivery[];
-  /** Nothing else was ready. */
+  /** Nothing else was ready, or it is of a session for which there is no room. */
   readonly drained: boolean;
   /** What is next in line is larger than the room that is left. */
   readonly blocked: boolean;
 }
-
-const nothing: Claim = { grant: undefined, batch: [], drained: true, blocked: false };
 
 /** Who claims. */
 export interface Claimer extends Settler {
@@ -41,81 +41,141 @@ export interface Claimer extends Settler {
   readonly lease: Lease;
   /** Messages that may be claimed now. */
   plan(): Plan;
+  readonly hand: QueueHand;
   /** A claim was committed. */
   claimed(claim: Claim): void;
   claimFailed(error: WaybillError): void;
 }
 
-/** Locks the oldest ready messages of one address for one claimer, as many as it has room for. */
+/** Which messages of which line a claim looks at. */
+interface Look {
+  /** The address, or a session's line in it. */
+  readonly line: number;
+  readonly address: number;
+  readonly plan: Plan;
+  readonly limit: number;
+  /** Name of the session. */
+  readonly session?: string;
+}
+
+/** Locks the oldest ready messages of one address for one claimer, and the next available sessions, as many as it has room for. */
 export class ClaimOperation implements Operation {
   readonly weight = 1;
   readonly bytes = 0;
   readonly #claimer: Claimer;
-  #claim: Claim = nothing;
+  #grant: Grant | undefined;
+  #batch: QueueDelivery[] = [];
+  #drained = true;
+  #blocked = false;
 
   constructor(claimer: Claimer) {
     this.#claimer = claimer;
   }
 
   run(transaction: Transaction): void {
-    const address = transaction.addresses.findSource(this.#claimer.source)?.id;
+    this.#grant = undefined;
+    this.#batch = [];
+    const address = transaction.addresses.findSource(this.#claimer.source);
     const plan = this.#claimer.plan();
-    const { room } = plan;
-    this.#claim = { ...nothing, drained: room > 0 };
-    if (address === undefined || room <= 0) return;
-    const head = transaction.sql.headReady.all(address, room) as unknown as HeadRow[];
-    const { last, blocked } = fit(transaction, { address, head, plan });
-    const rest = { drained: head.length < room && !blocked, blocked };
-    if (last !== undefined) this.#claim = { ...rest, ...this.#lock(transaction, address, last) };
-    else if (this.#claimer.registers && this.#claimer.lease.id === undefined) {
-      this.#claim = {
-        ...rest,
-        batch: [],
-        grant: this.#claimer.lease.register(transaction, address),
-      };
-    } else this.#claim = { ...nothing, ...rest };
+    this.#drained = plan.room > 0;
+    this.#blocked = false;
+    if (address === undefined || plan.room <= 0) return;
+    const { id, keepsSessions } = address;
+    const line = { line: id, address: id, plan };
+    const sessionsFirst = keepsSessions && this.#claimer.hand.takeTurn();
+    if (sessionsFirst) this.#claimSessions(transaction, id, plan);
+    this.#claimLine(transaction, { ...line, limit: plan.room });
+    if (keepsSessions && !sessionsFirst) this.#claimSessions(transaction, id, plan);
+    if (this.#grant === undefined && this.#claimer.registers) this.#register(transaction, id);
   }
 
   done(): void {
-    this.#claimer.claimed(this.#claim);
+    this.#claimer.claimed({
+      grant: this.#grant,
+      batch: this.#batch,
+      drained: this.#drained,
+      blocked: this.#blocked,
+    });
   }
 
   failed(error: WaybillError): void {
     this.#claimer.claimFailed(error);
   }
 
-  #lock(transaction: Transaction, address: number, last: number): Pick<Claim, "grant" | "batch"> {
+  #register(transaction: Transaction, address: number): void {
+    const { lease } = this.#claimer;
+    if (lease.id === undefined) this.#grant = lease.register(transaction, address);
+  }
+
+  /** Something may be left. */
+  #leave(): void {
+    this.#drained = false;
+  }
+
+  #claimSessions(transaction: Transaction, address: number, plan: Plan): void {
     const { sql } = transaction;
-    const grant = this.#claimer.lease.take(transaction, address);
-    const rows = sql.lockedContents.all(address, last) as unknown as ContentRow[];
-    sql.lockUpTo.run(grant.id, address, last);
-    sql.deleteReadyUpTo.run(address, last);
-    const batch: QueueDelivery[] = [];
+    const { sessionRoom, perSession } = this.#claimer.hand;
+    // A session that is settled makes room for another one and asks again.
+    if (sessionRoom === 0) return;
+    if (plan.room <= 0) return this.#leave();
+    const asked = Math.min(sessionRoom, plan.room);
+    const available = sql.availableSessions.all(address, asked) as unknown as SessionRow[];
+    if (available.length === asked) this.#leave();
+    for (const { id, name } of available) {
+      if (plan.room <= 0) return this.#leave();
+      const limit = Math.min(perSession, plan.room);
+      const before = this.#batch.length;
+      this.#claimLine(transaction, { line: lineOf(id), address, plan, limit, session: name });
+      if (this.#batch.length > before) sql.holdSession.run(this.#grant?.id ?? 0, id);
+      else if (sql.anyReady.get(lineOf(id)) === undefined) release(transaction, id);
+      else return this.#leave();
+    }
+  }
+
+  #claimLine(transaction: Transaction, look: Look): void {
+    const { line, limit, session } = look;
+    if (limit <= 0) return this.#leave();
+    const head = transaction.sql.headReady.all(line, limit) as unknown as HeadRow[];
+    const { last, blocked } = fit(transaction, head, look);
+    if (last !== undefined) this.#lock(transaction, look, last);
+    this.#blocked ||= blocked;
+    // What is left of a session comes after the other sessions.
+    if (blocked || (session === undefined && head.length === limit)) this.#leave();
+  }
+
+  #lock(transaction: Transaction, { line, address, session }: Look, last: number): void {
+    const { sql } = transaction;
+    const grant = this.#grant ?? this.#claimer.lease.take(transaction, address);
+    const rows = sql.lockedContents.all(line, last) as unknown as ContentRow[];
+    sql.lockUpTo.run(grant.id, line, last);
+    sql.deleteReadyUpTo.run(line, last);
+    this.#grant = grant;
     for (const [seq, attempt, bytes, expires, enqueuedAt, header, body, place, failure] of rows) {
-      const claimed = { seq, lease: grant.id, address, bytes, expires };
+      const claimed = { seq, lease: grant.id, address, line, bytes, expires };
       const content = {
         envelope: decode(header, body),
         attempt,
         enqueuedAt,
         failure: decodeFailure(failure),
         position: place === null ? undefined : positionOf(transaction, this.#claimer.source, place),
+        session,
       };
-      batch.push(new QueueDelivery(this.#claimer, claimed, content));
+      this.#batch.push(new QueueDelivery(this.#claimer, claimed, content));
     }
-    return { grant, batch };
   }
 }
 
 /** The last of the head that there is room for in bytes. What has expired leaves on the way. */
 function fit(
   transaction: Transaction,
-  { address, head, plan }: { address: number; head: readonly HeadRow[]; plan: Plan },
-): { last: number | undefined; blocked: boolean } {
+  head: readonly HeadRow[],
+  { line, address, plan }: Look,
+): { readonly last: number | undefined; readonly blocked: boolean } {
   const { now, sql } = transaction;
   let last: number | undefined;
   for (const [seq, bytes, expires, attempt] of head) {
     if (expires !== null && expires <= now) {
-      sql.deleteReady.run(address, seq);
+      sql.deleteReady.run(line, seq);
       expire(transaction, { seq, address, attempt });
       continue;
     }
@@ -128,4 +188,9 @@ function fit(
 function positionOf({ addresses }: Transaction, source: Source, place: number): Position {
   const partitions = addresses.stream(source.name)?.partitions ?? [];
   return { partition: partitions.indexOf(partitionOf(place)), offset: offsetOf(place) };
+}
+
+interface SessionRow {
+  readonly id: number;
+  readonly name: string;
 }

@@ -64,6 +64,7 @@ interface AddressRow {
   readonly accepts: string | null;
   readonly instance: number | null;
   readonly dedup_ms: number;
+  readonly sessions: number;
 }
 
 class Draft {
@@ -76,9 +77,9 @@ class Draft {
     this.#instance = instance;
   }
 
-  queue({ name, owner, temporary, dedupWindowMs }: QueueSpec): void {
+  queue({ name, owner, temporary, dedupWindowMs, sessions }: QueueSpec): void {
     const { sql } = this.#transaction;
-    const id = this.#address("queue", name, { temporary, dedupWindowMs });
+    const id = this.#address("queue", name, { temporary, dedupWindowMs, sessions });
     if (owner !== undefined) sql.putOwner.run(id, this.#instance, owner.service, owner.place);
   }
 
@@ -86,12 +87,13 @@ class Draft {
     this.#address("topic", `${name}/`, { dedupWindowMs });
   }
 
-  subscription({ topic, name, accepts, temporary }: SubscriptionSpec): void {
+  subscription({ topic, name, accepts, temporary, sessions }: SubscriptionSpec): void {
     const text = JSON.stringify(accepts);
     this.#address("subscription", addressOf({ kind: "subscription", topic, name }), {
       topic,
       accepts: text,
       temporary,
+      sessions,
     });
   }
 
@@ -123,6 +125,7 @@ class Draft {
       accepts?: string;
       temporary?: boolean | undefined;
       dedupWindowMs?: number | undefined;
+      sessions?: boolean | undefined;
     },
   ): number {
     const { sql } = this.#transaction;
@@ -139,7 +142,12 @@ class Draft {
       );
       const { id } = created as { id: number };
       if (more.dedupWindowMs !== undefined) sql.updateDedup.run(more.dedupWindowMs, id);
+      if (more.sessions === true) sql.keepSessions.run(id);
       return id;
+    }
+    if (more.sessions === true && known.sessions === 0) {
+      this.#changed = true;
+      sql.keepSessions.run(known.id);
     }
     if (known.accepts !== accepts) {
       this.#changed = true;

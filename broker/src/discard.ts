@@ -1,5 +1,5 @@
 import type { PurgeState, WaybillError } from "@waybill/core";
-import type { Statements } from "./statements.ts";
+import { storedLine, unpark } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
@@ -12,20 +12,24 @@ export interface CountAnswer {
 }
 
 /** Deletes a message for good, wherever it waits or was set aside. False when it is in flight or not there. */
-export function remove({ sql }: Transaction, seq: number): boolean {
-  if (!takeOut(sql, seq)) return false;
+export function remove(transaction: Transaction, seq: number): boolean {
+  const { sql } = transaction;
+  if (!takeOut(transaction, seq)) return false;
+  unpark(transaction, seq);
   sql.deleteFailure.run(seq);
   sql.deleteMessage.run(seq);
   return true;
 }
 
-function takeOut(sql: Statements, seq: number): boolean {
+function takeOut(transaction: Transaction, seq: number): boolean {
+  const { sql } = transaction;
   if (sql.deleteDead.run(seq).changes !== 0 || sql.deleteDeferred.run(seq).changes !== 0)
     return true;
   const row = sql.addressOfMessage.get(seq) as { address: number } | undefined;
   if (row === undefined) return false;
   return (
     sql.deleteReady.run(row.address, seq).changes !== 0 ||
+    sql.deleteReady.run(storedLine(transaction, row.address, seq), seq).changes !== 0 ||
     sql.takeScheduled.run(row.address, seq).changes !== 0
   );
 }
@@ -99,7 +103,11 @@ export class PurgeOperation extends RemoveOperation {
       deferred: sql.listDeferred,
       dead: sql.listDead,
     }[state];
-    const rows = listed.all(address, 0, purgeStepMax) as unknown as { seq: number }[];
+    const statements = state === "ready" ? [listed, sql.listReadySessions] : [listed];
+    const rows = statements
+      .flatMap((each) => each.all(address, 0, purgeStepMax) as unknown as { seq: number }[])
+      .toSorted((left, right) => left.seq - right.seq)
+      .slice(0, purgeStepMax);
     const { before } = this.#purge;
     return rows.map(({ seq }) => seq).filter((seq) => seq < before);
   }

@@ -24,6 +24,7 @@ import { EmbeddedInspection } from "./inspection.ts";
 import { delayMsMax, type EmbeddedOptions, type Settings, settingsOf } from "./options.ts";
 import { QueueReceiver } from "./queue-receiver.ts";
 import { quotaOf } from "./quota.ts";
+import { sessionStateBytesMax } from "./session-handle.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
 import { type SendLimits, SendOperation } from "./send.ts";
 
@@ -195,8 +196,8 @@ class EmbeddedTransport implements Transport {
 }
 
 function assertOptions(options: ReceiveOptions): void {
-  for (const name of ["prefetch", "prefetchBytes", "lockMs"] as const) {
-    if (options[name] >= 1) continue;
+  for (const name of ["prefetch", "prefetchBytes", "lockMs", "sessions"] as const) {
+    if ((options[name] ?? 1) >= 1) continue;
     throw new WaybillError(
       "OPTION_INVALID",
       `receive({ ${name} }) takes a number from 1, not ${options[name]}.`,
@@ -209,7 +210,8 @@ function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
     durability: synchronous === "full" ? "power-loss" : "process-crash",
     order: "queue",
     delayMsMax,
-    sessions: false,
+    sessions: true,
+    sessionStateBytesMax,
     dedupWindowMs: dedupWindowMsMax,
     bodyBytesMax,
     filters: ["eq", "compare", "in", "prefix", "exists", "logic"],

@@ -2,6 +2,7 @@ import type { Timer, WaybillError } from "@waybill/core";
 import type { Connection } from "./connection.ts";
 import { lockedUntil, simpleOperation } from "./lease.ts";
 import { lockClockOf } from "./lock-clock.ts";
+import { release } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** How often a process says that it is alive. */
@@ -147,6 +148,8 @@ export function reopenLease(
     }
   } else if (sql.reopenLease.run(id).changes !== 0) transaction.madeReady.add(address);
   sql.unlockLease.run(id);
+  const sessions = sql.sessionsOfLease.all(id) as unknown as { id: number }[];
+  for (const session of sessions) release(transaction, session.id);
   if (sql.freeCursors.run(id).changes !== 0) transaction.madeReady.add(address);
   sql.deleteLease.run(id);
 }

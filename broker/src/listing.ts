@@ -80,10 +80,11 @@ function find(
     deferred: sql.listDeferred,
     dead: sql.listDead,
   }[query.state];
-  const rows = statement.all(id, query.after, query.limit) as unknown as {
-    seq: number;
-    attempt: number;
-  }[];
+  const statements = query.state === "ready" ? [statement, sql.listReadySessions] : [statement];
+  const rows = statements.flatMap(
+    (each) =>
+      each.all(id, query.after, query.limit) as unknown as { seq: number; attempt: number }[],
+  );
   return rows.map(({ seq, attempt }) => ({ seq, attempt, address: id }));
 }
 

@@ -6,7 +6,7 @@ import { pragma } from "./pragma.ts";
  * What was added to the schema since version 1, in order: `migrations[n]` leads from version n + 1 to n + 2. A new file is made
  * of version 1 and all of them, so that new and old files cannot differ. What was released is never changed; a change is a new entry.
  */
-export const migrations: readonly string[] = [version2(), version3()];
+export const migrations: readonly string[] = [version2(), version3(), version4()];
 
 export const schemaVersion: number = migrations.length + 1;
 
@@ -86,5 +86,31 @@ create table boot(
   id integer primary key check (id = 1),
   boot text not null
 ) strict;
+`;
+}
+
+/**
+ * Version 4: keys whose messages keep their order, a row in `session` for each that has something waiting, held or remembered. In `ready` and
+ * `locked` a session's messages stand under its id with a minus in place of the address. Those that can be claimed have a `turn`.
+ */
+function version4(): string {
+  return `
+alter table address add column sessions integer not null default 0;
+create index locked_session on locked(address) where address < 0;
+create table session(
+  id integer primary key autoincrement,
+  address integer not null,
+  name text not null,
+  turn integer,
+  lease integer,
+  parked integer,
+  due integer,
+  state any,
+  unique (address, name)
+) strict;
+create index session_turn on session(address, turn) where turn is not null;
+create index session_lease on session(lease) where lease is not null;
+create index session_parked on session(parked) where parked is not null;
+create index session_due on session(due) where due is not null;
 `;
 }

@@ -1,8 +1,18 @@
-import type { Delivery, Envelope, Failure, Position, Settled, Settlement } from "@waybill/core";
+import type {
+  Delivery,
+  Envelope,
+  Failure,
+  Position,
+  Session,
+  Settled,
+  Settlement,
+} from "@waybill/core";
 
 /** Who settles deliveries. */
 export interface Settler {
   settle(delivery: QueueDelivery, settlement: Settlement): Promise<Settled>;
+  /** The session of that name, as the holder of that delivery sees it. */
+  session(name: string, delivery: QueueDelivery): Session;
 }
 
 /** What the broker knows of a claimed message beside its content. */
@@ -10,6 +20,8 @@ export interface Claimed {
   readonly seq: number;
   readonly lease: number;
   readonly address: number;
+  /** Where it waits: at the address itself, or in a session's line. */
+  readonly line: number;
   readonly bytes: number;
   readonly expires: number | null;
 }
@@ -21,6 +33,8 @@ export interface Content {
   readonly failure: Failure | undefined;
   /** Of a replayed item of a stream: where it stood. */
   readonly position: Position | undefined;
+  /** Name of its session. */
+  readonly session: string | undefined;
 }
 
 export class QueueDelivery implements Delivery, Claimed {
@@ -29,10 +43,12 @@ export class QueueDelivery implements Delivery, Claimed {
   readonly enqueuedAt: number;
   readonly failure: Failure | undefined;
   readonly position: Position | undefined;
+  readonly session: Session | undefined;
   onLockLost: (() => void) | undefined;
   readonly seq: number;
   readonly lease: number;
   readonly address: number;
+  readonly line: number;
   readonly bytes: number;
   readonly expires: number | null;
   readonly #settler: Settler;
@@ -47,9 +63,12 @@ export class QueueDelivery implements Delivery, Claimed {
     this.seq = claimed.seq;
     this.lease = claimed.lease;
     this.address = claimed.address;
+    this.line = claimed.line;
     this.bytes = claimed.bytes;
     this.expires = claimed.expires;
     this.#settler = settler;
+    this.session =
+      content.session === undefined ? undefined : settler.session(content.session, this);
   }
 
   settle(settlement: Settlement): Promise<Settled> {

@@ -3,6 +3,7 @@ import type {
   Outgoing,
   ReceiveOptions,
   Receiver,
+  Session,
   Settled,
   Settlement,
   Source,
@@ -15,7 +16,9 @@ import type { Connection } from "./connection.ts";
 import { isRefusal, storageError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
-import { SettleOperation } from "./settle.ts";
+import { QueueHand } from "./queue-hand.ts";
+import { SessionHandle } from "./session-handle.ts";
+import { SettleOperation, isDone } from "./settle.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Waiter } from "./wake.ts";
 
@@ -47,13 +50,15 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
   readonly #budget: Budget;
   readonly #listener: Listener;
   readonly #ended: () => void;
-  readonly #lease: Lease;
-  readonly #held = new Map<number, QueueDelivery>();
+  readonly lease: Lease;
+  readonly hand: QueueHand;
   /** Settled by the handler, not yet by the database. */
   #settling = 0;
   /** The last claim found less than it had room for, and nothing was signalled since. */
   #drained = false;
   #claiming = false;
+  /** There is room for another session, and the claim that is under way did not know. */
+  #freed = false;
   #paused = false;
   #stopped = false;
   /** Locks whose settling failed: to be opened again as soon as the storage works. */
@@ -71,7 +76,8 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     this.registers = registers;
     this.#listener = listener;
     this.#ended = ended;
-    this.#lease = new Lease(connection, options.lockMs, {
+    this.hand = new QueueHand(budget, options);
+    this.lease = new Lease(connection, options.lockMs, {
       counts: registers,
       holds: () => this.#holds(),
       lost: () => this.#lost(),
@@ -92,8 +98,9 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     return this.#stopped && this.#isEmpty();
   }
 
-  get lease(): Lease {
-    return this.#lease;
+  session(name: string, delivery: QueueDelivery): Session {
+    const holds = (): boolean => this.hand.has(delivery);
+    return new SessionHandle(name, delivery, { connection: this.#connection, holds });
   }
 
   /** Something may be ready. */
@@ -113,7 +120,11 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
 
   hasWork(): boolean {
     const address = this.address;
-    return address !== undefined && this.#connection.sql.anyReady.get(address) !== undefined;
+    const { sql } = this.#connection;
+    return (
+      address !== undefined &&
+      (sql.anyReady.get(address) ?? sql.anyAvailableSession.get(address)) !== undefined
+    );
   }
 
   async stop(): Promise<void> {
@@ -139,9 +150,12 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
   /** A claim was committed. */
   claimed({ grant, batch, drained, blocked }: Claim): void {
     this.#claiming = false;
-    if (grant !== undefined) this.#lease.adopt(grant);
-    if (drained) this.#drained = true;
-    for (const delivery of batch) this.#hold(delivery);
+    if (grant !== undefined) this.lease.adopt(grant);
+    this.#drained ||= drained && !this.#freed;
+    for (const delivery of batch) {
+      this.hand.hold(delivery);
+      this.hand.enter(delivery);
+    }
     if (blocked) this.#budget.block();
     if (batch.length > 0) this.#listener.deliver(batch);
     this.#claim();
@@ -155,19 +169,21 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
   }
 
   settle(delivery: QueueDelivery, settlement: Settlement): Promise<Settled> {
-    if (this.#held.get(delivery.seq) !== delivery) return Promise.resolve("lockLost");
+    if (!this.hand.has(delivery)) return Promise.resolve("lockLost");
     let send: readonly Encoded[] = [];
     try {
       if (settlement.kind === "complete") send = this.#encode(settlement.send);
     } catch (error) {
       return Promise.reject(storageError(error, this.#connection.file));
     }
-    this.#forget(delivery);
+    this.hand.forget(delivery);
     this.#settling += 1;
     return new Promise((resolve, reject) => {
       const settled = (answer: Settled): void => {
         this.#settling -= 1;
+        if (answer === "settled" && !isDone(settlement)) this.#loseBehind(delivery);
         resolve(answer);
+        this.#leave(delivery);
         this.#closeWhenEmpty();
       };
       const failed = (error: WaybillError): void => {
@@ -176,8 +192,8 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
           this.#takeBack(delivery);
           return reject(error);
         }
-        // Its lock stays until the storage works again; then it is opened for another attempt.
-        this.#abandoned.add(delivery);
+        // Its lock stays until the storage works again; then it is opened for another attempt, before what stands behind it.
+        this.#abandon([delivery, ...this.hand.behind(delivery)]);
         this.#listener.fault(error);
         resolve("unknown");
       };
@@ -193,19 +209,24 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
 
   /** Opens what was delivered and never settled, for others; its attempts count, for its handler may have run. */
   abandonAll(): void {
-    const open = [...this.#held.values()];
-    this.#held.clear();
-    for (const delivery of open) {
+    this.#abandon(this.hand.all());
+    this.#reopenAbandoned();
+  }
+
+  #abandon(deliveries: readonly QueueDelivery[]): void {
+    for (const delivery of deliveries) {
       this.#abandoned.add(delivery);
+      if (!this.hand.has(delivery)) continue;
+      this.hand.forget(delivery);
       delivery.lose();
     }
-    this.#reopenAbandoned();
   }
 
   #claim(): void {
     if (this.#claiming || this.#drained || this.#paused || this.#stopped || this.#budget.room === 0)
       return;
     this.#claiming = true;
+    this.#freed = false;
     this.#connection.writer.submit(new ClaimOperation(this), "last");
   }
 
@@ -222,6 +243,7 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
           {
             settled: () => {
               this.#abandoned.delete(delivery);
+              this.#leave(delivery);
               this.#closeWhenEmpty();
             },
             failed: () => {},
@@ -231,20 +253,27 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     }
   }
 
-  #hold(delivery: QueueDelivery): void {
-    this.#held.set(delivery.seq, delivery);
-    this.#budget.take(delivery.bytes);
+  /** It is settled for good. A session that it was the last of makes room for another. */
+  #leave(delivery: QueueDelivery): void {
+    if (delivery.lease !== this.lease.id || !this.hand.leave(delivery)) return;
+    this.#drained = false;
+    this.#freed = this.#claiming;
+    this.#claim();
+  }
+
+  /** What stands behind it in its session went back with it. */
+  #loseBehind(settled: QueueDelivery): void {
+    for (const delivery of this.hand.behind(settled)) {
+      this.hand.forget(delivery);
+      this.hand.leave(delivery);
+      delivery.lose();
+    }
   }
 
   /** Its settlement was refused: it is held as before. */
   #takeBack(delivery: QueueDelivery): void {
-    if (delivery.lease === this.#lease.id) this.#hold(delivery);
+    if (delivery.lease === this.lease.id) this.hand.hold(delivery);
     else delivery.lose();
-  }
-
-  #forget(delivery: QueueDelivery): void {
-    this.#held.delete(delivery.seq);
-    this.#budget.give(delivery.bytes);
   }
 
   /** Asked at every renewal. */
@@ -255,20 +284,19 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
 
   #lost(): void {
     this.#abandoned.clear();
-    const lost = [...this.#held.values()];
-    for (const delivery of lost) this.#forget(delivery);
+    const lost = this.hand.clear();
     for (const delivery of lost) delivery.lose();
     this.#closeWhenEmpty();
     this.#claim();
   }
 
   #isEmpty(): boolean {
-    return this.#held.size + this.#settling + this.#abandoned.size === 0;
+    return this.hand.size + this.#settling + this.#abandoned.size === 0;
   }
 
   #closeWhenEmpty(): void {
     if (!this.#stopped || !this.#isEmpty()) return;
-    this.#lease.close();
+    this.lease.close();
     this.#connection.wake.remove(this);
     this.#ended();
   }

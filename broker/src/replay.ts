@@ -2,6 +2,7 @@ import type { Body, WaybillError } from "@waybill/core";
 import { decode, type Encoded } from "./codec.ts";
 import { remove } from "./discard.ts";
 import { publish } from "./send.ts";
+import { arriveAgain, unpark } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
@@ -53,8 +54,8 @@ export class ReplayOperation extends AsideOperation {
     if (home.kind === "topic") return publishAgain(transaction, seq, home.name.slice(0, -1));
     takeOut(transaction, seq);
     const { bytes } = sql.bytesOf.get(seq) as { bytes: number };
-    sql.insertReady.run(address, seq, 0, bytes, null);
-    transaction.madeReady.add(address);
+    arriveAgain(transaction, { address, seq, attempt: 0, bytes, expires: null });
+    unpark(transaction, seq);
     return true;
   }
 }
@@ -87,6 +88,14 @@ export class ReplaceOperation extends AsideOperation {
       const to = { kind: "topic", name: home.name.slice(0, -1) } as const;
       const outgoing = { ...this.#content.outgoing, to };
       if (!publish(transaction, { ...this.#content, outgoing })) return false;
+    } else if (home.keepsSessions) {
+      // Under its old number: in its session it stands in front of what came later.
+      takeOut(transaction, seq);
+      sql.deleteFailure.run(seq);
+      sql.rewriteMessage.run(now, header, body, seq);
+      arriveAgain(transaction, { address, seq, attempt: 0, bytes, expires: null });
+      unpark(transaction, seq);
+      return true;
     } else {
       const next = transaction.takeSeq();
       sql.copyMessage.run(next, now, header, body, seq);
@@ -103,6 +112,6 @@ function addressOfAside({ sql }: Transaction, seq: number): number | undefined {
   return row?.address;
 }
 
-function takeOut({ sql }: Transaction, seq: number): boolean {
-  return sql.deleteDead.run(seq).changes !== 0 || sql.deleteDeferred.run(seq).changes !== 0;
+function takeOut({ sql }: Transaction, seq: number): void {
+  if (sql.deleteDead.run(seq).changes === 0) sql.deleteDeferred.run(seq);
 }

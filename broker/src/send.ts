@@ -1,6 +1,7 @@
 import { type Failure, WaybillError } from "@waybill/core";
 import { isDuplicate } from "./dedup.ts";
 import { type Encoded, encodeFailure } from "./codec.ts";
+import { arrive } from "./sessions.ts";
 import { appendItem } from "./stream-log.ts";
 import { Refusal, type Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
@@ -121,8 +122,8 @@ function enqueue(transaction: Transaction, address: number, message: Encoded): v
     sql.insertScheduled.run(due, seq, address, 0, message.bytes, expires);
     transaction.willBeDue(due);
   } else {
-    sql.insertReady.run(address, seq, 0, message.bytes, expires);
-    transaction.madeReady.add(address);
+    const { partitionkey } = message.outgoing.envelope.header;
+    arrive(transaction, { address, seq, attempt: 0, bytes: message.bytes, expires }, partitionkey);
   }
   if (expires !== null) transaction.willBeDue(expires);
 }

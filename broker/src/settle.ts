@@ -3,6 +3,7 @@ import { type Encoded, encodeFailure } from "./codec.ts";
 import { bury } from "./dead-letters.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
 import { refuseUnroutable, store } from "./send.ts";
+import { holdBack, rest, sessionOf, settleDown } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
 import { delayMsMax } from "./options.ts";
 import type { Operation } from "./writer.ts";
@@ -11,8 +12,17 @@ import type { Operation } from "./writer.ts";
 export type Ending = { readonly send: readonly Encoded[] } & (
   | { readonly kind: "complete" | "release" | "defer" | "reopen" }
   | { readonly kind: "retry"; readonly delayMs: number; readonly failure: Failure }
-  | { readonly kind: "deadLetter"; readonly failure: Failure }
+  | { readonly kind: "deadLetter"; readonly failure: Failure; readonly park?: boolean }
 );
+
+/** Whether what stands behind it in its session may be handled now. */
+export function isDone(ending: Pick<Ending, "kind"> & { readonly park?: boolean }): boolean {
+  return (
+    ending.kind === "complete" ||
+    ending.kind === "defer" ||
+    (ending.kind === "deadLetter" && ending.park !== true)
+  );
+}
 
 export interface SettleAnswer {
   settled(settled: Settled): void;
@@ -48,6 +58,8 @@ export class SettleOperation implements Operation {
     if (transaction.sql.unlock.run(lease, seq).changes === 0) return this.#lost();
     this.#settled = "settled";
     this.#end(transaction);
+    const session = sessionOf(this.#delivery.line);
+    if (session !== undefined) this.#endInSession(transaction, session);
     if (send.length > 0) store(transaction, send);
   }
 
@@ -87,13 +99,26 @@ export class SettleOperation implements Operation {
     }
   }
 
+  /** Nothing overtakes what comes back or is parked. */
+  #endInSession(transaction: Transaction, session: number): void {
+    const ending = this.#ending;
+    if (!isDone(ending)) holdBack(transaction, this.#delivery, ending.kind !== "reopen");
+    if (ending.kind === "deadLetter" && ending.park === true)
+      transaction.sql.parkSession.run(this.#delivery.seq, session);
+    settleDown(transaction, session);
+  }
+
   #comeBack(transaction: Transaction, attempt: number, delayMs: number): void {
     const { sql, now } = transaction;
-    const { seq, address, bytes, expires } = this.#delivery;
+    const { seq, address, line, bytes, expires } = this.#delivery;
+    const session = sessionOf(line);
     if (transaction.addresses.get(address) === undefined) {
       // Its queue died with the instance that it belonged to.
       sql.deleteMessage.run(seq);
       sql.deleteFailure.run(seq);
+    } else if (session !== undefined) {
+      sql.insertReady.run(line, seq, attempt, bytes, expires);
+      if (delayMs > 0) rest(transaction, session, now + Math.min(delayMsMax, Math.ceil(delayMs)));
     } else if (delayMs > 0) {
       const due = now + Math.min(delayMsMax, Math.ceil(delayMs));
       sql.insertScheduled.run(due, seq, address, attempt, bytes, expires);

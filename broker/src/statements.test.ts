@@ -14,6 +14,7 @@ const mayScan: Readonly<Record<string, string>> = {
   allInstances: "one row per process, once after a start of the machine",
   deadInstances: "one row per process",
   nextDue: "one row per process; the rest are looks at the first row of an index",
+  listReadySessions: "sorts what waits in the sessions of one address, for people who look",
   listLocked: "sorts what is in flight at one address",
 };
 

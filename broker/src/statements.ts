@@ -21,6 +21,8 @@ const texts = {
     "insert into message(seq, address, enqueued_at, discard_expired, header, body, place) values (?, ?, ?, 0, ?, ?, ?)",
   copyMessage: `insert into message(seq, address, enqueued_at, discard_expired, header, body, place)
     select ?, address, ?, 0, ?, ?, place from message where seq = ?`,
+  rewriteMessage:
+    "update message set enqueued_at = ?, discard_expired = 0, header = ?, body = ? where seq = ?",
   addressOfMessage: "select address from message where seq = ?",
   deleteMessage: "delete from message where seq = ?",
   discardsExpired: "select discard_expired as discards from message where seq = ?",
@@ -56,6 +58,36 @@ const texts = {
   expiredLeases: "select id, address from lease where until <= ? order by until limit ?",
   leasesOfInstance: "select id, address, until from lease where instance = ?",
 
+  sessionByName:
+    "select id, address, turn, lease, parked, due from session where address = ? and name = ?",
+  sessionById: "select id, address, turn, lease, parked, due from session where id = ?",
+  insertSession: "insert into session(address, name) values (?, ?) returning id",
+  queueSession: "update session set turn = ? where id = ?",
+  availableSessions:
+    "select id, name from session where address = ? and turn is not null order by turn limit ?",
+  anyAvailableSession:
+    "select 1 from session where address = ? and turn is not null order by turn limit 1",
+  holdSession: "update session set turn = null, lease = ? where id = ?",
+  anyHeldOfSession: "select 1 from locked where address = ? and address < 0 limit 1",
+  freeSession: "update session set turn = null, lease = null where id = ?",
+  deleteIdleSession:
+    "delete from session where id = ? and lease is null and parked is null and state is null",
+  reopenBehind: `insert into ready(address, seq, attempt, bytes, expires)
+    select address, seq, attempt - ?, bytes, expires from locked where lease = ? and address = ? and seq > ?`,
+  unlockBehind: "delete from locked where lease = ? and address = ? and seq > ?",
+  restSession: "update session set due = ? where id = ?",
+  dueSessions: "select id from session where due <= ? order by due limit ?",
+  wakeSession: "update session set due = null where id = ?",
+  parkSession: "update session set parked = ? where id = ?",
+  parkedBy: "select id from session where parked = ?",
+  unparkSession: "update session set parked = null where id = ?",
+  sessionsOfLease: "select id from session where lease = ?",
+  readSession: "select state from session where id = ? and lease = ?",
+  writeState: "update session set state = ? where id = ?",
+  keyOf: "select header ->> '$.partitionkey' as key from message where seq = ?",
+  sessionsIn: "select id from session where address = ? limit ?",
+  deleteSession: "delete from session where id = ?",
+
   insertScheduled:
     "insert into scheduled(due, seq, address, attempt, bytes, expires) values (?, ?, ?, ?, ?, ?)",
   dueScheduled:
@@ -78,17 +110,19 @@ const texts = {
     "insert into failure(seq, failure) values (?, ?) on conflict(seq) do update set failure = excluded.failure",
   deleteFailure: "delete from failure where seq = ?",
 
-  allAddresses: "select id, kind, name, topic, accepts, dedup_ms from address where removed = 0",
+  allAddresses:
+    "select id, kind, name, topic, accepts, dedup_ms, sessions from address where removed = 0",
   insertAddress:
     "insert into address(kind, name, topic, accepts, instance) values (?, ?, ?, ?, ?) returning id",
   addressByName:
-    "select id, accepts, instance, removed, dedup_ms from address where kind = ? and name = ?",
+    "select id, accepts, instance, removed, dedup_ms, sessions from address where kind = ? and name = ?",
   updateDedup: "update address set dedup_ms = ? where id = ?",
   remember: `insert into remembered(address, key, until) values (?, ?, ?)
     on conflict(address, key) do update set until = excluded.until where until <= ?`,
   overRemembered: "select address, key from remembered where until <= ? order by until limit ?",
   forget: "delete from remembered where address = ? and key = ?",
   updateAccepts: "update address set accepts = ? where id = ?",
+  keepSessions: "update address set sessions = 1 where id = ?",
   removeAddress:
     "update address set removed = 1, instance = null, name = name || '#' || id where id = ?",
   removedAddress: "select id from address where removed = 1 limit 1",
@@ -157,6 +191,8 @@ const texts = {
   deleteOwnersOfInstance: "delete from owner where instance = ?",
 
   countReady: "select count(*) as count from ready where address = ?",
+  countReadySessions:
+    "select count(*) as count from session s join ready r on r.address = -s.id where s.address = ?",
   countLocked:
     "select count(*) as count from lease l join locked k on k.lease = l.id where l.address = ?",
   countScheduled: "select count(*) as count from scheduled where address = ?",
@@ -166,12 +202,16 @@ const texts = {
     "select count(*) as count from lease l join instance i on i.id = l.instance where l.address = ? and l.counts = 1 and i.until > ?",
   oldestReady:
     "select m.enqueued_at as at from ready r join message m on m.seq = r.seq where r.address = ? order by r.seq limit 1",
+  oldestReadySessions:
+    "select min(m.enqueued_at) as at from session s join ready r on r.address = -s.id join message m on m.seq = r.seq where s.address = ?",
   groupProgress: `select sum(p.next_offset - max(c.committed, p.first_offset)) as pending,
     sum(iif(c.lease is null, 0, max(0, c.delivered - max(c.committed, p.first_offset)))) as begun
     from stream_cursor c join stream_partition p on p.id = c.partition where c.address = ?`,
   groupOldest: `select min(i.enqueued_at) as oldest from stream_cursor c join stream_partition p on p.id = c.partition
     join stream_item i on i.place = (c.partition << 36) + max(c.committed, p.first_offset) where c.address = ?`,
   listReady: "select seq, attempt from ready where address = ? and seq > ? order by seq limit ?",
+  listReadySessions:
+    "select r.seq, r.attempt from session s join ready r on r.address = -s.id where s.address = ? and r.seq > ? order by r.seq limit ?",
   listLocked:
     "select k.seq, k.attempt from lease l join locked k on k.lease = l.id where l.address = ? and k.seq > ? order by k.seq limit ?",
   listScheduled:
@@ -182,9 +222,10 @@ const texts = {
   listItems:
     "select place, enqueued_at, header, body from stream_item where place >= ? and place < ? order by place limit ?",
 
-  /** Four moments of the wall clock, two of the clock of locks, and whether anything was removed. */
+  /** Five moments of the wall clock, two of the clock of locks, and whether anything was removed. */
   nextDue: `select (select min(due) from scheduled), (select min(expires) from ready where expires is not null),
     (select min(expires) from scheduled where expires is not null), (select min(until) from remembered) + 60000,
+    (select min(due) from session where due is not null),
     (select min(until) from lease where until is not null), (select min(until) from instance),
     (select 0 from address where removed = 1 limit 1)`,
 } as const;

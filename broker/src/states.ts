@@ -5,22 +5,28 @@ import type { Depths } from "./depths.ts";
 import { lockClockOf } from "./lock-clock.ts";
 import type { Statements } from "./statements.ts";
 
-type Counting = "countReady" | "countLocked" | "countScheduled" | "countDeferred" | "countDead";
+type Counting =
+  | "countReady"
+  | "countReadySessions"
+  | "countLocked"
+  | "countScheduled"
+  | "countDeferred"
+  | "countDead";
 
 /** What stands at an address. Counting takes time with the count, so `depths` keeps large ones for a while; delivering pays nothing for it. */
 export function stateOf(
   { sql, environment }: Connection,
-  { id, kind, name }: Address,
+  { id, kind, name, keepsSessions }: Address,
   depths: Depths,
 ): AddressState {
   const log = kind === "stream" ? logOf(sql, id) : { pending: 0, begun: 0, oldest: null };
-  const oldest = earliest(log.oldest, oldestReady(sql, id));
+  const oldest = earliest(log.oldest, oldestReady(sql, id, keepsSessions));
   const depth = (counting: Counting): number =>
     depths.of(`${counting} ${id}`, () => count(sql[counting].get(id)));
   return {
     address: name,
     kind,
-    ready: depth("countReady") + log.pending,
+    ready: depth("countReady") + depth("countReadySessions") + log.pending,
     inFlight: depth("countLocked") + log.begun,
     scheduled: depth("countScheduled"),
     deferred: depth("countDeferred"),
@@ -47,9 +53,11 @@ function logOf(sql: Statements, address: number): LogState {
   return { pending: pending ?? 0, begun: begun ?? 0, oldest };
 }
 
-function oldestReady(sql: Statements, address: number): number | null {
+function oldestReady(sql: Statements, address: number, sessions: boolean): number | null {
   const row = sql.oldestReady.get(address) as { at: number } | undefined;
-  return row?.at ?? null;
+  if (!sessions) return row?.at ?? null;
+  const { at } = sql.oldestReadySessions.get(address) as { at: number | null };
+  return earliest(row?.at ?? null, at);
 }
 
 function earliest(left: number | null, right: number | null): number | null {

@@ -11,6 +11,7 @@ export class StreamDelivery implements Delivery {
   readonly envelope: Envelope;
   readonly attempt: number;
   readonly enqueuedAt: number;
+  readonly session: undefined;
   readonly failure: undefined;
   readonly position: Position;
   onLockLost: (() => void) | undefined;

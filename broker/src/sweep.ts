@@ -4,6 +4,7 @@ import { forgetOver } from "./dedup.ts";
 import { expire } from "./dead-letters.ts";
 import { removeInstance, reopenLease } from "./instances.ts";
 import { lockClockOf } from "./lock-clock.ts";
+import { addressOfLine, arriveAgain, lineOf, sessionOf, wakeResting } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
@@ -76,10 +77,10 @@ export class Sweeper {
     try {
       const row = sql.nextDue.get() as unknown as (number | null)[];
       const moments = row.map((moment) => moment ?? Number.POSITIVE_INFINITY);
-      if (moments[6] === 0) return 0;
+      if (moments[7] === 0) return 0;
       return Math.min(
-        Math.min(...moments.slice(0, 4)) - environment.clock.now(),
-        Math.min(...moments.slice(4, 6)) - lockClockOf(environment.clock).now(),
+        Math.min(...moments.slice(0, 5)) - environment.clock.now(),
+        Math.min(...moments.slice(5, 7)) - lockClockOf(environment.clock).now(),
       );
     } catch {
       return Number.POSITIVE_INFINITY;
@@ -106,6 +107,7 @@ class SweepOperation implements Operation {
 
   run(transaction: Transaction): void {
     moveDue(transaction);
+    wakeResting(transaction, stepMax);
     endLeases(transaction);
     buryExpired(transaction);
     buryDeadInstances(transaction);
@@ -136,10 +138,7 @@ function moveDue(transaction: Transaction): void {
   for (const row of sql.dueScheduled.all(now, stepMax) as unknown as ScheduledRow[]) {
     sql.deleteScheduled.run(row.due, row.seq);
     if (addresses.get(row.address) === undefined) forget(transaction, row.seq);
-    else {
-      sql.insertReady.run(row.address, row.seq, row.attempt, row.bytes, row.expires);
-      transaction.madeReady.add(row.address);
-    }
+    else arriveAgain(transaction, row);
   }
 }
 
@@ -163,7 +162,7 @@ function buryExpired(transaction: Transaction): void {
   const { sql, now } = transaction;
   for (const row of sql.expiredReady.all(now, stepMax) as unknown as ExpiredRow[]) {
     sql.deleteReady.run(row.address, row.seq);
-    expire(transaction, row);
+    expire(transaction, { ...row, address: addressOfLine(transaction, row.address) });
   }
   for (const row of sql.expiredScheduled.all(now, stepMax) as unknown as ExpiredRow[]) {
     sql.deleteScheduled.run(row.due, row.seq);
@@ -183,8 +182,9 @@ function emptyRemoved(transaction: Transaction): void {
   const removed = sql.removedAddress.get() as { id: number } | undefined;
   if (removed === undefined) return;
   const { id } = removed;
-  const waiting = sql.waitingOf.all(id, stepMax) as unknown as { seq: number }[];
-  for (const { seq } of waiting) sql.deleteReady.run(id, seq);
+  const sessions = sql.sessionsIn.all(id, stepMax) as unknown as { id: number }[];
+  const lines = [id, ...sessions.map((session) => lineOf(session.id))];
+  const waiting = lines.flatMap((line) => emptyLine(transaction, line));
   const scheduled = sql.scheduledOf.all(id, stepMax) as unknown as { due: number; seq: number }[];
   for (const { due, seq } of scheduled) sql.deleteScheduled.run(due, seq);
   const deferred = sql.deferredIn.all(id, stepMax) as unknown as { seq: number }[];
@@ -193,7 +193,15 @@ function emptyRemoved(transaction: Transaction): void {
   for (const { seq } of dead) sql.deleteDead.run(seq);
   const all = [...waiting, ...scheduled, ...deferred, ...dead];
   for (const { seq } of all) forget(transaction, seq);
-  if (all.length === 0) sql.deleteAddress.run(id);
+  if (all.length === 0 && sessions.length === 0) sql.deleteAddress.run(id);
+}
+
+function emptyLine({ sql }: Transaction, line: number): { seq: number }[] {
+  const waiting = sql.waitingOf.all(line, stepMax) as unknown as { seq: number }[];
+  for (const { seq } of waiting) sql.deleteReady.run(line, seq);
+  const session = sessionOf(line);
+  if (session !== undefined && waiting.length < stepMax) sql.deleteSession.run(session);
+  return waiting;
 }
 
 function forget({ sql }: Transaction, seq: number): void {

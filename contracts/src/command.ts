@@ -17,12 +17,19 @@ export interface Command<Name extends string = string, Input = any> extends Cont
   readonly queue: string;
   /** For how long the broker recognises a message that is sent twice, in milliseconds; absent: not at all. */
   readonly dedupMs?: number;
+  /** Messages of one key are handled in the order of sending; undefined for no order. */
+  readonly key?: (input: Input) => string;
 }
 
 export interface CommandOptions<Input extends AnySchema> extends VersionOptions, DedupOptions {
   readonly input: Input;
   /** Queue shared with other commands of the same owner, to keep the order across them. */
   readonly queue?: string;
+  /**
+   * What keeps order: messages of one key are handled one after another, in the order of sending, whoever sends them. Across all instances of the
+   * owner where the transport has sessions, else within each. Text of 1 to 256 characters; fixed once messages wait.
+   */
+  readonly key?: (input: Validated<Input>) => string;
 }
 
 /**
@@ -40,5 +47,6 @@ export function command<const Name extends string, Input extends AnySchema>(
     input: options.input,
     queue: options.queue ?? name,
     ...(options.dedupMs !== undefined && { dedupMs: options.dedupMs }),
+    ...(options.key !== undefined && { key: options.key }),
   });
 }

@@ -21,6 +21,8 @@ export interface Event<
   readonly topic: string;
   /** For how long the broker recognises a message that is sent twice, in milliseconds; absent: not at all. */
   readonly dedupMs?: number;
+  /** Each subscriber handles the events of one key in the order of publishing; undefined for no order. */
+  readonly key?: (payload: Payload) => string;
 }
 
 export interface EventOptions<Payload extends AnySchema, Shown extends Attributes>
@@ -30,6 +32,8 @@ export interface EventOptions<Payload extends AnySchema, Shown extends Attribute
   readonly attributes?: (payload: Validated<Payload>) => Shown;
   /** Topic shared with other events, to keep the order across them. */
   readonly topic?: string;
+  /** What keeps order: as the key of a command, for each subscriber by itself. */
+  readonly key?: (payload: Validated<Payload>) => string;
 }
 
 /**
@@ -52,6 +56,7 @@ export function event<
     attributes: options.attributes ?? noAttributes,
     topic: options.topic ?? name,
     ...(options.dedupMs !== undefined && { dedupMs: options.dedupMs }),
+    ...(options.key !== undefined && { key: options.key }),
   });
 }
 

@@ -8,6 +8,7 @@ import { consoleLogger } from "./console-logger.ts";
 import { Counters } from "./counters.ts";
 import { systemEnvironment } from "./environment/system.ts";
 import { WaybillError, messageOf } from "./errors.ts";
+import { orderingKey } from "./key.ts";
 import { Listener } from "./listener.ts";
 import { MessageRunner } from "./message-runner.ts";
 import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./pipeline.ts";
@@ -186,6 +187,8 @@ function toListener(
       prefetch,
       lockMs,
       start,
+      // As many as handlers can be busy with, and as many again that wait for a handler.
+      sessions: Math.min(prefetch, concurrency * 2),
       ...(runner.ordered && { lane: (delivery) => runner.lane(delivery) }),
       run: (entry) => runner.run(entry),
       released: (entry) => runner.released(entry),
@@ -235,10 +238,19 @@ function checkCapabilities(
     );
   }
   for (const { routes } of intakes) {
-    for (const { binding, handlerName } of routes) {
-      if (binding.options.orderedBy === undefined || capabilities.sessions) continue;
+    for (const { contract, options, handlerName } of routes) {
+      const keyed = orderingKey(contract) !== undefined;
+      if (options.onDeadLetter === "park" && !capabilities.sessions)
+        throw new WaybillError(
+          "NOT_SUPPORTED",
+          `${handlerName} parks keys behind a dead letter, and ${name} has no sessions to hold them back in. Say onDeadLetter: "continue", or use a transport with sessions.`,
+        );
+      if (keyed ? capabilities.sessions : options.orderedBy === undefined) continue;
       logger.info(
-        `${handlerName} is ordered by key within each process; ${name} has no sessions to order it across several instances.`,
+        `${handlerName} is ordered by key within each process; ` +
+          (keyed
+            ? `${name} has no sessions to order it across several instances.`
+            : `to order it across several instances, give the ${contract.kind} a key.`),
       );
     }
   }

@@ -29,6 +29,8 @@ export function contractFaults(contract: AnyContract): readonly string[] {
     );
   if (contract.kind === "stream" && typeof contract.key !== "function")
     faults.push(`The key of ${named} is no function; write key: (item) => item.id.`);
+  if ((contract.kind === "command" || contract.kind === "event") && !isKey(contract.key))
+    faults.push(`The key of ${named} is no function; write key: (value) => value.id.`);
   if (contract.kind === "command" && contract.queue !== contract.name)
     check("queue", contract.queue);
   if (contract.kind === "event" && contract.topic !== contract.name) check("topic", contract.topic);
@@ -69,6 +71,11 @@ function retentionFaults(contract: AnyContract, named: string): readonly string[
       ([bound, value]) =>
         `The retention.${bound} of ${named} is ${String(value)}; give a number above 0.`,
     );
+}
+
+/** JavaScript may say anything there. */
+function isKey(key: unknown): boolean {
+  return key === undefined || typeof key === "function";
 }
 
 function schemasOf(contract: AnyContract): readonly (readonly [string, unknown])[] {

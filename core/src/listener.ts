@@ -13,6 +13,8 @@ export interface ListenerOptions {
   readonly prefetch: number;
   readonly lockMs: number;
   readonly start?: "earliest" | "latest";
+  /** Most sessions at a time, where the source has them. */
+  readonly sessions?: number;
   /** Entries of one lane run one after another; undefined for no lane. */
   readonly lane?: (delivery: Delivery) => string | undefined;
   /** Settles the entry, or answers `retry`: after which time to run it again without letting its lane go on. */
@@ -55,10 +57,16 @@ export class Listener implements Slot {
   }
 
   start(): void {
-    const { source, prefetch, lockMs, start } = this.#options;
+    const { source, prefetch, lockMs, start, sessions } = this.#options;
     this.#receiver = this.#runtime.transport.receive(
       source,
-      { prefetch, prefetchBytes, lockMs, ...(start !== undefined && { start }) },
+      {
+        prefetch,
+        prefetchBytes,
+        lockMs,
+        ...(start !== undefined && { start }),
+        ...(sessions !== undefined && { sessions }),
+      },
       {
         deliver: (batch) => this.#take(batch),
         fault: (error) =>
@@ -111,7 +119,9 @@ export class Listener implements Slot {
 
   #take(batch: readonly Delivery[]): void {
     for (const delivery of batch) {
-      const entry = new Entry(delivery, this.#options.lane?.(delivery));
+      const { session } = delivery;
+      const lane = session === undefined ? this.#options.lane?.(delivery) : `key ${session.id}`;
+      const entry = new Entry(delivery, lane);
       if (this.#stopping) void this.#release(entry);
       else if (this.#joinLane(entry)) this.#waiting.push(entry);
     }

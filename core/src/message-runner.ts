@@ -1,4 +1,5 @@
 import type { Entry } from "./entry.ts";
+import { orderingKey } from "./key.ts";
 import type { Incoming } from "./message.ts";
 import { type Outcome, complete } from "./outcome.ts";
 import { type IncomingStep, type Incomer, compileIncoming } from "./pipeline.ts";
@@ -61,8 +62,12 @@ export class MessageRunner {
   lane({ envelope, position }: Delivery): string | undefined {
     if (position !== undefined) return `partition ${position.partition}`;
     const route = this.#find(envelope.header.type)?.route;
-    const orderedBy = route?.binding.options.orderedBy;
-    if (route === undefined || orderedBy === undefined) return undefined;
+    if (route === undefined) return undefined;
+    const key = orderingKey(route.contract);
+    const { partitionkey } = envelope.header;
+    if (key !== undefined && partitionkey !== undefined) return `key ${partitionkey}`;
+    const orderedBy = key ?? route.options.orderedBy;
+    if (orderedBy === undefined) return undefined;
     try {
       return `key ${orderedBy(readBody(envelope, route.contract, this.#runtime.codec))}`;
     } catch {

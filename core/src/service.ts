@@ -26,8 +26,16 @@ export type ServeHandler<Input, Item, Upstream, Declared> = (
 export interface HandlerOptions<Value = any> {
   /** Messages handled at the same time in this process, 1 to 1,000. Default 32. */
   readonly concurrency?: number;
-  /** Messages of one key run one after another, in order; a failing one holds back its key while it is retried. */
+  /**
+   * Messages of one key run one after another in this process, in order; a failing one holds back its key while it is retried. For a contract
+   * without a `key` of its own, which orders across processes and needs nothing here.
+   */
   readonly orderedBy?: (value: Value) => string;
+  /**
+   * What becomes of a key whose message is a dead letter: "continue" (default), or "park": its later messages wait until the dead letter is
+   * replayed or discarded. For contracts with a `key`, on transports with sessions.
+   */
+  readonly onDeadLetter?: "continue" | "park";
   readonly retry?: RetryPolicy;
   /** How long a message stays locked without renewal, 1,000 to 300,000 ms. Default 30,000. The lock is renewed while the process lives. */
   readonly lockMs?: number;
@@ -48,7 +56,10 @@ export interface SubscriptionOptions<
   readonly name?: string;
 }
 
-export interface ConsumeOptions extends Omit<HandlerOptions, "orderedBy" | "concurrency"> {
+export interface ConsumeOptions extends Omit<
+  HandlerOptions,
+  "orderedBy" | "onDeadLetter" | "concurrency"
+> {
   /** Readers that share the partitions and their offsets. Default: the service's name. */
   readonly group?: string;
   /** Where a group that has never read begins. Default "earliest". */

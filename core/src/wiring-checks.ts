@@ -2,11 +2,12 @@ import { contractFaults, doubleNameFaults } from "./contract-checks.ts";
 import { at, doubles, isCount, shown } from "./faults.ts";
 import { compileRule } from "./rules.ts";
 import { messageOf } from "./errors.ts";
+import { orderingKey } from "./key.ts";
 import { serviceNameFault } from "./names.ts";
 import { addressOf } from "./ports/transport.ts";
 import { retryPolicy } from "./retry.ts";
 import type { CallDepthPolicy } from "./runtime.ts";
-import type { Binding, HandlerDefaults, Service } from "./service.ts";
+import type { Binding, HandlerDefaults, HandlerOptions, Service } from "./service.ts";
 import { allContracts, sourceOf } from "./sources.ts";
 import { type AnyContract, type Uses, useVerbs } from "./uses.ts";
 
@@ -150,9 +151,30 @@ function bindingFaults(service: Service): readonly string[] {
       if (fault !== undefined)
         faults.push(`The name "${name}" of ${where} is not legal: ${fault}.`);
     }
+    faults.push(...orderFaults(contract, options, where));
     if (options.where !== undefined) attempt(faults, where, () => compileRule(options.where ?? {}));
     return faults;
   });
+}
+
+function orderFaults(
+  contract: AnyContract,
+  { orderedBy, onDeadLetter = "continue" }: HandlerOptions,
+  where: string,
+): string[] {
+  const keyed = orderingKey(contract) !== undefined;
+  const faults: string[] = [];
+  if (orderedBy !== undefined && keyed)
+    faults.push(
+      `${where} says orderedBy, and the ${contract.kind} has a key, which orders its messages everywhere. Remove one of them.`,
+    );
+  if (onDeadLetter !== "continue" && onDeadLetter !== "park")
+    faults.push(`onDeadLetter of ${where} is ${shown(onDeadLetter)}; give "continue" or "park".`);
+  else if (onDeadLetter === "park" && !keyed)
+    faults.push(
+      `${where} parks keys behind a dead letter, and the ${contract.kind} has no key. Give the contract one: key: (value) => value.id.`,
+    );
+  return faults;
 }
 
 function optionFaults(options: HandlerDefaults, where: string): string[] {

@@ -1,6 +1,7 @@
 import { WaybillError } from "./errors.ts";
 import type { CallDepthPolicy } from "./runtime.ts";
 import { checkOptions, checkServices } from "./wiring-checks.ts";
+import { orderingKey } from "./key.ts";
 import type {
   Acceptance,
   Dedup,
@@ -82,7 +83,8 @@ function toRoute(service: Service, binding: Binding, defaults: HandlerDefaults):
     schema: inputSchema(contract),
     options: { ...defaults, ...options },
     policy: retryPolicy(defaults.retry, options.retry),
-    inPlace: verb === "consume" || options.orderedBy !== undefined,
+    inPlace:
+      verb === "consume" || options.orderedBy !== undefined || orderingKey(contract) !== undefined,
   };
 }
 
@@ -112,7 +114,11 @@ function toTopology(services: readonly Service[], routes: readonly Route[]): Top
     else {
       const [specs, name] =
         contract.kind === "event" ? [topics, contract.topic] : [queues, queueOf(contract)];
-      specs.set(name, { name, ...longest(specs.get(name), contract) });
+      const known = specs.get(name);
+      const sessions =
+        contract.kind !== "event" &&
+        (queues.get(name)?.sessions === true || orderingKey(contract) !== undefined);
+      specs.set(name, { name, ...longest(known, contract), ...(sessions && { sessions }) });
     }
   }
   for (const { source, service, binding } of routes) {
@@ -144,7 +150,10 @@ function queueOf(contract: Exclude<AnyContract, { kind: "event" | "stream" }>): 
 }
 
 function toSubscriptions(routes: readonly Route[]): readonly SubscriptionSpec[] {
-  const subscriptions = new Map<string, SubscriptionSpec & { accepts: Acceptance[] }>();
+  const subscriptions = new Map<
+    string,
+    SubscriptionSpec & { accepts: Acceptance[]; sessions?: boolean }
+  >();
   for (const { source, contract, binding } of routes) {
     if (source.kind !== "subscription") continue;
     const { topic, name } = source;
@@ -153,6 +162,7 @@ function toSubscriptions(routes: readonly Route[]): readonly SubscriptionSpec[] 
     known.accepts.push(
       where === undefined ? { type: contract.name } : { type: contract.name, where },
     );
+    if (orderingKey(contract) !== undefined) known.sessions = true;
     subscriptions.set(addressOf(source), known);
   }
   return [...subscriptions.values()];

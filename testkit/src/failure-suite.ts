@@ -2,6 +2,7 @@ import { after, describe, test } from "node:test";
 import type { FailureCase } from "./failures/case.ts";
 import { handlerFailures } from "./failures/handlers.ts";
 import { messageFailures } from "./failures/messages.ts";
+import { orderFailures } from "./failures/order.ts";
 import { processFailures } from "./failures/processes.ts";
 import { FailureStage } from "./failures/stage.ts";
 import { type CaseResult, type FailureResults, writeFailureResults } from "./results.ts";
@@ -15,6 +16,7 @@ export interface FailureSuiteOptions {
 /** What happens on failure, in the order of the table. */
 export const failureCases: readonly FailureCase[] = [
   ...handlerFailures,
+  ...orderFailures,
   ...messageFailures,
   ...processFailures,
 ];
@@ -27,12 +29,17 @@ export function failureSuite(name: string, options: FailureSuiteOptions): void {
   describe(`${name}: what happens on failure`, () => {
     const results: FailureResults["cases"][number][] = [];
     after(() => writeFailureResults({ transport: name, cases: results }));
-    for (const { id, what, then, run } of failureCases) {
-      test(`${id}: ${what}`, async () => {
+    for (const { id, what, then, notFor, run } of failureCases) {
+      test(`${id}: ${what}`, async (context) => {
         const note = (outcome: CaseResult["outcome"], reason = ""): void =>
           void results.push({ id, title: what, then, outcome, reason });
         const stage = new FailureStage(await options.create());
         try {
+          const reason = notFor?.((await stage.stage.open()).capabilities);
+          if (reason !== undefined) {
+            note("skipped", reason);
+            return context.skip(reason);
+          }
           await run(stage);
           note("passed");
         } catch (error) {

@@ -14,6 +14,9 @@ import { receiverCases } from "./suite/receivers.ts";
 import { removingCases } from "./suite/removing.ts";
 import { ruleCases } from "./suite/rules.ts";
 import { scheduleCases } from "./suite/schedule.ts";
+import { sessionCases } from "./suite/sessions.ts";
+import { sessionEndCases } from "./suite/session-ends.ts";
+import { sessionStateCases } from "./suite/session-state.ts";
 import { settlingCases } from "./suite/settling.ts";
 import { Stage, type SuiteSubject } from "./suite/stage.ts";
 import { streamCases } from "./suite/streams.ts";
@@ -39,6 +42,9 @@ export const transportCases: readonly SuiteCase[] = [
   ...asideCases,
   ...scheduleCases,
   ...duplicateCases,
+  ...sessionCases,
+  ...sessionStateCases,
+  ...sessionEndCases,
   ...topicCases,
   ...ruleCases,
   ...streamCases,

@@ -29,6 +29,7 @@ export function declare(engine: Engine, topology: Topology, declarer: Declarer):
   for (const spec of topology.queues) {
     if (!engine.queues.has(spec.name)) addQueue(engine, spec, declarer);
     remember(engine.queues.get(spec.name)?.remembered, spec);
+    if (spec.sessions === true) engine.queues.get(spec.name)?.keepSessions();
     if (spec.owner !== undefined) engine.owners.claim(spec.name, spec.owner, declarer);
   }
   for (const spec of topology.topics) {
@@ -71,6 +72,7 @@ function addSubscription(engine: Engine, spec: SubscriptionSpec, declarer: Decla
   const address = addressOf({ kind: "subscription", topic: spec.topic, name: spec.name });
   const mailbox = known ?? new Mailbox("subscription", address, engine.kernel);
   topic.subscribe(spec.name, mailbox, spec.accepts);
+  if (spec.sessions === true) mailbox.keepSessions();
   if (known !== undefined || spec.temporary !== true) return;
   declarer.temporaries.push(() => {
     topic.unsubscribe(spec.name);

@@ -1,10 +1,18 @@
 import type { Envelope } from "../envelope.ts";
-import type { Delivery, Failure, Position, Settled, Settlement } from "../ports/transport.ts";
+import type {
+  Delivery,
+  Failure,
+  Position,
+  Session,
+  Settled,
+  Settlement,
+} from "../ports/transport.ts";
 import type { Message } from "./message.ts";
 
 /** Who answers for a delivery until it is settled. */
 export interface DeliveryHolder {
   settle(delivery: MemoryDelivery, settlement: Settlement): Promise<Settled>;
+  session(delivery: MemoryDelivery): Session | undefined;
 }
 
 /**
@@ -17,6 +25,7 @@ export class MemoryDelivery implements Delivery {
   readonly enqueuedAt: number;
   readonly failure: Failure | undefined;
   readonly position: Position | undefined;
+  readonly session: Session | undefined;
   onLockLost: (() => void) | undefined = undefined;
 
   readonly message: Message;
@@ -37,6 +46,7 @@ export class MemoryDelivery implements Delivery {
     this.message = message;
     this.lockedAt = lockedAt;
     this.#holder = holder;
+    this.session = message.session === undefined ? undefined : holder.session(this);
   }
 
   settle(settlement: Settlement): Promise<Settled> {

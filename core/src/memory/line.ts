@@ -11,7 +11,12 @@ export class Line {
   #returned: Message[] = [];
   #length = 0;
   #removed = 0;
-  #order = 0;
+  readonly #nextOrder: () => number;
+
+  /** Orders need to rise only. */
+  constructor(nextOrder: () => number) {
+    this.#nextOrder = nextOrder;
+  }
 
   get length(): number {
     return this.#length;
@@ -19,7 +24,7 @@ export class Line {
 
   push(message: Message): void {
     message.state = "ready";
-    message.order = ++this.#order;
+    message.order = this.#nextOrder();
     this.#length += 1;
     this.#waiting.push(message);
   }

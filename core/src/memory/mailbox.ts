@@ -6,6 +6,7 @@ import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
 import type { MemoryReceiver, Supply } from "./receiver.ts";
 import { Remembered } from "./remembered.ts";
 import { Receivers } from "./receivers.ts";
+import { type MailSession, Sessions } from "./sessions.ts";
 
 /** A queue, or a subscription's own queue: competing receivers, each message to one of them at a time. */
 export class Mailbox implements Supply, MessageHome {
@@ -15,9 +16,12 @@ export class Mailbox implements Supply, MessageHome {
   readonly alone: readonly [Mailbox] = [this];
   readonly aside: Aside = new Aside();
   readonly remembered: Remembered;
+  sessions: Sessions | undefined = undefined;
   readonly #kernel: Kernel;
-  readonly #line = new Line();
+  readonly #line: Line;
   readonly #receivers = new Receivers();
+  /** Sessions and what stands beside them take turns in being first. */
+  #sessionsFirst = false;
   #scheduled = 0;
   #inFlight = 0;
   #dropped = false;
@@ -27,6 +31,12 @@ export class Mailbox implements Supply, MessageHome {
     this.address = address;
     this.#kernel = kernel;
     this.remembered = new Remembered(kernel);
+    this.#line = new Line(() => kernel.nextSequence());
+  }
+
+  /** From now on messages with a key are kept in sessions. */
+  keepSessions(): void {
+    this.sessions ??= new Sessions(this.#kernel, () => this.#receivers.wake());
   }
 
   put(parcel: Parcel): void {
@@ -38,38 +48,70 @@ export class Mailbox implements Supply, MessageHome {
 
   attach(receiver: MemoryReceiver): void {
     this.#receivers.attach(receiver);
-    if (this.#line.length > 0) receiver.wake();
+    if (this.#waits()) receiver.wake();
   }
 
   detach(receiver: MemoryReceiver): void {
     this.#receivers.detach(receiver);
-    if (this.#line.length > 0) this.#receivers.wake();
+    if (this.#waits()) this.#receivers.wake();
   }
 
   hasWorkFor(receiver: MemoryReceiver): boolean {
     const next = this.#line.peek();
-    return next !== undefined && receiver.fits(next.parcel.bytes);
+    if (next !== undefined && receiver.fits(next.parcel.bytes)) return true;
+    const head = this.#nextSession(receiver)?.line.peek();
+    return head !== undefined && receiver.fits(head.parcel.bytes);
   }
 
   serve(receiver: MemoryReceiver): void {
+    if (this.sessions !== undefined) {
+      this.#sessionsFirst = !this.#sessionsFirst;
+      if (this.#sessionsFirst) this.#serveSessions(receiver);
+    }
+    // Competing receivers share what waits instead of the first one taking all.
+    const share = Math.ceil(this.#line.length / this.#receivers.openCount());
+    this.#serveLine(receiver, this.#line, share);
+    if (!this.#sessionsFirst) this.#serveSessions(receiver);
+  }
+
+  #serveSessions(receiver: MemoryReceiver): void {
+    const available = this.sessions?.available ?? 0;
+    let share = Math.ceil(available / this.#receivers.openCount());
+    for (; share > 0; share--) {
+      const session = this.#nextSession(receiver);
+      const head = session?.line.peek();
+      if (session === undefined || head === undefined || !receiver.fits(head.parcel.bytes)) return;
+      this.sessions?.lock(session, receiver);
+      session.held = 1;
+      session.held += this.#serveLine(receiver, session.line, receiver.perSession);
+      this.sessions?.unlock(session);
+    }
+  }
+
+  #nextSession(receiver: MemoryReceiver): MailSession | undefined {
+    return receiver.sessionsHeld < receiver.sessionsMax ? this.sessions?.next() : undefined;
+  }
+
+  /** Answers how many it took. */
+  #serveLine(receiver: MemoryReceiver, line: Line, share: number): number {
     const now = this.#kernel.now();
     const monotonic = this.#kernel.monotonic();
-    // Competing receivers share what waits instead of the first one taking all.
-    let share = Math.ceil(this.#line.length / this.#receivers.openCount());
-    for (let next = this.#line.peek(); next !== undefined && share > 0; next = this.#line.peek()) {
+    let taken = 0;
+    for (let next = line.peek(); next !== undefined && taken < share; next = line.peek()) {
       if (next.parcel.notAfter <= now) {
         this.#expire(next);
         continue;
       }
-      if (!receiver.fits(next.parcel.bytes)) return;
-      this.#line.shift();
+      if (!receiver.fits(next.parcel.bytes)) return taken;
+      line.shift();
       if (next.slot >= 0) this.#kernel.due.cancel(next);
       next.attempt += 1;
       next.state = "inFlight";
       this.#inFlight += 1;
-      share -= 1;
+      taken += 1;
       receiver.take(next, monotonic);
     }
+    return taken;
   }
 
   check(): void {
@@ -78,18 +120,26 @@ export class Mailbox implements Supply, MessageHome {
 
   settle(message: Message, settlement: Settlement): void {
     this.#inFlight -= 1;
+    this.#end(message, settlement);
+    if (message.session !== undefined) this.sessions?.unlock(message.session);
+  }
+
+  #end(message: Message, settlement: Settlement): void {
     switch (settlement.kind) {
       case "complete":
         return this.#forget(message);
       case "retry":
         message.failure = settlement.failure;
+        if (message.session !== undefined) return this.#holdBack(message, settlement.delayMs);
         if (settlement.delayMs > 0)
           return this.#schedule(message, this.#kernel.now() + settlement.delayMs);
         return this.#enqueue(message);
       case "release":
         message.attempt -= 1;
-        return this.#putBack(message);
+        return this.#holdBack(message, 0);
       case "deadLetter":
+        if (settlement.park === true && message.session !== undefined)
+          this.sessions?.park(message.session, message);
         return this.#bury(message, settlement.failure);
       case "defer":
         // Until somebody resumes it: it does not expire meanwhile.
@@ -99,8 +149,9 @@ export class Mailbox implements Supply, MessageHome {
 
   giveBack(message: Message): void {
     this.#inFlight -= 1;
-    if (this.#dropped) this.#forget(message);
-    else this.#putBack(message);
+    if (this.#dropped) return this.#forget(message);
+    this.#putBack(message);
+    if (message.session !== undefined) this.sessions?.unlock(message.session);
   }
 
   /** The message's alarm: it has expired, or its delay is over. */
@@ -116,25 +167,35 @@ export class Mailbox implements Supply, MessageHome {
     const parcel = inTime(message.parcel, this.#kernel.now());
     // Under its old number, by which it can be followed.
     const again = new Message(message.seq, parcel, this);
-    this.#kernel.charge(parcel.bytes);
     again.failure = message.failure;
-    this.#enqueue(again);
+    this.#comeBack(message, again);
   }
 
   /** Puts another in the place of one that was set aside. */
   replace(message: Message, parcel: Parcel): void {
     this.discard(message);
-    this.put(parcel);
+    this.#comeBack(message, new Message(this.#kernel.nextSequence(), parcel, this));
+  }
+
+  #comeBack(message: Message, again: Message): void {
+    this.#kernel.charge(again.parcel.bytes);
+    if (message.session === undefined) return this.#enqueue(again);
+    // At its old place, which is in front of everything that waits.
+    again.order = message.order;
+    again.session = this.sessions?.of(message.session.name);
+    this.#putBack(again);
+    if (again.session !== undefined) this.sessions?.offer(again.session);
   }
 
   /** Deletes a message that nobody holds. */
   discard(message: Message): void {
     this.#kernel.due.cancel(message);
-    if (message.state === "ready") this.#line.remove(message);
+    if (message.state === "ready") (message.session?.line ?? this.#line).remove(message);
     else if (message.state === "scheduled") this.#scheduled -= 1;
     else this.aside.remove(message);
     message.state = "gone";
     this.#kernel.free(message.parcel.bytes);
+    this.sessions?.unpark(message);
   }
 
   /** Ends this mailbox with everything in it. */
@@ -145,10 +206,14 @@ export class Mailbox implements Supply, MessageHome {
     for (const state of ["ready", "scheduled", "deferred", "dead"] as const) {
       for (const message of Array.from(this.messages(state))) this.#forget(message);
     }
+    this.sessions?.drop();
   }
 
   *messages(state: MessageState): Generator<Message, void, void> {
-    if (state === "ready") return yield* this.#line;
+    if (state === "ready") {
+      yield* this.#line;
+      return yield* this.sessions?.messages() ?? [];
+    }
     if (state === "inFlight") return yield* this.#receivers.held();
     if (state === "scheduled") {
       for (const alarm of this.#kernel.due.pending()) {
@@ -161,31 +226,48 @@ export class Mailbox implements Supply, MessageHome {
   }
 
   state(): AddressState {
-    const oldest = this.#line.peek();
+    const heads = [this.#line.peek(), this.sessions?.oldest()].filter((head) => head !== undefined);
     return {
       address: this.address,
       kind: this.kind,
-      ready: this.#line.length,
+      ready: this.#line.length + (this.sessions?.length ?? 0),
       inFlight: this.#inFlight,
       scheduled: this.#scheduled,
       deferred: this.aside.deferred,
       dead: this.aside.dead,
-      oldestReadyMs:
-        oldest === undefined ? 0 : Math.max(0, this.#kernel.now() - oldest.parcel.enqueuedAt),
+      oldestReadyMs: Math.max(
+        0,
+        ...heads.map(({ parcel }) => this.#kernel.now() - parcel.enqueuedAt),
+      ),
       receivers: this.#receivers.count,
     };
   }
 
-  #enqueue(message: Message): void {
-    this.#line.push(message);
-    this.#watchExpiry(message);
-    this.#receivers.wake();
+  #waits(): boolean {
+    return this.#line.length > 0 || this.sessions?.next() !== undefined;
   }
 
-  #putBack(message: Message): void {
-    this.#line.putBack(message);
+  #enqueue(message: Message): void {
+    const key = message.parcel.envelope.header.partitionkey;
+    // Found anew each time: while a message was scheduled its session may have ended.
+    const session = key === undefined ? undefined : this.sessions?.of(key);
+    message.session = session;
+    (session?.line ?? this.#line).push(message);
     this.#watchExpiry(message);
-    this.#receivers.wake();
+    if (session === undefined) this.#receivers.wake();
+    else this.sessions?.offer(session);
+  }
+
+  /** To its old place. A session is offered again when nothing of it is held any more. */
+  #putBack(message: Message): void {
+    (message.session?.line ?? this.#line).putBack(message);
+    this.#watchExpiry(message);
+    if (message.session === undefined) this.#receivers.wake();
+  }
+
+  #holdBack(message: Message, delayMs: number): void {
+    if (message.session !== undefined) this.sessions?.holdBack(message.session, message, delayMs);
+    this.#putBack(message);
   }
 
   #schedule(message: Message, at: number): void {
@@ -200,21 +282,15 @@ export class Mailbox implements Supply, MessageHome {
   }
 
   #expire(message: Message): void {
-    if (message.state === "ready") this.#line.remove(message);
+    if (message.state === "ready") (message.session?.line ?? this.#line).remove(message);
     else if (message.state === "scheduled") this.#scheduled -= 1;
     else this.aside.remove(message);
-    const { attempt, parcel, failure } = message;
+    const { attempt: attempts, parcel, failure } = message;
     if (parcel.discardExpired) return this.#forget(message);
     const now = this.#kernel.now();
     const words = `It was of use until ${new Date(parcel.notAfter).toISOString()} and was not handled by then.`;
-    this.#bury(
-      message,
-      brokerFailure("EXPIRED", words, {
-        now,
-        attempts: attempt,
-        firstFailedAt: failure?.firstFailedAt,
-      }),
-    );
+    const firstFailedAt = failure?.firstFailedAt;
+    this.#bury(message, brokerFailure("EXPIRED", words, { now, attempts, firstFailedAt }));
   }
 
   #bury(message: Message, failure: Failure): void {

@@ -1,6 +1,7 @@
 import type { Envelope } from "../envelope.ts";
 import type { Failure, MessageState, Position } from "../ports/transport.ts";
 import type { Alarm } from "./alarms.ts";
+import type { MailSession } from "./sessions.ts";
 
 /** What a sender handed over, checked. Copies for several subscriptions share one parcel. */
 export interface Parcel {
@@ -32,6 +33,8 @@ export class Message implements Alarm {
   state: MessageState | "gone" = "ready";
   /** Where it stands in a stream; set by who makes it. */
   position: Position | undefined = undefined;
+  /** The session that it belongs to; set by its mailbox. */
+  session: MailSession | undefined = undefined;
   attempt = 0;
   failure: Failure | undefined = undefined;
   /** Place in the order of its queue; kept when a delivery is given back. */

@@ -4,6 +4,7 @@ import type {
   Outgoing,
   ReceiveOptions,
   Receiver,
+  Session,
   Settled,
   Settlement,
 } from "../ports/transport.ts";
@@ -12,10 +13,13 @@ import { Hand } from "./hand.ts";
 import type { Kernel } from "./kernel.ts";
 import { Lease } from "./lease.ts";
 import type { Message } from "./message.ts";
+import { SessionHandle } from "./session-handle.ts";
+import type { Sessions } from "./sessions.ts";
 
 /** Where a receiver's messages come from: a queue, a subscription, a group of a stream. */
 export interface Supply {
   readonly address: string;
+  readonly sessions?: Sessions | undefined;
   attach(receiver: MemoryReceiver): void;
   detach(receiver: MemoryReceiver): void;
   /** Hands the receiver what it may have now, through `receiver.take`, each with its attempt counted. */
@@ -50,6 +54,8 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
   readonly #parts: ReceiverParts;
   readonly #hand = new Hand();
   readonly #lease: Lease;
+  /** Counted by the sessions themselves. */
+  sessionsHeld = 0;
   #batch: MemoryDelivery[] = [];
   #waking = false;
   #paused = false;
@@ -72,6 +78,15 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
 
   get start(): "earliest" | "latest" {
     return this.#parts.options.start ?? "earliest";
+  }
+
+  get sessionsMax(): number {
+    return this.#parts.options.sessions ?? this.#parts.options.prefetch;
+  }
+
+  /** Messages of one session that it takes at once, so that its sessions share what it has room for. */
+  get perSession(): number {
+    return Math.max(1, Math.floor(this.#parts.options.prefetch / this.sessionsMax));
   }
 
   get open(): boolean {
@@ -106,6 +121,23 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
     this.#hand.add(delivery);
     this.#parts.kernel.activity.delivered();
     this.#batch.push(delivery);
+  }
+
+  session(delivery: MemoryDelivery): Session | undefined {
+    const { session } = delivery.message;
+    const { sessions } = this.#parts.supply;
+    if (session === undefined || sessions === undefined) return undefined;
+    return new SessionHandle(session, sessions, () => !delivery.over && !this.#dead);
+  }
+
+  /** Gives back, uncounted, what it holds of the session behind that message. */
+  returnBehind({ session, order }: Message): void {
+    for (const delivery of this.#hand.all()) {
+      const { message } = delivery;
+      if (message.session !== session || message.order <= order) continue;
+      message.attempt -= 1;
+      this.#lose(delivery);
+    }
   }
 
   held(): readonly Message[] {

@@ -14,6 +14,7 @@ import { type Declarer, declare } from "./declare.ts";
 import type { Engine } from "./engine.ts";
 import { MemoryInspection } from "./inspection.ts";
 import { MemoryReceiver } from "./receiver.ts";
+import { sessionStateBytesMax } from "./session-handle.ts";
 
 /** One bus's connection to an in-memory broker: what a process is to a broker on the network. */
 export class MemoryTransport implements Transport, Declarer {
@@ -128,7 +129,8 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   durability: "memory",
   order: "queue",
   delayMsMax: Number.MAX_SAFE_INTEGER,
-  sessions: false,
+  sessions: true,
+  sessionStateBytesMax,
   dedupWindowMs: Number.MAX_SAFE_INTEGER,
   filters: ["eq", "compare", "in", "prefix", "exists", "logic"],
   deadLetters: "transport",
@@ -140,8 +142,8 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
 };
 
 function assertOptions(options: ReceiveOptions): void {
-  for (const name of ["prefetch", "prefetchBytes", "lockMs"] as const) {
-    if (options[name] >= 1) continue;
+  for (const name of ["prefetch", "prefetchBytes", "lockMs", "sessions"] as const) {
+    if ((options[name] ?? 1) >= 1) continue;
     throw new WaybillError(
       "OPTION_INVALID",
       `receive({ ${name} }) takes a number from 1, not ${options[name]}.`,

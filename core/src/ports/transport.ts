@@ -1,5 +1,5 @@
 import type { Rule } from "@waybill/contracts";
-import type { Envelope } from "../envelope.ts";
+import type { Body, Envelope } from "../envelope.ts";
 import type { WaybillError } from "../errors.ts";
 import type { Environment } from "./environment.ts";
 import type { Logger } from "./logger.ts";
@@ -46,8 +46,10 @@ export interface Capabilities {
   readonly order: "none" | "queue";
   /** Longest delay the broker holds by itself, in milliseconds; 0 when it cannot delay. */
   readonly delayMsMax: number;
-  /** FIFO per session across competing consumers. */
+  /** Order per session across competing receivers: see `QueueSpec.sessions`. */
   readonly sessions: boolean;
+  /** Most bytes of a session's state; 0 where sessions keep none. */
+  readonly sessionStateBytesMax: number;
   /** Longest window of duplicate detection in milliseconds; 0 for none. */
   readonly dedupWindowMs: number;
   readonly bodyBytesMax: number;
@@ -79,6 +81,11 @@ export interface QueueSpec extends Dedup {
   readonly owner?: Owner;
   /** Dies with the instance that declared it, with everything in it: for replies. */
   readonly temporary?: boolean;
+  /**
+   * Messages of one `partitionkey` are one session: one receiver at a time has all of it, and they come in the order of sending. Messages
+   * without a key stand beside, as if there were no sessions. What was declared once stays; who leaves it out asks for nothing.
+   */
+  readonly sessions?: boolean;
 }
 
 /** Duplicates at one destination. A message is remembered by its type and its `dedupid`, else its `id`. */
@@ -103,6 +110,8 @@ export interface SubscriptionSpec {
   /** A message is taken when one entry names its type and that entry's rule holds. Redeclaring replaces the list. */
   readonly accepts: readonly Acceptance[];
   readonly temporary?: boolean;
+  /** As `QueueSpec.sessions`, for this subscription alone. */
+  readonly sessions?: boolean;
 }
 
 export interface Acceptance {
@@ -145,6 +154,8 @@ export interface ReceiveOptions {
   readonly prefetchBytes: number;
   /** How long a message stays locked without renewal. The transport renews at a third of it while the process is alive. */
   readonly lockMs: number;
+  /** Most sessions held at the same time, where the source has sessions; the next available one is taken first. Default: `prefetch`. */
+  readonly sessions?: number;
   /** Where a stream group that has no offset yet begins. Default "earliest". */
   readonly start?: "earliest" | "latest";
 }
@@ -174,6 +185,8 @@ export interface Delivery {
   readonly failure: Failure | undefined;
   /** Where it stands in a stream; a replayed item where it stood. */
   readonly position: Position | undefined;
+  /** The session it belongs to, which this receiver holds as a whole until it has settled what it was given of it. */
+  readonly session: Session | undefined;
   /** Called once when the lock is lost before settling: somebody else may run this message now. */
   onLockLost: (() => void) | undefined;
   /**
@@ -189,18 +202,29 @@ export interface Position {
   readonly offset: number;
 }
 
+/** One key's messages and what a holder keeps for the next. Good until its delivery is settled: the lock of both is one. */
+export interface Session {
+  readonly id: string;
+  /** The state that was written last; undefined for none. Rejects with LOCK_LOST, or NOT_SUPPORTED where sessions keep no state. */
+  read(): Promise<Body | undefined>;
+  /** Replaces the state; undefined removes it, else it stays. Rejects as `read`, with BODY_TOO_LARGE or STORAGE_FULL; `lockLost` changes nothing. */
+  write(state: Body | undefined): Promise<Settled>;
+}
+
 /**
+ * In a session nothing overtakes: with retry, release and a parking dead letter also goes back, uncounted, what the receiver holds behind it.
+ *
  * - complete: done; `send` leaves with it.
- * - retry: failed; comes back after `delayMs`. Not for streams, whose reader waits in place.
+ * - retry: failed; comes back after `delayMs`, and its session not before. Not for streams, whose reader waits in place.
  * - release: untouched; comes back at once and the attempt is not counted.
- * - deadLetter: set aside with its failure until somebody replays or discards it. In a stream a copy is set aside and the group moves on.
+ * - deadLetter: set aside with its failure until somebody replays or discards it; with `park` its session waits for that. In a stream a copy is set aside and the group moves on.
  * - defer: set aside on purpose until somebody resumes it by `inspection.replay`. Not for streams.
  */
 export type Settlement =
   | { readonly kind: "complete"; readonly send?: readonly Outgoing[] }
   | { readonly kind: "retry"; readonly delayMs: number; readonly failure: Failure }
   | { readonly kind: "release" }
-  | { readonly kind: "deadLetter"; readonly failure: Failure }
+  | { readonly kind: "deadLetter"; readonly failure: Failure; readonly park?: boolean }
   | { readonly kind: "defer" };
 
 /** `lockLost`: the fencing token no longer fits, nothing was changed, sent included. `unknown`: the broker did not say. */
@@ -225,7 +249,7 @@ export interface Inspection {
   addresses(): Promise<readonly AddressState[]>;
   /** Oldest first. */
   list(query: ListQuery): Promise<readonly StoredMessage[]>;
-  /** Puts dead or deferred messages back where they came from, attempts at zero and without the expiry that may have passed. A dead letter of a topic is published again; one of a stream goes to its group only. Answers how many. */
+  /** Puts dead or deferred messages back where they came from, attempts at zero and without the expiry that may have passed. A dead letter of a topic is published again; one of a stream goes to its group only; one of a session stands in front of what waits there. Answers how many. */
   replay(handles: readonly string[]): Promise<number>;
   /**
    * Where the messages of these handles are now, in the order of the handles. A message keeps its handle when it is replayed and may fail

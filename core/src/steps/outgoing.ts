@@ -1,13 +1,16 @@
 import { type Body, bodyBytes } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
+import { keyOf, orderingKey } from "../key.ts";
 import { attributeNameFault } from "../names.ts";
-import type { OutgoingStep } from "../pipeline.ts";
+import type { OutgoingStep, Sender } from "../pipeline.ts";
 import type { Runtime } from "../runtime.ts";
+import type { AnyContract } from "../uses.ts";
 
-/** What brokers and rules need to see without opening the body: attributes of an event, the key of a stream's item. */
+/** What brokers and rules need to see without opening the body: attributes of an event, the key of what keeps order. */
 export const describe: OutgoingStep = {
   name: "describe",
-  wrap: (next, contract) => {
+  wrap: (following, contract) => {
+    const next = withKey(following, contract);
     if (contract.kind === "event") {
       return (message) => {
         const attributes = contract.attributes(message.value);
@@ -34,6 +37,15 @@ export const describe: OutgoingStep = {
     return next;
   },
 };
+
+function withKey(next: Sender, contract: AnyContract): Sender {
+  const key = orderingKey(contract);
+  if (key === undefined) return next;
+  return (message) => {
+    message.header.partitionkey = keyOf(contract, key, message.value);
+    return next(message);
+  };
+}
 
 /** Value → body. Errors: MESSAGE_INVALID when the codec cannot write it, BODY_TOO_LARGE. */
 export const encode: OutgoingStep = {

@@ -61,7 +61,8 @@ type Act = (
 ) => Outcome | Promise<Outcome>;
 
 /** Carries a decision out; `refused` says how to go on when what the handler sent was refused. */
-function acting({ contract, inPlace, handlerName }: Route, runtime: Runtime): Act {
+function acting({ contract, inPlace, handlerName, options }: Route, runtime: Runtime): Act {
+  const park = options.onDeadLetter === "park";
   const counted = runtime.counters.of(contract.name);
   return (message, decision, refused) => {
     const { delivery } = message;
@@ -81,7 +82,7 @@ function acting({ contract, inPlace, handlerName }: Route, runtime: Runtime): Ac
     message.lifetime.handled?.();
     message.value = undefined;
     message.context = undefined;
-    return carryOut(decision, { delivery, held: message.held, runtime }).then((settled) => {
+    return carryOut(decision, { delivery, held: message.held, runtime, park }).then((settled) => {
       report(settled, { decision, counted, runtime, message });
       return completed;
     }, refused);
@@ -89,11 +90,20 @@ function acting({ contract, inPlace, handlerName }: Route, runtime: Runtime): Ac
 }
 
 const completed = complete();
+
+interface Carrying {
+  readonly delivery: Delivery;
+  readonly held: readonly Outgoing[];
+  readonly runtime: Runtime;
+  /** A dead letter holds back its session. */
+  readonly park: boolean;
+}
+
 const done: Decision = { act: "complete" };
 
 function carryOut(
   decision: Exclude<Decision, { act: "leave" }>,
-  { delivery, held, runtime }: { delivery: Delivery; held: readonly Outgoing[]; runtime: Runtime },
+  { delivery, held, runtime, park }: Carrying,
 ): Promise<Settled> {
   switch (decision.act) {
     case "complete":
@@ -105,7 +115,11 @@ function carryOut(
         failure: decision.failure,
       });
     case "deadLetter":
-      return delivery.settle({ kind: "deadLetter", failure: decision.failure });
+      return delivery.settle({
+        kind: "deadLetter",
+        failure: decision.failure,
+        ...(park && delivery.session !== undefined && { park }),
+      });
     case "defer":
       return delivery.settle({ kind: "defer" });
   }

@@ -1,3 +1,4 @@
+import type { Capabilities } from "@waybill/core";
 import type { FailureStage } from "./stage.ts";
 
 /** One row of the failure table: what goes wrong, and what then happens. */
@@ -6,6 +7,8 @@ export interface FailureCase {
   readonly id: string;
   readonly what: string;
   readonly then: string;
+  /** Why the case does not apply to a transport that cannot do this; undefined when it applies. */
+  readonly notFor?: (capabilities: Capabilities) => string | undefined;
   readonly run: (stage: FailureStage) => Promise<void>;
 }
 

@@ -124,6 +124,11 @@ export class FailureStage {
     return command(this.stage.name(word), { input: Job });
   }
 
+  /** A command whose key is the first letter of the id. */
+  keyedCommand(word: string): Command<string, Job> {
+    return command(this.stage.name(word), { input: Job, key: ({ id }) => id.slice(0, 1) });
+  }
+
   event(word: string): Event<string, Job, Record<never, never>> {
     return event(this.stage.name(word), { payload: Job });
   }

@@ -1,4 +1,12 @@
-import type { Delivery, Envelope, Failure, Position, Settled, Settlement } from "@waybill/core";
+import type {
+  Delivery,
+  Envelope,
+  Failure,
+  Position,
+  Session,
+  Settled,
+  Settlement,
+} from "@waybill/core";
 import type { Dice } from "./dice.ts";
 import { doubled } from "./send.ts";
 
@@ -32,6 +40,10 @@ export class FaultyDelivery implements Delivery {
 
   get position(): Position | undefined {
     return this.#inner.position;
+  }
+
+  get session(): Session | undefined {
+    return this.#inner.session;
   }
 
   get onLockLost(): (() => void) | undefined {

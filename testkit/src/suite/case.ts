@@ -18,6 +18,14 @@ export const needsStreams = (capabilities: Capabilities): string | undefined =>
 export const needsOrder = (capabilities: Capabilities): string | undefined =>
   capabilities.order === "queue" ? undefined : "promises no order";
 
+export const needsSessions = (capabilities: Capabilities): string | undefined =>
+  capabilities.sessions ? undefined : "has no sessions";
+
+export const needsSessionState = (capabilities: Capabilities): string | undefined =>
+  capabilities.sessions && capabilities.sessionStateBytesMax > 0
+    ? undefined
+    : "keeps no state of sessions";
+
 export const needsAtomicBatch = (capabilities: Capabilities): string | undefined =>
   capabilities.atomicBatch ? undefined : "does not store a batch as a whole";
 

@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { service } from "@waybill/core";
+import { type FailureCase, lockMs, quick } from "./case.ts";
+
+const needsSessions: FailureCase["notFor"] = ({ sessions }) =>
+  sessions ? undefined : "has no sessions";
+
+/** What becomes of the order of a contract's key. */
+export const orderFailures: readonly FailureCase[] = [
+  {
+    id: "key-fails",
+    what: "a handler fails for one key of a contract, with two instances of the service at work",
+    then: "that key waits while its head is retried, on both instances; the order of every key holds, other keys go on",
+    notFor: needsSessions,
+    run: async (failing) => {
+      const DoJob = failing.keyedCommand("job");
+      const seen: string[] = [];
+      let failures = 0;
+      const worker = service("worker").handle(
+        DoJob,
+        ({ id }) => {
+          if (id === "a1" && failures++ < 2) throw new Error("not yet");
+          seen.push(id);
+        },
+        { retry: { ...quick, delayMs: 30, attempts: 5 } },
+      );
+      const { bus } = await failing.process(worker);
+      await failing.process(worker);
+      for (const id of ["a1", "a2", "b1", "a3", "b2"]) await bus.send(DoJob, { id });
+      await failing.stage.until("all handled", () => seen.length === 5);
+      const of = (key: string): readonly string[] => seen.filter((id) => id.startsWith(key));
+      assert.deepEqual(
+        [of("a"), of("b")],
+        [
+          ["a1", "a2", "a3"],
+          ["b1", "b2"],
+        ],
+      );
+      assert.ok(seen.indexOf("b2") < seen.indexOf("a1"), `other keys waited: ${seen.join(" ")}`);
+    },
+  },
+  {
+    id: "key-holder-dies",
+    what: "the process that has a key dies while it handles a message of it",
+    then: "nobody else gets a message of that key until its lock has run out; then another instance goes on at that message, in order",
+    notFor: needsSessions,
+    run: async (failing) => {
+      const DoJob = failing.keyedCommand("job");
+      const seen: string[] = [];
+      let begun = false;
+      const worker = (dies: boolean) =>
+        service("worker").handle(
+          DoJob,
+          async ({ id }) => {
+            begun = true;
+            if (dies) await new Promise(() => undefined); // and then it is dead
+            seen.push(id);
+          },
+          { lockMs },
+        );
+      const dying = await failing.process(worker(true));
+      await dying.bus.send(DoJob, { id: "a1" });
+      await failing.stage.until("it has begun", () => begun);
+      dying.breath.stall();
+      const next = await failing.process(worker(false));
+      for (const id of ["a2", "b1", "a3"]) await next.bus.send(DoJob, { id });
+      await failing.stage.until("all handled", () => seen.length === 4);
+      assert.deepEqual(seen, ["b1", "a1", "a2", "a3"]);
+    },
+  },
+  {
+    id: "key-parked",
+    what: 'a message of a key fails for good, and its handler says `onDeadLetter: "park"`',
+    then: "the key's later messages wait, on every instance, until it is replayed or discarded; then they come in order, behind it",
+    notFor: needsSessions,
+    run: async (failing) => {
+      const DoJob = failing.keyedCommand("job");
+      const seen: string[] = [];
+      let broken = true;
+      const worker = service("worker").handle(
+        DoJob,
+        ({ id }) => {
+          if (id === "a1" && broken) throw new Error("broken");
+          seen.push(id);
+        },
+        { onDeadLetter: "park", retry: { ...quick, attempts: 1 } },
+      );
+      const { bus } = await failing.process(worker);
+      for (const id of ["a1", "a2", "b1"]) await bus.send(DoJob, { id });
+      const other = await failing.process(worker);
+      const [dead] = await failing.dead(other);
+      await bus.send(DoJob, { id: "a3" });
+      await bus.send(DoJob, { id: "b2" });
+      await failing.stage.until("the other key goes on", () => seen.includes("b2"));
+      assert.deepEqual(seen, ["b1", "b2"]);
+      broken = false;
+      assert.equal(await bus.deadLetters.replay([dead?.handle ?? ""]), 1);
+      await failing.stage.until("the key goes on", () => seen.length === 5);
+      assert.deepEqual(seen, ["b1", "b2", "a1", "a2", "a3"]);
+    },
+  },
+];

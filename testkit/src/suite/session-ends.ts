@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { type SuiteCase, needsDeadLetters, needsSessions } from "./case.ts";
+import { failure } from "./messages.ts";
+import { bodyText, complete, settleAll } from "./probe.ts";
+import { keyed, retryFailure, sessionQueue } from "./session-stage.ts";
+
+const needsBoth: SuiteCase["notFor"] = (capabilities) =>
+  needsSessions(capabilities) ?? needsDeadLetters(capabilities);
+
+/** What becomes of a session whose messages fail. */
+export const sessionEndCases: readonly SuiteCase[] = [
+  {
+    id: "session.retry",
+    title: "a message that is retried holds back its session for the delay, and no other one",
+    notFor: needsSessions,
+    run: async (stage) => {
+      const { transport, queue, source } = await sessionQueue(stage);
+      await transport.send(keyed(queue, "a1", "a2", "b1"));
+      const probe = stage.receive(transport, source, { sessions: 2 });
+      const all = await probe.take(3);
+      const [a1, a2, b1] = ["a1", "a2", "b1"].map((body) =>
+        all.find((delivery) => bodyText(delivery) === body),
+      );
+      const failedAt = stage.now();
+      await a1?.settle({ kind: "retry", delayMs: 150, failure: retryFailure });
+      assert.equal(await a2?.settle(complete), "lockLost");
+      assert.equal(await b1?.settle(complete), "settled");
+      await transport.send(keyed(queue, "a3", "b2"));
+      assert.equal(bodyText(await probe.next()), "b2");
+      const [again, behind, last] = await probe.take(3);
+      assert.deepEqual(
+        [again, behind, last].map((each) => each && bodyText(each)),
+        ["a1", "a2", "a3"],
+      );
+      assert.ok(stage.now() - failedAt >= 145, "the delay was kept");
+      assert.deepEqual([again?.attempt, behind?.attempt], [2, 1]);
+      assert.equal(again?.failure?.message, "not now");
+    },
+  },
+  {
+    id: "session.dead-letter",
+    title: "after a dead letter its session goes on; replayed, it comes before what waits",
+    notFor: needsBoth,
+    run: async (stage) => {
+      const { transport, queue, source } = await sessionQueue(stage);
+      await transport.send(keyed(queue, "a1", "a2", "a3"));
+      const first = stage.receive(transport, source, { prefetch: 1 });
+      await (await first.next()).settle({ kind: "deadLetter", failure: failure(1) });
+      const a2 = await first.next();
+      assert.equal(bodyText(a2), "a2");
+      const [dead] = await stage.listed(transport.inspection, { state: "dead", address: queue }, 1);
+      await transport.inspection.replay([dead?.handle ?? ""]);
+      await a2.settle(complete);
+      const [again] = await first.take(1);
+      assert.equal(again && bodyText(again), "a1");
+      assert.equal(again?.attempt, 1);
+      await again?.settle(complete);
+      assert.equal(bodyText(await first.next()), "a3");
+    },
+  },
+  {
+    id: "session.park",
+    title:
+      "after a parking dead letter its session waits, over restarts too, until that is replayed; then all come in order",
+    notFor: needsBoth,
+    run: async (stage) => {
+      const { transport, queue, source } = await sessionQueue(stage);
+      await transport.send(keyed(queue, "a1", "a2", "b1"));
+      const first = stage.receive(transport, source, { sessions: 1 });
+      const [a1, a2] = await first.take(2);
+      await a1?.settle({ kind: "deadLetter", failure: failure(1), park: true });
+      assert.equal(await a2?.settle(complete), "lockLost");
+      const b1 = await first.next();
+      assert.equal(bodyText(b1), "b1");
+      await b1.settle(complete);
+      await transport.send(keyed(queue, "a3"));
+      await first.nothingMore();
+      await first.receiver.stop();
+      const other = await stage.open();
+      const second = stage.receive(other, source, settleAll);
+      await second.nothingMore();
+      const [dead] = await other.inspection.list({ state: "dead", address: queue, limit: 10 });
+      assert.equal(dead?.envelope.body, "a1");
+      assert.equal(await other.inspection.replay([dead?.handle ?? ""]), 1);
+      await second.take(3);
+      assert.deepEqual(second.bodies, ["a1", "a2", "a3"]);
+    },
+  },
+  {
+    id: "session.park-discard",
+    title: "discarding the dead letter for which a session waits lets the session go on",
+    notFor: needsBoth,
+    run: async (stage) => {
+      const { transport, queue, source } = await sessionQueue(stage);
+      await transport.send(keyed(queue, "a1", "a2"));
+      const probe = stage.receive(transport, source, { prefetch: 1 });
+      await (await probe.next()).settle({ kind: "deadLetter", failure: failure(1), park: true });
+      await probe.nothingMore();
+      const [dead] = await transport.inspection.list({ state: "dead", address: queue, limit: 10 });
+      assert.equal(await transport.inspection.discard([dead?.handle ?? ""]), 1);
+      assert.equal(bodyText(await probe.next()), "a2");
+    },
+  },
+  {
+    id: "session.inspect",
+    title: "what waits in sessions is counted and listed, oldest first",
+    notFor: needsBoth,
+    run: async (stage) => {
+      const { transport, queue, source } = await sessionQueue(stage);
+      await transport.send(keyed(queue, "a1", "b1", "a2", "c1"));
+      const ready = await transport.inspection.list({ state: "ready", address: queue, limit: 10 });
+      assert.deepEqual(
+        ready.map(({ envelope }) => envelope.body),
+        ["a1", "b1", "a2", "c1"],
+      );
+      const probe = stage.receive(transport, source, { sessions: 1 });
+      await probe.take(2);
+      const states = await transport.inspection.addresses();
+      const state = states.find(({ address }) => address === queue);
+      assert.deepEqual([state?.ready, state?.inFlight], [2, 2]);
+    },
+  },
+  {
+    id: "session.expired",
+    title: "a message of a session that expires becomes a dead letter, and its session goes on",
+    notFor: needsBoth,
+    run: async (stage) => {
+      const { transport, queue, source } = await sessionQueue(stage);
+      const [a1, a2] = keyed(queue, "a1", "a2");
+      if (a1 === undefined || a2 === undefined) throw new Error("two were made");
+      await transport.send([{ ...a1, notAfter: stage.now() + 30 }, a2]);
+      await stage.listed(transport.inspection, { state: "dead", address: queue }, 1);
+      const probe = stage.receive(transport, source);
+      assert.equal(bodyText(await probe.next()), "a2");
+      await probe.nothingMore();
+    },
+  },
+];
