@@ -1,4 +1,5 @@
 import { WaybillError, messageOf } from "../errors.ts";
+import { orderingKey } from "../key.ts";
 import { destinationOf } from "../message.ts";
 import { type AddressState, type Capabilities, addressOf } from "../ports/transport.ts";
 import { retryDelayMs } from "../retry.ts";
@@ -82,10 +83,10 @@ function toTaker(
   };
 }
 
-function orderOf({ binding }: Route, { sessions }: Capabilities): Order {
+function orderOf({ binding, contract }: Route, { sessions }: Capabilities): Order {
   if (binding.verb === "consume") return "partition";
-  if (binding.options.orderedBy === undefined) return "none";
-  return sessions ? "key" : "key in process";
+  if (orderingKey(contract) !== undefined) return sessions ? "key" : "key in process";
+  return binding.options.orderedBy === undefined ? "none" : "key in process";
 }
 
 function retriesOf({ policy, inPlace }: Route): Retries {

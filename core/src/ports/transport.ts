@@ -2,7 +2,10 @@ import type { Rule } from "@waybill/contracts";
 import type { Body, Envelope } from "../envelope.ts";
 import type { WaybillError } from "../errors.ts";
 import type { Environment } from "./environment.ts";
+import type { Inspection } from "./inspection.ts";
 import type { Logger } from "./logger.ts";
+
+export * from "./inspection.ts";
 
 /** What `connect({ transport })` takes: settings that can be opened, once per bus. */
 export interface TransportFactory {
@@ -242,72 +245,6 @@ export interface Failure {
   /** Milliseconds since 1970. */
   readonly firstFailedAt: number;
   readonly lastFailedAt: number;
-}
-
-/** Looking into the broker, and moving what was set aside. */
-export interface Inspection {
-  addresses(): Promise<readonly AddressState[]>;
-  /** Oldest first. */
-  list(query: ListQuery): Promise<readonly StoredMessage[]>;
-  /** Puts dead or deferred messages back where they came from, attempts at zero and without the expiry that may have passed. A dead letter of a topic is published again; one of a stream goes to its group only; one of a session stands in front of what waits there. Answers how many. */
-  replay(handles: readonly string[]): Promise<number>;
-  /**
-   * Where the messages of these handles are now, in the order of the handles. A message keeps its handle when it is replayed and may fail
-   * again; a topic's dead letter does not, which is gone when it is published again. Costs a look per handle or one over the address, as the broker can.
-   */
-  follow(handles: readonly string[]): Promise<readonly Whereabouts[]>;
-  /** Deletes ready, scheduled, deferred or dead messages for good; not what is in flight, nor the items of a stream. Answers how many. */
-  discard(handles: readonly string[]): Promise<number>;
-  /** Deletes everything of one state that stood at an address when it began, in short steps. Answers how many. Rejects with NOT_FOUND, or NOT_SUPPORTED for the items of a stream, which leave by retention. */
-  purge(address: string, state: PurgeState): Promise<number>;
-  /**
-   * Puts this envelope, as a new message with attempts at zero, where a dead or deferred one came from, and deletes that one: both or
-   * neither. False, and nothing changed, when it is not there any more, or is of a topic and still nobody subscribes. Rejects with BODY_TOO_LARGE, MESSAGE_INVALID or STORAGE_FULL.
-   */
-  replace(handle: string, envelope: Envelope): Promise<boolean>;
-}
-
-export type PurgeState = Exclude<MessageState, "inFlight">;
-
-/** waiting: ready, in flight or scheduled. gone: handled or discarded; also a handle that never was. */
-export type Whereabouts = "waiting" | "deferred" | "dead" | "gone";
-
-export interface ListQuery {
-  readonly state: MessageState;
-  /** As `addressOf` writes it; all addresses when absent. */
-  readonly address?: string;
-  /** Handle of the last message of the page before. */
-  readonly after?: string;
-  /** 1 to 1,000. */
-  readonly limit: number;
-}
-
-export type MessageState = "ready" | "inFlight" | "scheduled" | "deferred" | "dead";
-
-export interface StoredMessage {
-  /** The broker's own name of it; good for `replay`, `discard` and `after`. */
-  readonly handle: string;
-  readonly address: string;
-  readonly state: MessageState;
-  readonly envelope: Envelope;
-  readonly attempt: number;
-  readonly enqueuedAt: number;
-  readonly failure: Failure | undefined;
-}
-
-export interface AddressState {
-  readonly address: string;
-  readonly kind: Source["kind"] | "topic";
-  /** For a stream: items the group has not completed. */
-  readonly ready: number;
-  readonly inFlight: number;
-  readonly scheduled: number;
-  readonly deferred: number;
-  readonly dead: number;
-  /** Age in milliseconds of the oldest ready message; 0 when none waits. */
-  readonly oldestReadyMs: number;
-  /** Receivers on it now, over all processes where the broker knows them. */
-  readonly receivers: number;
 }
 
 /** How an address is written: `queue`, `topic/subscription`, `stream@group`. A topic's own dead letters stand under `topic/`. */
