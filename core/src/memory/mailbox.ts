@@ -6,7 +6,7 @@ import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
 import type { MemoryReceiver, Supply } from "./receiver.ts";
 import { Remembered } from "./remembered.ts";
 import { Receivers } from "./receivers.ts";
-import { type MailSession, Sessions } from "./sessions.ts";
+import { Sessions } from "./sessions.ts";
 
 /** A queue, or a subscription's own queue: competing receivers, each message to one of them at a time. */
 export class Mailbox implements Supply, MessageHome {
@@ -59,7 +59,7 @@ export class Mailbox implements Supply, MessageHome {
   hasWorkFor(receiver: MemoryReceiver): boolean {
     const next = this.#line.peek();
     if (next !== undefined && receiver.fits(next.parcel.bytes)) return true;
-    const head = this.#nextSession(receiver)?.line.peek();
+    const head = this.sessions?.nextFor(receiver)?.line.peek();
     return head !== undefined && receiver.fits(head.parcel.bytes);
   }
 
@@ -78,7 +78,7 @@ export class Mailbox implements Supply, MessageHome {
     const available = this.sessions?.available ?? 0;
     let share = Math.ceil(available / this.#receivers.openCount());
     for (; share > 0; share--) {
-      const session = this.#nextSession(receiver);
+      const session = this.sessions?.nextFor(receiver);
       const head = session?.line.peek();
       if (session === undefined || head === undefined || !receiver.fits(head.parcel.bytes)) return;
       this.sessions?.lock(session, receiver);
@@ -86,10 +86,6 @@ export class Mailbox implements Supply, MessageHome {
       session.held += this.#serveLine(receiver, session.line, receiver.perSession);
       this.sessions?.unlock(session);
     }
-  }
-
-  #nextSession(receiver: MemoryReceiver): MailSession | undefined {
-    return receiver.sessionsHeld < receiver.sessionsMax ? this.sessions?.next() : undefined;
   }
 
   /** Answers how many it took. */
@@ -180,11 +176,8 @@ export class Mailbox implements Supply, MessageHome {
   #comeBack(message: Message, again: Message): void {
     this.#kernel.charge(again.parcel.bytes);
     if (message.session === undefined) return this.#enqueue(again);
-    // At its old place, which is in front of everything that waits.
-    again.order = message.order;
-    again.session = this.sessions?.of(message.session.name);
-    this.#putBack(again);
-    if (again.session !== undefined) this.sessions?.offer(again.session);
+    this.sessions?.restore(message, again);
+    this.#watchExpiry(again);
   }
 
   /** Deletes a message that nobody holds. */

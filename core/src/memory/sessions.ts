@@ -78,6 +78,19 @@ export class Sessions {
     return undefined;
   }
 
+  nextFor({ sessionsHeld, sessionsMax }: MemoryReceiver): MailSession | undefined {
+    return sessionsHeld < sessionsMax ? this.next() : undefined;
+  }
+
+  /** Puts a message in the place of another one, which is in front of everything that waits. */
+  restore(message: Message, again: Message): void {
+    const session = this.of(message.session?.name ?? "");
+    again.order = message.order;
+    again.session = session;
+    session.line.putBack(again);
+    this.offer(session);
+  }
+
   /** Gives what `next` shows to a receiver. */
   lock(session: MailSession, receiver: MemoryReceiver): void {
     this.#available.shift();
