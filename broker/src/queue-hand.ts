@@ -58,7 +58,10 @@ export class QueueHand {
     return this.#sessionsFirst;
   }
 
-  enter({ line }: QueueDelivery): void {
+  /** What a claim brought. */
+  receive(delivery: QueueDelivery): void {
+    const { line } = delivery;
+    this.hold(delivery);
     if (sessionOf(line) !== undefined)
       this.#sessions.set(line, (this.#sessions.get(line) ?? 0) + 1);
   }

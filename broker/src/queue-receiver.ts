@@ -152,10 +152,7 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     this.#claiming = false;
     if (grant !== undefined) this.lease.adopt(grant);
     this.#drained ||= drained && !this.#freed;
-    for (const delivery of batch) {
-      this.hand.hold(delivery);
-      this.hand.enter(delivery);
-    }
+    for (const delivery of batch) this.hand.receive(delivery);
     if (blocked) this.#budget.block();
     if (batch.length > 0) this.#listener.deliver(batch);
     this.#claim();
