@@ -73,6 +73,26 @@ test("a file of a newer release is refused by name and left untouched", async (c
   await refused(context, directory, new RegExp(`schema version ${schemaVersion + 1}`));
 });
 
+test("a file that was half made when power failed is made again", async (context) => {
+  const directory = folder(context);
+  const file = join(directory, "waybill.db");
+  const db = new DatabaseSync(file);
+  // Without room in its cache SQLite writes pages before the end of the transaction.
+  db.exec("pragma cache_size = 1; pragma cache_spill = 1; begin exclusive");
+  db.exec("create table half(made text); insert into half values (hex(randomblob(50000)))");
+  const left = ["waybill.db", "waybill.db-journal"].map((name) => ({
+    name,
+    bytes: readFileSync(join(directory, name)),
+  }));
+  db.close();
+  const after = folder(context);
+  for (const { name, bytes } of left) writeFileSync(join(after, name), bytes);
+  assert.ok((left[0]?.bytes.length ?? 0) > 4096, "pages were written");
+  const transport = await open(context, after);
+  await transport.declare(topology({ queues: [{ name: "orders" }] }));
+  await transport.send([toQueue("orders", "one")]);
+});
+
 test("a damaged file is refused by name", async (context) => {
   const directory = folder(context);
   const transport = await open(context, directory);

@@ -18,6 +18,8 @@ export interface Database {
 
 const magic = "SQLite format 3\0";
 const headerBytes = 100;
+const journalMagic = Buffer.from("d9d505f920a163d7", "hex");
+const journalPagesBeforeAt = 16;
 const userVersionAt = 60;
 const applicationIdAt = 68;
 /** How long opening waits for other processes that open at the same time, and for the last heartbeat of a killed one of an older release. */
@@ -108,11 +110,21 @@ function configure(db: DatabaseSync, settings: Settings): void {
 /** Looks at the bytes only: opening a file with SQLite may already write beside it. */
 function refuseForeign(file: string): void {
   const header = readHeader(file);
-  if (header === undefined) return;
+  if (header === undefined || isHalfMade(file)) return;
   if (header.toString("latin1", 0, magic.length) !== magic) throw foreign(file);
   const id = header.readUInt32BE(applicationIdAt);
   if (id !== applicationId) throw foreign(file);
   refuseNewer(header.readUInt32BE(userVersionAt), file);
+}
+
+/** Power failed while the file was made: its journal says that nothing stood in it before, and SQLite will empty it again. */
+function isHalfMade(file: string): boolean {
+  const journal = readHeader(`${file}-journal`);
+  return (
+    journal !== undefined &&
+    journal.subarray(0, journalMagic.length).equals(journalMagic) &&
+    journal.readUInt32BE(journalPagesBeforeAt) === 0
+  );
 }
 
 /** Undefined when there is no file yet, or an empty one. */
