@@ -135,4 +135,34 @@ export const sessionEndCases: readonly SuiteCase[] = [
       await probe.nothingMore();
     },
   },
+  {
+    id: "session.edit",
+    title:
+      "an edited dead letter takes its place in the session that waits for it; what waits can be discarded and purged",
+    notFor: needsBoth,
+    run: async (stage) => {
+      const { transport, queue, source } = await sessionQueue(stage);
+      const { inspection } = transport;
+      await transport.send(keyed(queue, "a1", "a2", "a3", "b1", "b2"));
+      const probe = stage.receive(transport, source, { sessions: 1, prefetch: 1 });
+      await (await probe.next()).settle({ kind: "deadLetter", failure: failure(1), park: true });
+      const b1 = await probe.next();
+      const [a2] = await inspection.list({ state: "ready", address: queue, limit: 10 });
+      assert.equal(a2?.envelope.body, "a2");
+      assert.equal(await inspection.discard([a2?.handle ?? ""]), 1);
+      const [dead] = await inspection.list({ state: "dead", address: queue, limit: 10 });
+      if (dead === undefined) throw new Error("a1 is dead");
+      await inspection.replace(dead.handle, { ...dead.envelope, body: "a1 edited" });
+      await b1.settle(complete);
+      const seen = [];
+      for (let count = 0; count < 2; count++) {
+        const delivery = await probe.next();
+        seen.push(bodyText(delivery));
+        if (count === 0) await delivery.settle(complete);
+      }
+      assert.deepEqual(seen.toSorted(), ["a1 edited", "b2"]);
+      assert.equal(await inspection.purge(queue, "ready"), 1);
+      assert.deepEqual(await inspection.list({ state: "ready", address: queue, limit: 10 }), []);
+    },
+  },
 ];
