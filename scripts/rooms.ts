@@ -1,6 +1,6 @@
 /**
  * Fails on an import against the direction
- * `contracts ← core ← {broker, transports, channels, stores} ← tools`, on an import of another room's inside,
+ * `contracts ← core ← {broker, transports, channels, stores, codecs, wire} ← tools`, on an import of another room's inside,
  * and on a package that a room uses without declaring it. `npm run rooms`.
  */
 import { existsSync, globSync, readFileSync } from "node:fs";
@@ -36,7 +36,7 @@ interface File {
   readonly isTest: boolean;
 }
 
-const adapters = /^(transports|channels|stores)\//;
+const adapters = /^(transports|channels|stores|codecs|wire)\//;
 const published = (room: string): boolean => !/^(examples\/|benchmarks$|scripts$|docs$)/.test(room);
 
 /** Who may import whom. The first pattern that matches a room's path is its level. */
@@ -46,6 +46,11 @@ const levels: readonly (readonly [pattern: RegExp, level: Level])[] = [
   [/^core$/, level([/^contracts$/], [])],
   [/^testkit$/, level([/^contracts$/, /^core$/], [])],
   [/^broker$/, level([/^contracts$/, /^core$/], [/^testkit$/])],
+  // What is done to bodies is proved together, over a broker that keeps them.
+  [
+    /^wire\/security$/,
+    level([/^core$/], [/^contracts$/, /^testkit$/, /^broker$/, /^(codecs|wire)\//]),
+  ],
   [adapters, level([/^contracts$/, /^core$/], [/^testkit$/])],
   [/^waybill$/, level([/^contracts$/, /^core$/, /^broker$/], [/^testkit$/])],
   [/^tools\//, level([/^contracts$/, /^core$/, /^broker$/, /^waybill$/, adapters], [/^testkit$/])],

@@ -59,10 +59,11 @@ export class ConnectedBus implements Bus {
   #closing: Promise<void> | undefined;
 
   constructor(running: Running) {
-    const { transport, codec, environment } = running.runtime;
+    const { transport, codec, environment, wire } = running.runtime;
     this.#running = running;
     this.capabilities = transport.capabilities;
-    const parts = { inspection: transport.inspection, codec, rewrite: rewriting(running) };
+    const { inspection } = transport;
+    const parts = { inspection, codec, wire, rewrite: rewriting(running) };
     this.deadLetters = new DeadLetters(parts, environment);
     this.deferred = new AsideMessages(parts, "deferred");
     this.scheduled = new ScheduledMessages(parts);

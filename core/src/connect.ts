@@ -15,6 +15,7 @@ import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./p
 import type { Serving } from "./ports/channel.ts";
 import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
+import type { WireTransform } from "./ports/wire.ts";
 import {
   type Transport,
   type TransportFactory,
@@ -31,6 +32,8 @@ import { callSteps, messageSteps, outgoingSteps } from "./steps/index.ts";
 import { loadTelemetry } from "./telemetry.ts";
 import { type AnyContract, type DeclaredIn, declaredIn } from "./uses.ts";
 import { Vigil } from "./vigil.ts";
+import { WiredTransport } from "./wire/transport.ts";
+import { Wire } from "./wire/wire.ts";
 import { type Wiring, wire } from "./wiring.ts";
 
 export interface ConnectOptions<Services extends readonly Service[]> {
@@ -43,6 +46,11 @@ export interface ConnectOptions<Services extends readonly Service[]> {
   readonly logger?: Logger;
   /** Default: JSON. */
   readonly codec?: Codec;
+  /**
+   * What is done to every body between codec and broker, in this order: compression, encryption, a claim check, a signature. Sender
+   * and receiver give the same list. Calls that stay in this process skip it. Default: nothing.
+   */
+  readonly wire?: readonly WireTransform[];
   readonly steps?: readonly UserStep[];
   readonly callDepth?: Partial<CallDepthPolicy>;
   /** Calls whose owner is in this process skip the broker. Default true. */
@@ -90,7 +98,7 @@ export async function connect<const Services extends readonly Service[]>(
 
 type OpenOptions = Pick<
   ConnectOptions<readonly Service[]>,
-  "transport" | "services" | "logger" | "codec"
+  "transport" | "services" | "logger" | "codec" | "wire"
 >;
 
 async function openRuntime(
@@ -102,7 +110,7 @@ async function openRuntime(
   const logger = options.logger ?? consoleLogger;
   const instance = environment.id();
   const telemetry = await loadTelemetry(options.transport.name, environment.clock);
-  const transport = await options.transport.open({
+  const opened = await options.transport.open({
     environment,
     logger,
     instance,
@@ -110,10 +118,27 @@ async function openRuntime(
     duplicate: ({ header }) => void (counters.of(header.type).duplicates += 1),
   });
   const codec = options.codec ?? jsonCodec;
-  return { ...parts, logger, counters, codec, transport, telemetry, instance };
+  const shared = { ...parts, logger, counters, codec, telemetry, instance };
+  const { wire: transforms = [] } = options;
+  if (transforms.length === 0) return { ...shared, transport: opened, wire: undefined };
+  try {
+    const wired = new Wire(transforms, {
+      environment,
+      logger,
+      transportName: opened.name,
+      bodyBytesMax: opened.capabilities.bodyBytesMax,
+    });
+    return { ...shared, transport: new WiredTransport(opened, wired), wire: wired };
+  } catch (error) {
+    await closeAfterFailure({ transport: opened, logger });
+    throw error;
+  }
 }
 
-async function closeAfterFailure({ transport, logger }: Runtime): Promise<void> {
+async function closeAfterFailure({
+  transport,
+  logger,
+}: Pick<Runtime, "transport" | "logger">): Promise<void> {
   try {
     await transport[Symbol.asyncDispose]();
   } catch (error) {

@@ -3,6 +3,7 @@ import type { Body, Envelope } from "./envelope.ts";
 import { WaybillError } from "./errors.ts";
 import type { Inspection, ListQuery, PurgeState, StoredMessage } from "./ports/transport.ts";
 import type { Rewrite } from "./rewriting.ts";
+import { type Wire, destinationOfAddress, destinationText, plainBody } from "./wire/wire.ts";
 
 export interface AsideQuery {
   /** As `addressOf` writes it: `queue`, `topic/subscription`, `stream@group`, `topic/` for events nobody subscribed to. All when absent. */
@@ -17,6 +18,8 @@ export interface AsideQuery {
 export interface StoredParts {
   readonly inspection: Inspection;
   readonly codec: Codec;
+  /** Seals what is changed, and opens what is read. */
+  readonly wire: Wire | undefined;
   /** Another content for a message; validated where its contract is known. */
   readonly rewrite: Rewrite;
 }
@@ -31,9 +34,20 @@ export class StoredMessages {
     this.#state = state;
   }
 
-  /** What the body says, by the codec of the bus and not validated. Throws what the codec throws: a body that cannot be read may be why it is here. */
+  /** What the body says, by the codec of the bus and not validated. Throws what the codec throws, and DECODE_FAILED for a body that the wire sealed, see `open`: a body that cannot be read may be why it is here. */
   read(message: StoredMessage): unknown {
-    return this.parts.codec.decode(message.envelope.body);
+    return this.parts.codec.decode(plainBody(message.envelope));
+  }
+
+  /** As `read`, of a bus with a wire: opened first, and nothing of that counts as received. Rejects with what the wire cannot open. */
+  async open({ envelope, address }: StoredMessage): Promise<unknown> {
+    const { codec, wire } = this.parts;
+    const destination = destinationText(destinationOfAddress(address));
+    const opened =
+      wire === undefined || wire.isPlain(envelope)
+        ? envelope
+        : await wire.open(envelope, { destination, delivery: undefined });
+    return codec.decode(plainBody(opened));
   }
 
   /** Oldest first, with body and failure. */
@@ -118,8 +132,14 @@ export class AsideMessages extends StoredMessages {
     return this.#replace(message, await this.parts.rewrite(message.envelope, { body }));
   }
 
-  async #replace({ handle }: StoredMessage, envelope: Envelope): Promise<string | undefined> {
-    const replaced = await this.parts.inspection.replace(handle, envelope);
+  async #replace(
+    { handle, address }: StoredMessage,
+    envelope: Envelope,
+  ): Promise<string | undefined> {
+    const { wire, inspection } = this.parts;
+    const to = destinationOfAddress(address);
+    const sealed = wire === undefined ? envelope : (await wire.seal({ to, envelope })).envelope;
+    const replaced = await inspection.replace(handle, sealed);
     return replaced ? envelope.header.id : undefined;
   }
 }

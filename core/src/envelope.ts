@@ -19,7 +19,12 @@ export interface Header {
   readonly type: string;
   readonly subject?: string;
   readonly time: string;
+  /** What the codec wrote. What was done to it afterwards stands in `contentencoding`. */
   readonly datacontenttype: string;
+  /** What the sender's wire did to the body, in that order: `brotli, jwe, jws`. Absent on a body that is as the codec wrote it. */
+  readonly contentencoding?: string;
+  /** A detached JWS of header and body (RFC 7515), where the sender signs. */
+  readonly signature?: string;
   /** `urn:waybill:<contract>:<version>`. */
   readonly dataschema?: string;
   /** W3C trace context (https://www.w3.org/TR/trace-context/). */

@@ -19,6 +19,7 @@ import { Said } from "./said.ts";
 import type { Speech } from "./speech.ts";
 import { validated } from "./steps/validate.ts";
 import type { AnyContract } from "./uses.ts";
+import { plainBody } from "./wire/wire.ts";
 
 /** One per message. What costs (a signal, a child logger) is made when it is first asked for. */
 export class HandlerContext implements Context<any> {
@@ -168,8 +169,8 @@ async function* readUpstream(
 ): AsyncIterable<unknown> {
   const { schema, contract, codec } = reading;
   if (items === undefined || schema === undefined) return;
-  for await (const { body } of items) {
-    yield validated(schema, codec.decode(body), { contract, what: "sent upstream" });
+  for await (const item of items) {
+    yield validated(schema, codec.decode(plainBody(item)), { contract, what: "sent upstream" });
   }
 }
 

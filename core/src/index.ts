@@ -47,6 +47,7 @@ export * from "./ports/channel.ts";
 export * from "./ports/environment.ts";
 export * from "./ports/logger.ts";
 export * from "./ports/transport.ts";
+export type * from "./ports/wire.ts";
 export type { RetryPolicy } from "./retry.ts";
 export { type CompiledRule, type Predicate, compileRule } from "./rules.ts";
 export type { CallDepthPolicy } from "./runtime.ts";

@@ -8,7 +8,8 @@ import type { AnyContract } from "./uses.ts";
 /** A message on its way in, as the steps see it. Steps fill it from left to right. */
 export interface Incoming {
   readonly route: Route;
-  readonly envelope: Envelope;
+  /** Opened by the wire. */
+  envelope: Envelope;
   /** Absent for a call that came over a channel: nothing is locked and nothing is settled. */
   readonly delivery: Delivery | undefined;
   readonly lifetime: Lifetime;

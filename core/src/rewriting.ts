@@ -20,7 +20,9 @@ export interface RewriteParts {
 /** Conversation, cause, key and sender stay. What bound the old one in time goes: it is too late for that. */
 export function rewriting({ runtime, wiring, speech }: RewriteParts): Rewrite {
   return async ({ header }, content) => {
-    const { expirytime: _, deadline: __, dedupid: ___, ...kept } = header;
+    const { expirytime: _, deadline: __, dedupid: ___, ...bound } = header;
+    // The new body is sealed anew.
+    const { contentencoding: ____, signature: _____, ...kept } = bound;
     const id = runtime.environment.id();
     const again = { ...kept, id, replacesid: header.id };
     if ("body" in content) return { header: again, body: sized(content.body, header, runtime) };
@@ -33,7 +35,7 @@ export function rewriting({ runtime, wiring, speech }: RewriteParts): Rewrite {
     const origin = { service, parent: undefined, options: { id } };
     const { envelope } = await speech.prepare(contract, content.value, origin);
     const { datacontenttype, dataschema, attributes, time } = envelope.header;
-    const { attributes: ____, ...rest } = again;
+    const { attributes: ______, ...rest } = again;
     return {
       header: {
         ...rest,

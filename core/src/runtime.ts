@@ -5,6 +5,7 @@ import type { Logger } from "./ports/logger.ts";
 import type { Transport } from "./ports/transport.ts";
 import type { Telemetry } from "./telemetry.ts";
 import type { Vigil } from "./vigil.ts";
+import type { Wire } from "./wire/wire.ts";
 
 /** What every step and listener of one bus shares. */
 export interface Runtime {
@@ -12,7 +13,10 @@ export interface Runtime {
   readonly logger: Logger;
   readonly counters: Counters;
   readonly codec: Codec;
+  /** Seals and opens by itself where there is a wire. */
   readonly transport: Transport;
+  /** What happens to bodies between codec and broker; undefined when nothing does. */
+  readonly wire: Wire | undefined;
   /** Undefined when no OpenTelemetry API is installed. */
   readonly telemetry: Telemetry | undefined;
   /** This process among all that share the broker. */

@@ -15,3 +15,7 @@ export { type FailureSuiteOptions, failureCases, failureSuite } from "./failure-
 export type { FailureCase } from "./failures/case.ts";
 export { type ModelStep, modelChoices, modelCommands, playModel } from "./model/play.ts";
 export type { ModelSubject } from "./model/run.ts";
+export { type CodecSuiteOptions, codecSuite } from "./codec-suite.ts";
+export { type WireSuiteOptions, wireSuite } from "./wire-suite.ts";
+export { type Tampering, tampering } from "./wire/tampering.ts";
+export { WireStage } from "./wire/stage.ts";

@@ -20,7 +20,7 @@ import { recordSent } from "./sent-record.ts";
 
 export interface TestBusOptions extends Pick<
   ConnectOptions<readonly Service[]>,
-  "handlers" | "callDepth" | "codec" | "steps"
+  "handlers" | "callDepth" | "codec" | "steps" | "wire"
 > {
   /** Decides random numbers and ids. Default 1. */
   readonly seed?: number;

@@ -7,6 +7,7 @@ import type { Runtime } from "../runtime.ts";
 import type { CallHeader, Calling, CallOrigin, Speech } from "../speech.ts";
 import { encodeBody } from "../steps/outgoing.ts";
 import { validated } from "../steps/validate.ts";
+import { plainBody } from "../wire/wire.ts";
 import { readError } from "./frames.ts";
 
 const timeoutMsDefault = 10_000;
@@ -187,8 +188,9 @@ export class Calls implements Calling {
   ): Promise<unknown> {
     if (answer.header.type === "waybill.error")
       throw readError(this.#runtime, answer, expected.failure);
+    const body = plainBody(answer);
     try {
-      const value = answer.body.length === 0 ? undefined : this.#runtime.codec.decode(answer.body);
+      const value = body.length === 0 ? undefined : this.#runtime.codec.decode(body);
       return await validated(expected.schema, value, {
         contract: expected.name,
         what: "in answer",

@@ -164,7 +164,7 @@ export class FeedClient {
           body,
           sequence: sequence++,
         });
-        await this.#inbox.send(server, [item]);
+        await this.#inbox.send(server, [await this.#inbox.sealed(server, item)]);
       }
       await this.#say(server, "waybill.upstream-end", sequence);
     } catch (error) {

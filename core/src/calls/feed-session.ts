@@ -90,8 +90,7 @@ export class FeedSession {
       while (this.#sent >= this.#credit && this.#ended === undefined)
         await new Promise<void>((resolve) => (this.#wake = resolve));
       if (this.#ended !== undefined) return;
-      this.#sent += 1;
-      await this.#say(next.value);
+      if (!(await this.#sayItem(next.value))) return;
     }
   }
 
@@ -203,12 +202,31 @@ export class FeedSession {
     return { ...envelope, header: { ...envelope.header, sequence: String(this.#sent) } };
   }
 
+  /** An item that the wire cannot seal is the feed's last word. Answers whether the feed goes on. */
+  async #sayItem({ header, body }: Envelope): Promise<boolean> {
+    const item = { header: { ...header, replyto: this.#inbox.address }, body };
+    let sealed: Envelope;
+    try {
+      sealed = await this.#inbox.sealed(this.#request.header.replyto ?? "", item);
+    } catch (error) {
+      const fault = errorFrame(this.#runtime, this.#request.header, toWireError(error));
+      await this.#say(this.#last(fault));
+      return false;
+    }
+    if (this.#ended !== undefined) return false;
+    this.#sent += 1;
+    await this.#send(sealed);
+    return true;
+  }
+
   async #say(envelope: Envelope): Promise<void> {
     // The reply address says which server speaks: a request that was delivered twice may have two.
     const header = { ...envelope.header, replyto: this.#inbox.address };
-    const reached = await this.#inbox.send(this.#request.header.replyto ?? "", [
-      { header, body: envelope.body },
-    ]);
+    await this.#send({ header, body: envelope.body });
+  }
+
+  async #send(envelope: Envelope): Promise<void> {
+    const reached = await this.#inbox.send(this.#request.header.replyto ?? "", [envelope]);
     if (!reached) this.#end(new WaybillError("CALL_CANCELLED", "The caller's process is gone."));
   }
 }

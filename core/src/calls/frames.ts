@@ -3,6 +3,7 @@ import { WaybillError, messageOf } from "../errors.ts";
 import type { FrameType } from "../ports/channel.ts";
 import type { Runtime } from "../runtime.ts";
 import { judge, mayRetry } from "../taxonomy.ts";
+import { plainBody } from "../wire/wire.ts";
 
 /** What an error says on the wire: never the stack, never the cause. */
 export interface WireError {
@@ -71,6 +72,16 @@ export function errorFrame(
   return frame(runtime, call, { type: "waybill.error", body });
 }
 
+/** An answer that could not be opened, as the failure of its call. */
+export function refusedFrame(
+  { codec }: Pick<Runtime, "codec">,
+  { header }: Envelope,
+  refusal: WaybillError,
+): Envelope {
+  const { contentencoding: _encoding, signature: _signature, ...plain } = header;
+  return { header: { ...plain, type: "waybill.error" }, body: codec.encode(toWireError(refusal)) };
+}
+
 /** The caller's side of an error that came over the wire. What the other side wrote is data, so every field is checked. */
 export function readError(
   runtime: Pick<Runtime, "codec">,
@@ -80,7 +91,9 @@ export function readError(
   const name = answer.header.subject ?? "the call";
   let wire: Partial<Record<keyof WireError, unknown>>;
   try {
-    wire = Object(runtime.codec.decode(answer.body)) as Partial<Record<keyof WireError, unknown>>;
+    wire = Object(runtime.codec.decode(plainBody(answer))) as Partial<
+      Record<keyof WireError, unknown>
+    >;
   } catch (cause) {
     return new WaybillError(
       code,

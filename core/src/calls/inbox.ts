@@ -1,10 +1,11 @@
 import type { Envelope } from "../envelope.ts";
-import { messageOf } from "../errors.ts";
+import { type WaybillError, messageOf } from "../errors.ts";
 import { Listener } from "../listener.ts";
 import type { FrameType } from "../ports/channel.ts";
-import type { Outgoing } from "../ports/transport.ts";
+import type { Delivery, Outgoing } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
-import { frame } from "./frames.ts";
+import { isForeign, refusalOf } from "../wire/delivery.ts";
+import { frame, refusedFrame } from "./frames.ts";
 
 const prefetch = 1_000;
 const lockMs = 30_000;
@@ -62,9 +63,16 @@ export class Inbox {
     }
   }
 
+  /** The frame as it will travel. Rejects when the wire cannot seal it, which `send` would not tell. */
+  async sealed(to: string, envelope: Envelope): Promise<Envelope> {
+    const { wire } = this.#runtime;
+    if (wire === undefined) return envelope;
+    return (await wire.seal({ to: { kind: "queue", name: to }, envelope })).envelope;
+  }
+
   /** Sends frames to another process's inbox. A process that is gone needs none, so that is counted and not thrown. */
   async send(to: string, frames: readonly Envelope[]): Promise<boolean> {
-    const batch: Outgoing[] = frames.map((envelope) => ({
+    const batch: readonly Outgoing[] = frames.map((envelope) => ({
       to: { kind: "queue", name: to },
       envelope,
     }));
@@ -99,7 +107,9 @@ export class Inbox {
         prefetch,
         lockMs,
         run: async ({ delivery }) => {
-          this.#take(delivery.envelope);
+          const refusal = refusalOf(delivery);
+          if (refusal === undefined) this.#take(delivery.envelope);
+          else this.#refuse(delivery, refusal);
           await delivery.settle({ kind: "complete" });
           return undefined;
         },
@@ -107,6 +117,19 @@ export class Inbox {
       this.#runtime,
     );
     this.#listener.start();
+  }
+
+  /** What nobody vouches for ends no call, or a stranger could end them all; what merely cannot be read is the call's failure. */
+  #refuse(delivery: Delivery, refusal: WaybillError): void {
+    const { type, source } = delivery.envelope.header;
+    this.#runtime.logger.warn(`A frame of a call was refused: ${refusal.message}`, {
+      type,
+      source,
+      code: refusal.code,
+    });
+    if (isForeign(delivery)) this.#runtime.counters.replies.forged += 1;
+    else if (isAnswer(type as FrameType))
+      this.#take(refusedFrame(this.#runtime, delivery.envelope, refusal));
   }
 
   #take(received: Envelope): void {

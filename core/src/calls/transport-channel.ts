@@ -1,6 +1,6 @@
-import type { Envelope } from "../envelope.ts";
-import { WaybillError, messageOf } from "../errors.ts";
+import type { Envelope, Header } from "../envelope.ts";
 import type { Entry } from "../entry.ts";
+import { type ErrorCode, WaybillError, messageOf } from "../errors.ts";
 import { Listener } from "../listener.ts";
 import type {
   CallSettings,
@@ -10,11 +10,13 @@ import type {
   ServeSettings,
   Serving,
 } from "../ports/channel.ts";
+import type { Outgoing } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
 import { completeWith } from "../steps/settle.ts";
+import { refusalOf } from "../wire/delivery.ts";
 import { FeedClient } from "./feed-client.ts";
 import { FeedServer } from "./feed-server.ts";
-import { frame } from "./frames.ts";
+import { errorFrame, frame, toWireError } from "./frames.ts";
 import { Inbox, isReplyAddress } from "./inbox.ts";
 
 /**
@@ -123,6 +125,11 @@ export class TransportChannel implements Channel {
       await this.#refuse(entry, address);
       return undefined;
     }
+    const refusal = refusalOf(entry.delivery);
+    if (refusal !== undefined) {
+      await this.#refuseSealed(entry, address, refusal);
+      return undefined;
+    }
     if (responder.verb === "serve") {
       await this.#feeds.start(entry, { address, responder });
       return undefined;
@@ -144,7 +151,7 @@ export class TransportChannel implements Channel {
     if (registered) this.#serving.unregister(correlationid);
     try {
       await completeWith(
-        [{ to: { kind: "queue", name: replyto }, envelope: answer }],
+        [await this.#sealed(answer, header, replyto)],
         entry.delivery,
         this.#runtime.transport,
       );
@@ -156,6 +163,37 @@ export class TransportChannel implements Channel {
       await entry.delivery.settle({ kind: "complete" });
     }
     return undefined;
+  }
+
+  /** An answer that the wire cannot seal becomes the error that says so. */
+  async #sealed(answer: Envelope, call: Header, replyto: string): Promise<Outgoing> {
+    const outgoing: Outgoing = { to: { kind: "queue", name: replyto }, envelope: answer };
+    const { wire } = this.#runtime;
+    if (wire === undefined) return outgoing;
+    try {
+      return await wire.seal(outgoing);
+    } catch (error) {
+      const envelope = errorFrame(this.#runtime, call, toWireError(error));
+      return wire.seal({ ...outgoing, envelope });
+    }
+  }
+
+  /** Who is not trusted gets no answer; who only seals otherwise than this bus is told so. */
+  async #refuseSealed(entry: Entry, address: string, refusal: WaybillError): Promise<void> {
+    const { header } = entry.delivery.envelope;
+    if (refusal.code === "UNAUTHORISED") {
+      await this.#setAside(entry, refusal.code, refusal.message);
+      return;
+    }
+    const fields = { id: header.id, code: refusal.code };
+    this.#runtime.logger.warn(`A call of "${address}" was refused: ${refusal.message}`, fields);
+    const answer = errorFrame(this.#runtime, header, toWireError(refusal));
+    const first = { ...answer, header: { ...answer.header, sequence: "0" } };
+    await completeWith(
+      [await this.#sealed(first, header, header.replyto ?? "")],
+      entry.delivery,
+      this.#runtime.transport,
+    );
   }
 
   /** Tells the caller where it can cancel. Only done when the handler looks at its signal, so it costs nobody else. */
@@ -177,17 +215,22 @@ export class TransportChannel implements Channel {
   }
 
   /** What is no proper call is set aside where it can be looked at. */
-  async #refuse({ delivery }: Entry, address: string): Promise<void> {
-    const { type, source } = delivery.envelope.header;
+  async #refuse(entry: Entry, address: string): Promise<void> {
+    const { type } = entry.delivery.envelope.header;
     const known = this.#runtime.counters.unknownTypes;
     known.set(address, (known.get(address) ?? 0) + 1);
     const message = `A message on "${address}" is no call of it: its type is "${type}", and a call has a correlationid and a replyto of the form "replies.<id>".`;
+    await this.#setAside(entry, "TYPE_UNKNOWN", message);
+  }
+
+  async #setAside({ delivery }: Entry, reason: ErrorCode, message: string): Promise<void> {
+    const { type, source } = delivery.envelope.header;
     this.#runtime.logger.error(message, { type, source });
     const now = this.#runtime.environment.clock.now();
     await delivery.settle({
       kind: "deadLetter",
       failure: {
-        reason: "TYPE_UNKNOWN",
+        reason,
         message,
         service: "",
         handler: "",

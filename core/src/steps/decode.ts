@@ -3,6 +3,7 @@ import { type Envelope, type Header, versionOf } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
 import type { IncomingStep } from "../pipeline.ts";
 import type { AnyContract } from "../uses.ts";
+import { plainBody } from "../wire/wire.ts";
 
 /** Body → value of the contract's present version. Errors: DECODE_FAILED, VERSION_UNKNOWN. */
 export const decode: IncomingStep = {
@@ -21,7 +22,9 @@ export const decode: IncomingStep = {
 };
 
 /** What the body says in the contract's present version, not yet validated. Throws DECODE_FAILED or VERSION_UNKNOWN. */
-export function readBody({ header, body }: Envelope, contract: AnyContract, codec: Codec): unknown {
+export function readBody(envelope: Envelope, contract: AnyContract, codec: Codec): unknown {
+  const { header } = envelope;
+  const body = plainBody(envelope);
   let value: unknown;
   try {
     value = codec.decode(body);

@@ -4,6 +4,7 @@ import { decode } from "./decode.ts";
 import { dispatch } from "./dispatch.ts";
 import { exhaust } from "./exhaust.ts";
 import { expire } from "./expire.ts";
+import { open } from "./open.ts";
 import { describe, encode } from "./outgoing.ts";
 import { retryImmediately } from "./retry.ts";
 import { settle } from "./settle.ts";
@@ -17,6 +18,7 @@ export function messageSteps(speech: Speech): readonly IncomingStep[] {
     traceIncoming,
     expire,
     exhaust,
+    open,
     retryImmediately,
     decode,
     validate,

@@ -1,0 +1,2 @@
+export type { Algorithm } from "./algorithms.ts";
+export { type CompressionOptions, compression } from "./compression.ts";
