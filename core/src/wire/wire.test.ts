@@ -376,6 +376,7 @@ test("opened bodies are bounded in bytes while their messages are not settled", 
     () => gates.promise.then(() => void (handled += 1)),
     {
       concurrency: 1,
+      prefetch: 100,
     },
   );
   // Not the text is what is measured, so it need not be read.
