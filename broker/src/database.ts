@@ -1,7 +1,8 @@
-import { closeSync, mkdirSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type Clock, type Environment, WaybillError } from "@waybill/core";
+import { makeDirectory } from "./beside.ts";
 import { isBusy, storageError } from "./errors.ts";
 import { lockClockOf } from "./lock-clock.ts";
 import { pause } from "./pause.ts";
@@ -39,7 +40,7 @@ export async function openDatabase(
   const deadline = environment.clock.monotonic() + openMsMax;
   for (;;) {
     try {
-      mkdirSync(settings.directory, { recursive: true });
+      makeDirectory(settings.directory);
       refuseForeign(file);
       refuseDamaged(file);
       return { file, db: openOnce(file, settings, environment.clock) };

@@ -1,4 +1,5 @@
-import type { Timer, WaybillError } from "@waybill/core";
+import { statSync } from "node:fs";
+import { type Timer, WaybillError } from "@waybill/core";
 import type { Connection } from "./connection.ts";
 import { lockedUntil, simpleOperation } from "./lease.ts";
 import { lockClockOf } from "./lock-clock.ts";
@@ -21,6 +22,8 @@ export interface PresenceOptions {
 export class Presence {
   readonly #connection: Connection;
   readonly #options: PresenceOptions;
+  /** Of the file that this process opened. */
+  readonly #inode: number;
   #id = 0;
   #timer: Timer | undefined;
   #closed = false;
@@ -28,6 +31,7 @@ export class Presence {
   constructor(connection: Connection, options: PresenceOptions) {
     this.#connection = connection;
     this.#options = options;
+    this.#inode = inodeOf(connection.file);
   }
 
   get id(): number {
@@ -66,6 +70,20 @@ export class Presence {
     this.#timer?.cancel();
   }
 
+  /** Whoever swaps the file under running processes splits the broker in two; SQLite goes on in the old one without a word. */
+  #watchFile(): void {
+    const { file } = this.#connection;
+    const inode = inodeOf(file);
+    if (inode === this.#inode) return;
+    this.#options.fault(
+      new WaybillError(
+        "STORAGE_INVALID",
+        `"${file}" was removed or replaced while this process has it open; what it stores reaches no process that opened the new one. Put the file back, or restart all processes of the broker.`,
+        { details: { file } },
+      ),
+    );
+  }
+
   #beatLater(): void {
     if (this.#closed) return;
     this.#timer = this.#connection.environment.timers.set(() => this.#beat(), heartbeatMs);
@@ -73,6 +91,7 @@ export class Presence {
 
   #beat(): void {
     if (this.#closed) return;
+    this.#watchFile();
     let gone = false;
     const operation = simpleOperation(({ sql, lockNow }) => {
       gone = sql.beat.run(lockedUntil(lockNow, deadAfterMs), this.#id).changes === 0;
@@ -111,6 +130,11 @@ function beginBoot(transaction: Transaction, boot: string): void {
   for (const { id } of sql.allInstances.all() as unknown as { id: number }[])
     removeInstance(transaction, id, true);
   sql.writeBoot.run(boot);
+}
+
+/** 0 when there is no such file. */
+function inodeOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.ino ?? 0;
 }
 
 /** Takes an instance off the books with what lives no longer than it. Answers false while a lock of it still runs. */

@@ -1,5 +1,6 @@
-import { closeSync, constants, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, readSync, writeSync } from "node:fs";
 import type { Environment, MachineClock } from "@waybill/core";
+import { openBeside } from "./beside.ts";
 import { lockClockOf } from "./lock-clock.ts";
 
 const slots = 64;
@@ -23,10 +24,7 @@ export class Turns {
 
   constructor(databaseFile: string, environment: Environment) {
     this.#clock = lockClockOf(environment.clock);
-    this.#file = openSync(
-      databaseFile.replace(/\.db$/, ".turn"),
-      constants.O_RDWR | constants.O_CREAT,
-    );
+    this.#file = openBeside(databaseFile.replace(/\.db$/, ".turn"));
     this.#slot = Math.floor(environment.random() * slots);
   }
 

@@ -1,6 +1,7 @@
-import { closeSync, type FSWatcher, openSync, watch, writeSync } from "node:fs";
+import { closeSync, type FSWatcher, watch, writeSync } from "node:fs";
 import type { Environment, Timer } from "@waybill/core";
 import type { AddressBook } from "./addresses.ts";
+import { openBeside } from "./beside.ts";
 import type { Statements } from "./statements.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -44,7 +45,7 @@ export class Wake {
 
   constructor(options: WakeOptions) {
     this.#options = options;
-    this.#bell = openSync(bellOf(options.file), "w");
+    this.#bell = openBeside(bellOf(options.file));
   }
 
   add(waiter: Waiter): void {
