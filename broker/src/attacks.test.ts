@@ -177,7 +177,7 @@ attack(
 attack("handle", "a forged handle moves nothing, and a forged page is refused", async (context) => {
   const { transport } = await withQueue(context);
   await transport.send([toQueue("q", "ready")]);
-  const forged = ["1", "-1", "1e3", "0x1", "1 or 1=1", "", "9".repeat(30), "__proto__"];
+  const forged = ["999999", "-1", "1e3", "0x1", "1 or 1=1", "", "9".repeat(30), "__proto__"];
   assert.equal(await transport.inspection.replay(forged), 0);
   assert.equal(await transport.inspection.discard(forged), 0);
   await assert.rejects(transport.inspection.list({ state: "dead", after: "x", limit: 1 }), {

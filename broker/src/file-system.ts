@@ -1,7 +1,8 @@
-import { mkdirSync, statfsSync } from "node:fs";
+import { statfsSync } from "node:fs";
 import { type Logger, WaybillError } from "@waybill/core";
 import { storageError } from "./errors.ts";
 import type { Settings } from "./options.ts";
+import { makeDirectory } from "./beside.ts";
 
 /**
  * File systems whose locks or shared memory do not hold between machines, or not reliably, by the `f_type` that Linux gives them
@@ -59,7 +60,7 @@ function kindOf(
   statfs: FileSystemProbe["statfs"] | undefined,
 ): string | undefined {
   try {
-    mkdirSync(directory, { recursive: true });
+    makeDirectory(directory);
     // Node gives a signed or an unsigned number, as the platform's field is.
     return statfs === undefined ? undefined : unsafe[statfs(directory).type >>> 0];
   } catch (error) {
