@@ -12,7 +12,7 @@ import {
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
-import type { Delivery, Envelope, Header, Transport } from "@waybill/core";
+import type { Delivery, Envelope, Transport } from "@waybill/core";
 import { fakeEnvironment } from "@waybill/testkit";
 import { folder, message, open, probe, toQueue, topology, until } from "./fixture.test.support.ts";
 import { embedded } from "./index.ts";
@@ -43,7 +43,7 @@ function withHeader(header: Readonly<Record<string, unknown>>): {
   envelope: Envelope;
 } {
   const { envelope } = message(q, "body");
-  return { to: q, envelope: { ...envelope, header: { ...envelope.header, ...header } as Header } };
+  return { to: q, envelope: { ...envelope, header: { ...envelope.header, ...header } } };
 }
 
 /** Writes into the file past the broker. */

@@ -102,7 +102,7 @@ attack("header-types", "header fields of wrong types neither crash nor count", a
 
 attack("type-wrong", "a type that is no known name is set aside", async () => {
   for (const type of ["__proto__", "constructor", "attacked.take\r\n", "attacked.take\0"])
-    assert.equal(await fate(good, { type }), "TYPE_UNKNOWN", String(type));
+    assert.equal(await fate(good, { type }), "TYPE_UNKNOWN", type);
 });
 
 attack("dataschema", "a schema that is no version of ours is VERSION_UNKNOWN", async () => {
