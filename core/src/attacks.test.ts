@@ -44,21 +44,17 @@ async function fate(body: Body, header: Readonly<Record<string, unknown>> = {}):
   return reason ?? "handled";
 }
 
-attack("proto-key", "a __proto__ key in a body changes no prototype", async () => {
+attack("proto-key", "a __proto__ key in a body is refused and changes no prototype", async () => {
   assert.equal(
     await fate('{"id":"1","__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}'),
-    "handled",
+    "DECODE_FAILED",
   );
   assert.equal(Object.hasOwn(Object.prototype, "polluted"), false);
 });
 
-attack(
-  "json-deep",
-  "JSON nested 200,000 deep is refused where the schema does not allow it",
-  async () => {
-    assert.equal(await fate("[".repeat(200_000) + "]".repeat(200_000)), "MESSAGE_INVALID");
-  },
-);
+attack("json-deep", "JSON nested 200,000 deep is refused", async () => {
+  assert.equal(await fate("[".repeat(200_000) + "]".repeat(200_000)), "DECODE_FAILED");
+});
 
 attack(
   "json-deep-sent",
