@@ -14,20 +14,20 @@ const inMemory: readonly PlantedBug[] = [
   {
     name: "a released message has lost an attempt",
     file: mailbox,
-    text: "message.attempt -= 1;\n        return this.#putBack(message);",
-    instead: "return this.#putBack(message);",
+    text: "message.attempt -= 1;\n        return this.#holdBack(message, 0);",
+    instead: "return this.#holdBack(message, 0);",
   },
   {
     name: "a retry forgets why it failed",
     file: mailbox,
-    text: "message.failure = settlement.failure;\n        if (settlement",
-    instead: "if (settlement",
+    text: "message.failure = settlement.failure;\n        if (message.session",
+    instead: "if (message.session",
   },
   {
     name: "what a dead process held goes to the end of the queue",
     file: mailbox,
-    text: "else this.#putBack(message);",
-    instead: "else this.#enqueue(message);",
+    text: "    this.#putBack(message);\n    if (message.session",
+    instead: "    this.#enqueue(message);\n    if (message.session",
   },
   {
     name: "released messages come back in the wrong order",
@@ -129,10 +129,10 @@ const embedded: readonly PlantedBug[] = [
     instead: "Math.max(0, this.#messagesMax + 1 - this.#messages)",
   },
   {
-    name: "a discarded message stays among the dead letters",
-    file: "broker/src/replay.ts",
-    text: "    takeOut({ sql }, seq);\n    sql.deleteFailure",
-    instead: "    sql.deleteFailure",
+    name: "a discarded message stays where it is",
+    file: "broker/src/discard.ts",
+    text: "/^\\d{1,15}$/.test(handle)).map(Number)",
+    instead: "/^\\d{1,15}$/.test(handle)).map(() => 0)",
   },
 ];
 
