@@ -2,6 +2,9 @@ import { statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { WaybillError } from "@waybill/core";
 import { isDamage, messageOf } from "./errors.ts";
+import { schemaVersion } from "./migrations.ts";
+import { pragma } from "./pragma.ts";
+import { prepareStatements } from "./statements.ts";
 
 /** Larger files are not looked through when they are opened, because that takes too long; messages are still checked one by one. */
 const verifiedBytesMax = 16 * 1024 * 1024;
@@ -33,6 +36,8 @@ function examine(file: string): string | undefined {
     db.exec("begin");
     const [said] = Object.values(db.prepare("pragma integrity_check(1)").get() ?? {});
     if (said !== "ok") return String(said);
+    // A table or a column may have lost its name.
+    if (pragma(db, "user_version") === schemaVersion) prepareStatements(db);
     const { count } = db.prepare(strays).get() as { count: number };
     return count === 0 ? undefined : "messages and their places do not match";
   } finally {
