@@ -145,7 +145,7 @@ const violations: readonly (readonly [file: string, text: string, message: RegEx
     `export const load = (name: string) => import(name);`,
     /computes what it imports/,
   ],
-  ["core/src/absolute.ts", `import "/work/core.ts";`, /an absolute path works on one machine only/],
+  ["core/src/absolute.ts", `import "/opt/core.ts";`, /an absolute path works on one machine only/],
 ];
 
 const allowed: Readonly<Record<string, string>> = {
