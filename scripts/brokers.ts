@@ -1,7 +1,7 @@
 /**
  * Servers for the tests of the adapters: `npm run brokers -- up rabbitmq redis`, `-- down`, `-- status`.
- * Uses what already listens on the standard ports of the loopback; else installs the Debian package (as root)
- * and starts it there. `down` ends only what `up` started.
+ * Uses what already listens on the standard ports of the loopback; else installs the program (as root from Debian; Kafka from Maven
+ * Central) and starts it there. `down` ends only what `up` started.
  */
 import { spawn } from "node:child_process";
 import { openSync, readFileSync } from "node:fs";
@@ -10,7 +10,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { directoryOf, end, record, runningFor } from "./brokers/ledger.ts";
 import { probe } from "./brokers/probe.ts";
 import { type Program, type Server, isReady, servers } from "./brokers/servers.ts";
-import { canInstall, install } from "./debian.ts";
 
 const readyMsMax = 90_000;
 const readyPollMs = 250;
@@ -62,19 +61,16 @@ async function up(server: Server): Promise<boolean> {
 }
 
 async function start(server: Server, say: (text: string) => void): Promise<boolean> {
-  if (server.debian === undefined) {
-    say(howToGet(server));
-    return false;
-  }
   const directory = directoryOf(server.name);
   let programs = server.programs(directory);
   if (programs === undefined) {
-    if (!canInstall()) {
+    const what = server.obtain.what();
+    if (what === undefined) {
       say(howToGet(server));
       return false;
     }
-    say(`installing Debian's ${server.debian}.`);
-    install(server.debian);
+    say(`installing ${what}.`);
+    server.obtain.run();
     if (await becomesReady(server, selfStartMsMax)) {
       say(await stateOf(server));
       return true;
@@ -141,8 +137,5 @@ function addressOf(server: Server): string {
 }
 
 function howToGet(server: Server): string {
-  const docker = `run \`docker compose up -d ${server.name}\``;
-  if (server.debian === undefined)
-    return `nothing listens on ${addressOf(server)}, and Debian has no package of it: ${docker}, or start one there yourself.`;
-  return `nothing listens on ${addressOf(server)}: ${docker}, or install Debian's ${server.debian} (as root this script does it).`;
+  return `nothing listens on ${addressOf(server)}: run \`docker compose up -d ${server.name}\`, or ${server.obtain.byHand}.`;
 }

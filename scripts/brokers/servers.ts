@@ -1,16 +1,27 @@
 import { execFileSync } from "node:child_process";
 import { chownSync, existsSync, globSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { canInstall, install } from "../debian.ts";
+import { fetchKafka, kafkaPrograms, missingForKafka } from "./kafka.ts";
 import { type Greeting, kafka, nats, postgres, probe, rabbitmq, redis } from "./probe.ts";
+import { findProgram } from "./programs.ts";
 
 /** A server that adapters are tested against. */
 export interface Server {
   readonly name: string;
   readonly greeting: Greeting;
-  /** Debian's package; undefined where Debian has none. */
-  readonly debian: string | undefined;
+  /** Brings its program to this machine; throws, or says what is missing, when it cannot. */
+  readonly obtain: Obtaining;
   /** What to run, in order, all of it in the foreground; undefined when the program is not installed. */
   readonly programs: (directory: string) => readonly Program[] | undefined;
+}
+
+export interface Obtaining {
+  /** For a person, after "or": what to do by hand. */
+  readonly byHand: string;
+  /** What is about to be fetched; undefined when this user may not. */
+  readonly what: () => string | undefined;
+  readonly run: () => void;
 }
 
 export interface Program {
@@ -25,13 +36,13 @@ export const servers: readonly Server[] = [
   {
     name: "rabbitmq",
     greeting: rabbitmq,
-    debian: "rabbitmq-server",
+    obtain: debian("rabbitmq-server"),
     programs: rabbitmqPrograms,
   },
   {
     name: "redis",
     greeting: redis,
-    debian: "redis-server",
+    obtain: debian("redis-server"),
     programs: (directory) =>
       whenInstalled("redis-server", (command) => [
         {
@@ -54,7 +65,7 @@ export const servers: readonly Server[] = [
   {
     name: "nats",
     greeting: nats,
-    debian: "nats-server",
+    obtain: debian("nats-server"),
     programs: (directory) =>
       whenInstalled("nats-server", (command) => [
         { command, args: ["-a", "127.0.0.1", "-p", "4222", "-js", "-sd", directory] },
@@ -63,32 +74,38 @@ export const servers: readonly Server[] = [
   {
     name: "postgres",
     greeting: postgres,
-    debian: "postgresql",
+    obtain: debian("postgresql"),
     programs: postgresPrograms,
   },
   {
     name: "kafka",
     greeting: kafka,
-    debian: undefined,
-    programs: () => undefined,
+    obtain: {
+      byHand: "install Java 17 and Maven, with which this script fetches it from Maven Central",
+      what: () =>
+        missingForKafka().length === 0 || canInstall() ? "Kafka from Maven Central" : undefined,
+      run: () => {
+        for (const name of missingForKafka()) install(name);
+        fetchKafka();
+      },
+    },
+    programs: kafkaPrograms,
   },
 ];
 
-const binaryFolders = [
-  "/usr/local/sbin",
-  "/usr/local/bin",
-  "/usr/sbin",
-  "/usr/bin",
-  "/sbin",
-  "/bin",
-];
+function debian(name: string): Obtaining {
+  return {
+    byHand: `install Debian's ${name} (as root this script does it)`,
+    what: () => (canInstall() ? `Debian's ${name}` : undefined),
+    run: () => install(name),
+  };
+}
 
 function whenInstalled(
   name: string,
   programs: (command: string) => readonly Program[],
 ): readonly Program[] | undefined {
-  const folders = [...(process.env["PATH"] ?? "").split(":"), ...binaryFolders];
-  const command = folders.map((folder) => join(folder, name)).find(existsSync);
+  const command = findProgram(name);
   return command === undefined ? undefined : programs(command);
 }
 
