@@ -1,6 +1,8 @@
 export { type FakeEnvironment, type FakeOptions, fakeEnvironment } from "./environment.ts";
 export { type FaultOptions, type FaultyFactory, withFaults } from "./faults.ts";
 export type { FaultCounts, FaultKind, FaultPlan } from "./faults/plan.ts";
+export type { TcpShape } from "./faults/tcp-pipe.ts";
+export { type TcpDirection, TcpFaultProxy, type TcpTarget } from "./faults/tcp-proxy.ts";
 export { seededRandom } from "./random.ts";
 export type { CaseResult, FailureResults, SuiteResults } from "./results.ts";
 export { type StallingEnvironment, stallingEnvironment } from "./stall.ts";
