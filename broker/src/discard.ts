@@ -3,8 +3,8 @@ import { storedLine, unpark } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
 
-/** Messages that one step of a purge deletes: others wait for the write lock meanwhile. */
-export const purgeStepMax = 500;
+/** Messages that one step of a purge or of cancelling deletes: others wait for the write lock meanwhile. */
+export const removeStepMax = 500;
 
 export interface CountAnswer {
   resolve(count: number): void;
@@ -76,6 +76,34 @@ export class DiscardOperation extends RemoveOperation {
   }
 }
 
+/** One step of taking back what was sent for later, by the ids that its sender knows. */
+export class CancelOperation extends RemoveOperation {
+  readonly weight: number;
+  readonly #ids: readonly string[];
+  readonly #address: number | undefined;
+
+  constructor(ids: readonly string[], address: number | undefined, answer: CountAnswer) {
+    super(answer);
+    this.weight = Math.max(1, ids.length);
+    this.#ids = ids;
+    this.#address = address;
+  }
+
+  protected override wanted({ sql }: Transaction): readonly number[] {
+    const wanted = new Set<number>();
+    for (const id of this.#ids) {
+      const room = removeStepMax - wanted.size;
+      if (room <= 0) break;
+      const rows =
+        this.#address === undefined
+          ? sql.scheduledAs.all(id, room)
+          : sql.scheduledAsAt.all(id, this.#address, room);
+      for (const { seq } of rows as unknown as { seq: number }[]) wanted.add(seq);
+    }
+    return [...wanted];
+  }
+}
+
 export interface Purge {
   readonly address: number;
   readonly state: PurgeState;
@@ -85,7 +113,7 @@ export interface Purge {
 
 /** One step of a purge, oldest first. */
 export class PurgeOperation extends RemoveOperation {
-  readonly weight: number = purgeStepMax;
+  readonly weight: number = removeStepMax;
   readonly #purge: Purge;
 
   constructor(purge: Purge, answer: CountAnswer) {
@@ -105,9 +133,9 @@ export class PurgeOperation extends RemoveOperation {
     }[state];
     const statements = state === "ready" ? [listed, sql.listReadySessions] : [listed];
     const rows = statements
-      .flatMap((each) => each.all(address, 0, purgeStepMax) as unknown as { seq: number }[])
+      .flatMap((each) => each.all(address, 0, removeStepMax) as unknown as { seq: number }[])
       .toSorted((left, right) => left.seq - right.seq)
-      .slice(0, purgeStepMax);
+      .slice(0, removeStepMax);
     const { before } = this.#purge;
     return rows.map(({ seq }) => seq).filter((seq) => seq < before);
   }

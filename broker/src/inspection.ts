@@ -8,16 +8,18 @@ import {
   type Whereabouts,
   WaybillError,
 } from "@waybill/core";
+import type { Address } from "./addresses.ts";
 import { encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { Depths } from "./depths.ts";
 import { listMessages } from "./listing.ts";
 import {
+  CancelOperation,
   type CountAnswer,
   DiscardOperation,
   type Purge,
   PurgeOperation,
-  purgeStepMax,
+  removeStepMax,
 } from "./discard.ts";
 import { ReplaceOperation, ReplayOperation } from "./replay.ts";
 import type { Operation } from "./writer.ts";
@@ -79,6 +81,23 @@ export class EmbeddedInspection implements Inspection {
     return this.#inSteps(handles, (step, answer) => new DiscardOperation(step, answer));
   }
 
+  async cancel(ids: readonly string[], name?: string): Promise<number> {
+    this.#assertOpen();
+    this.#refresh();
+    const address = name === undefined ? undefined : this.#addressOf(name)?.id;
+    if (name !== undefined && address === undefined) return 0;
+    let total = 0;
+    for (let from = 0; from < ids.length; from += handlesMax) {
+      const step = ids.slice(from, from + handlesMax);
+      for (let count = removeStepMax; count === removeStepMax;) {
+        this.#assertOpen();
+        count = await this.#submit((answer) => new CancelOperation(step, address, answer));
+        total += count;
+      }
+    }
+    return total;
+  }
+
   async purge(name: string, state: PurgeState): Promise<number> {
     this.#assertOpen();
     this.#refresh();
@@ -86,7 +105,7 @@ export class EmbeddedInspection implements Inspection {
     for (let total = 0; ;) {
       const count = await this.#submit((answer) => new PurgeOperation(purge, answer));
       total += count;
-      if (count < purgeStepMax) return total;
+      if (count < removeStepMax) return total;
       this.#assertOpen();
     }
   }
@@ -99,8 +118,12 @@ export class EmbeddedInspection implements Inspection {
     return (await this.#submit((answer) => new ReplaceOperation(handle, content, answer))) === 1;
   }
 
+  #addressOf(name: string): Address | undefined {
+    return [...this.#connection.addresses.all()].find((each) => each.name === name);
+  }
+
   #purgeOf(name: string, state: PurgeState): Purge {
-    const address = [...this.#connection.addresses.all()].find((each) => each.name === name);
+    const address = this.#addressOf(name);
     if (address === undefined) {
       throw new WaybillError(
         "NOT_FOUND",

@@ -47,6 +47,8 @@ test("a file of version 1 is brought up to date when it is opened, with everythi
     "placed/eu": "1,0,0,0",
     "readings@group": "3,0,0,0",
   });
+  const [scheduled] = await transport.inspection.list({ state: "scheduled", limit: 5 });
+  assert.equal(await transport.inspection.cancel([scheduled?.envelope.header.id ?? ""]), 1);
   await transport.send([toQueue("orders", "new"), toStream("readings", "f", "one key")]);
   const orders = probe(transport, { kind: "queue", name: "orders" });
   await until("three orders", () => orders.deliveries.length === 3);

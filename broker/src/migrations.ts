@@ -6,7 +6,7 @@ import { pragma } from "./pragma.ts";
  * What was added to the schema since version 1, in order: `migrations[n]` leads from version n + 1 to n + 2. A new file is made
  * of version 1 and all of them, so that new and old files cannot differ. What was released is never changed; a change is a new entry.
  */
-export const migrations: readonly string[] = [version2(), version3(), version4()];
+export const migrations: readonly string[] = [version2(), version3(), version4(), version5()];
 
 export const schemaVersion: number = migrations.length + 1;
 
@@ -112,5 +112,14 @@ create index session_turn on session(address, turn) where turn is not null;
 create index session_lease on session(lease) where lease is not null;
 create index session_parked on session(parked) where parked is not null;
 create index session_due on session(due) where due is not null;
+`;
+}
+
+/** Version 5: what was sent for later can be found by the id that its sender knows. What waits for its retry has none. */
+function version5(): string {
+  return `
+alter table scheduled add column id text;
+update scheduled set id = (select header ->> '$.id' from message where message.seq = scheduled.seq) where attempt = 0;
+create index scheduled_id on scheduled(id, address) where id is not null;
 `;
 }

@@ -119,7 +119,8 @@ function enqueue(transaction: Transaction, address: number, message: Encoded): v
   );
   if (notBefore !== undefined && notBefore > now) {
     const due = Math.ceil(notBefore);
-    sql.insertScheduled.run(due, seq, address, 0, message.bytes, expires);
+    const { id } = message.outgoing.envelope.header;
+    sql.insertScheduled.run(due, seq, address, 0, message.bytes, expires, id);
     transaction.willBeDue(due);
   } else {
     const { partitionkey } = message.outgoing.envelope.header;

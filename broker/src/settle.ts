@@ -121,7 +121,7 @@ export class SettleOperation implements Operation {
       if (delayMs > 0) rest(transaction, session, now + Math.min(delayMsMax, Math.ceil(delayMs)));
     } else if (delayMs > 0) {
       const due = now + Math.min(delayMsMax, Math.ceil(delayMs));
-      sql.insertScheduled.run(due, seq, address, attempt, bytes, expires);
+      sql.insertScheduled.run(due, seq, address, attempt, bytes, expires, null);
       transaction.willBeDue(due);
     } else {
       sql.insertReady.run(address, seq, attempt, bytes, expires);

@@ -38,6 +38,19 @@ test("no statement scans or sorts what waits: the cost of claiming does not grow
   db.close();
 });
 
+test("what was sent for later is found by its id in an index", () => {
+  const db = new DatabaseSync(":memory:");
+  for (const part of [schema, ...migrations]) db.exec(part);
+  for (const [name, terms] of [
+    ["scheduledAs", "id=?"],
+    ["scheduledAsAt", "id=? AND address=?"],
+  ] as const) {
+    const plan = planOf(db, statementTexts()[name] ?? "");
+    assert.deepEqual(plan, [`SEARCH scheduled USING COVERING INDEX scheduled_id (${terms})`]);
+  }
+  db.close();
+});
+
 test("the look at what is due reads only first rows and the table of processes", () => {
   const db = new DatabaseSync(":memory:");
   for (const part of [schema, ...migrations]) db.exec(part);

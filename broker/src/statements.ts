@@ -25,6 +25,7 @@ const texts = {
     "update message set enqueued_at = ?, discard_expired = 0, header = ?, body = ? where seq = ?",
   addressOfMessage: "select address from message where seq = ?",
   deleteMessage: "delete from message where seq = ?",
+  renumberMessage: "update message set seq = ? where seq = ?",
   discardsExpired: "select discard_expired as discards from message where seq = ?",
   bytesOf: "select octet_length(body) as bytes from message where seq = ?",
   contentOf:
@@ -89,11 +90,13 @@ const texts = {
   deleteSession: "delete from session where id = ?",
 
   insertScheduled:
-    "insert into scheduled(due, seq, address, attempt, bytes, expires) values (?, ?, ?, ?, ?, ?)",
+    "insert into scheduled(due, seq, address, attempt, bytes, expires, id) values (?, ?, ?, ?, ?, ?, ?)",
   dueScheduled:
     "select due, seq, address, attempt, bytes, expires from scheduled where due <= ? order by due, seq limit ?",
   deleteScheduled: "delete from scheduled where due = ? and seq = ?",
   takeScheduled: "delete from scheduled where address = ? and seq = ?",
+  scheduledAs: "select seq from scheduled where id = ? limit ?",
+  scheduledAsAt: "select seq from scheduled where id = ? and address = ? limit ?",
   expiredScheduled:
     "select due, seq, address, attempt from scheduled where expires <= ? order by expires limit ?",
 

@@ -10,6 +10,8 @@ import type { Operation } from "./writer.ts";
 
 /** Rows of each kind that one step moves. */
 const stepMax = 500;
+/** Bytes of bodies that one step gives a new number; one body is always let through. */
+const stepBytesMax = 8 * 1024 * 1024;
 /** How often a process looks for what others scheduled. */
 const lookMs = 1_000;
 
@@ -135,11 +137,25 @@ interface ScheduledRow {
 
 function moveDue(transaction: Transaction): void {
   const { sql, now, addresses } = transaction;
+  let bytes = 0;
   for (const row of sql.dueScheduled.all(now, stepMax) as unknown as ScheduledRow[]) {
+    if (bytes > 0 && bytes + row.bytes > stepBytesMax) return;
+    bytes += row.bytes;
     sql.deleteScheduled.run(row.due, row.seq);
     if (addresses.get(row.address) === undefined) forget(transaction, row.seq);
-    else arriveAgain(transaction, row);
+    else arriveAgain(transaction, { ...row, seq: placeInLine(transaction, row) });
   }
+}
+
+/**
+ * What was sent for later takes its place when it falls due: behind what waits by then, however late that is noticed. A number is a place, so it
+ * gets a new one. What was delivered before keeps its number, by which it is followed, and stands in front.
+ */
+function placeInLine(transaction: Transaction, { seq, attempt }: ScheduledRow): number {
+  if (attempt > 0) return seq;
+  const next = transaction.takeSeq();
+  transaction.sql.renumberMessage.run(next, seq);
+  return next;
 }
 
 function endLeases(transaction: Transaction): void {

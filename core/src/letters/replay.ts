@@ -52,16 +52,19 @@ interface Ends {
 
 const countOf = { gone: "handled", dead: "failedAgain", deferred: "deferred" } as const;
 
+/** What a replay needs of the broker. */
+type Moving = Pick<Inspection, "replay" | "follow">;
+
 /** One replay: puts letters back at a rate and follows them. */
 export class Replay {
-  readonly #inspection: Inspection;
+  readonly #inspection: Moving;
   readonly #environment: Environment;
   readonly #perSecond: number;
   readonly #followMs: number;
   readonly #signal: AbortSignal | undefined;
 
   /** Throws OPTION_INVALID. */
-  constructor(inspection: Inspection, environment: Environment, options: ReplaySettings) {
+  constructor(inspection: Moving, environment: Environment, options: ReplaySettings) {
     const { perSecond = Number.POSITIVE_INFINITY, followMs = followMsDefault, signal } = options;
     if (options.perSecond !== undefined && !(perSecond >= 0.01 && perSecond <= 100_000)) {
       throw new WaybillError(

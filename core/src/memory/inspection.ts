@@ -108,6 +108,19 @@ export class MemoryInspection implements Inspection {
     return count;
   }
 
+  async cancel(ids: readonly string[], address?: string): Promise<number> {
+    this.#assertOpen();
+    let count = 0;
+    for (const id of ids) {
+      for (const message of this.#engine.kernel.later.get(id) ?? []) {
+        if (address !== undefined && message.home.address !== address) continue;
+        message.home.discard(message);
+        count += 1;
+      }
+    }
+    return count;
+  }
+
   async purge(address: string, state: PurgeState): Promise<number> {
     this.#assertOpen();
     const shelf = [...this.#shelves()].find((each) => each.address === address);

@@ -4,6 +4,7 @@ import type { Logger } from "../ports/logger.ts";
 import type { TransportHost } from "../ports/transport.ts";
 import { Activity } from "./activity.ts";
 import { AlarmClock } from "./alarms.ts";
+import type { Message } from "./message.ts";
 import type { MemoryLimits } from "./options.ts";
 
 /** What all parts of one in-memory broker share: its clock, its numbers and its bounds. */
@@ -13,6 +14,8 @@ export class Kernel {
   readonly activity: Activity;
   /** Schedules and expiries, on the wall clock. */
   readonly due: AlarmClock;
+  /** What was sent for later and is not due, by the id that its sender knows. */
+  readonly later: Map<string, Set<Message>> = new Map();
   /** Locks, on the monotonic clock. */
   readonly locks: AlarmClock;
   readonly #environment: Environment;

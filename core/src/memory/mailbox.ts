@@ -1,6 +1,7 @@
 import type { AddressState, Failure, MessageState, Settlement } from "../ports/transport.ts";
 import { Aside, brokerFailure } from "./aside.ts";
 import type { Kernel } from "./kernel.ts";
+import { Later } from "./later.ts";
 import { Line } from "./line.ts";
 import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
 import type { MemoryReceiver, Supply } from "./receiver.ts";
@@ -19,10 +20,10 @@ export class Mailbox implements Supply, MessageHome {
   sessions: Sessions | undefined = undefined;
   readonly #kernel: Kernel;
   readonly #line: Line;
+  readonly #later: Later;
   readonly #receivers = new Receivers();
   /** Sessions and what stands beside them take turns in being first. */
   #sessionsFirst = false;
-  #scheduled = 0;
   #inFlight = 0;
   #dropped = false;
 
@@ -32,6 +33,7 @@ export class Mailbox implements Supply, MessageHome {
     this.#kernel = kernel;
     this.remembered = new Remembered(kernel);
     this.#line = new Line(() => kernel.nextSequence());
+    this.#later = new Later(kernel);
   }
 
   /** From now on messages with a key are kept in sessions. */
@@ -42,7 +44,7 @@ export class Mailbox implements Supply, MessageHome {
   put(parcel: Parcel): void {
     const message = new Message(this.#kernel.nextSequence(), parcel, this);
     this.#kernel.charge(parcel.bytes);
-    if (parcel.notBefore > parcel.enqueuedAt) this.#schedule(message, parcel.notBefore);
+    if (parcel.notBefore > parcel.enqueuedAt) this.#later.add(message, parcel.notBefore);
     else this.#enqueue(message);
   }
 
@@ -128,7 +130,7 @@ export class Mailbox implements Supply, MessageHome {
         message.failure = settlement.failure;
         if (message.session !== undefined) return this.#holdBack(message, settlement.delayMs);
         if (settlement.delayMs > 0)
-          return this.#schedule(message, this.#kernel.now() + settlement.delayMs);
+          return this.#later.add(message, this.#kernel.now() + settlement.delayMs);
         return this.#enqueue(message);
       case "release":
         message.attempt -= 1;
@@ -153,7 +155,7 @@ export class Mailbox implements Supply, MessageHome {
   /** The message's alarm: it has expired, or its delay is over. */
   onDue(message: Message): void {
     if (message.parcel.notAfter <= this.#kernel.now()) return this.#expire(message);
-    this.#scheduled -= 1;
+    this.#later.remove(message);
     this.#enqueue(message);
   }
 
@@ -184,7 +186,7 @@ export class Mailbox implements Supply, MessageHome {
   discard(message: Message): void {
     this.#kernel.due.cancel(message);
     if (message.state === "ready") (message.session?.line ?? this.#line).remove(message);
-    else if (message.state === "scheduled") this.#scheduled -= 1;
+    else if (message.state === "scheduled") this.#later.remove(message);
     else this.aside.remove(message);
     message.state = "gone";
     this.#kernel.free(message.parcel.bytes);
@@ -197,7 +199,10 @@ export class Mailbox implements Supply, MessageHome {
     this.#receivers.close();
     this.remembered.clear();
     for (const state of ["ready", "scheduled", "deferred", "dead"] as const) {
-      for (const message of Array.from(this.messages(state))) this.#forget(message);
+      for (const message of Array.from(this.messages(state))) {
+        if (state === "scheduled") this.#later.remove(message);
+        this.#forget(message);
+      }
     }
     this.sessions?.drop();
   }
@@ -225,7 +230,7 @@ export class Mailbox implements Supply, MessageHome {
       kind: this.kind,
       ready: this.#line.length + (this.sessions?.length ?? 0),
       inFlight: this.#inFlight,
-      scheduled: this.#scheduled,
+      scheduled: this.#later.count,
       deferred: this.aside.deferred,
       dead: this.aside.dead,
       oldestReadyMs: Math.max(
@@ -263,12 +268,6 @@ export class Mailbox implements Supply, MessageHome {
     this.#putBack(message);
   }
 
-  #schedule(message: Message, at: number): void {
-    message.state = "scheduled";
-    this.#scheduled += 1;
-    this.#kernel.due.set(message, Math.min(at, message.parcel.notAfter));
-  }
-
   #watchExpiry(message: Message): void {
     if (message.parcel.notAfter !== Infinity)
       this.#kernel.due.set(message, message.parcel.notAfter);
@@ -276,7 +275,7 @@ export class Mailbox implements Supply, MessageHome {
 
   #expire(message: Message): void {
     if (message.state === "ready") (message.session?.line ?? this.#line).remove(message);
-    else if (message.state === "scheduled") this.#scheduled -= 1;
+    else if (message.state === "scheduled") this.#later.remove(message);
     else this.aside.remove(message);
     const { attempt: attempts, parcel, failure } = message;
     if (parcel.discardExpired) return this.#forget(message);

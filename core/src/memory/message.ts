@@ -21,9 +21,13 @@ export function inTime(parcel: Parcel, now: number): Parcel {
   return { ...parcel, notBefore: 0, notAfter: parcel.notAfter <= now ? Infinity : parcel.notAfter };
 }
 
-/** Called when a message's alarm rings: it is due, or it has expired. */
+/** Where a message lies. */
 export interface MessageHome {
+  readonly address: string;
+  /** Its alarm rings: it is due, or it has expired. */
   onDue(message: Message): void;
+  /** Deletes it, when nobody holds it. */
+  discard(message: Message): void;
 }
 
 /** One message in one place. A replay makes a new one with the old number, so a stale reference never comes to life again. */

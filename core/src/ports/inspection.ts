@@ -15,6 +15,11 @@ export interface Inspection {
   follow(handles: readonly string[]): Promise<readonly Whereabouts[]>;
   /** Deletes ready, scheduled, deferred or dead messages for good; not what is in flight, nor the items of a stream. Answers how many. */
   discard(handles: readonly string[]): Promise<number>;
+  /**
+   * Takes back what was sent with `notBefore` and has not fallen due, by the ids in the headers; at one address, or everywhere. Of an event
+   * that is every subscription's copy. What waits for its retry is not among it. A look into an index per id. Answers how many messages.
+   */
+  cancel(ids: readonly string[], address?: string): Promise<number>;
   /** Deletes everything of one state that stood at an address when it began, in short steps. Answers how many. Rejects with NOT_FOUND, or NOT_SUPPORTED for the items of a stream, which leave by retention. */
   purge(address: string, state: PurgeState): Promise<number>;
   /**
@@ -42,7 +47,7 @@ export interface ListQuery {
 export type MessageState = "ready" | "inFlight" | "scheduled" | "deferred" | "dead";
 
 export interface StoredMessage {
-  /** The broker's own name of it; good for `replay`, `discard` and `after`. */
+  /** The broker's own name of it; good for `replay`, `discard` and `after`. What is scheduled may get another when it falls due. */
   readonly handle: string;
   readonly address: string;
   readonly state: MessageState;

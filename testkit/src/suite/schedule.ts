@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { type SuiteCase, needsDeadLetters, needsDelay } from "./case.ts";
-import { toQueue, toTopic } from "./messages.ts";
-import { bodyText, complete } from "./probe.ts";
+import { type SuiteCase, needsDeadLetters, needsDelay, needsSessions } from "./case.ts";
+import { envelope, failure, toQueue, toTopic } from "./messages.ts";
+import { bodyText, complete, release } from "./probe.ts";
 
 const needsSchedule = needsDelay(1_000);
 /** How far ahead a moment lies that the case must reach in time, also on a machine with more to do. */
@@ -39,6 +39,90 @@ export const scheduleCases: readonly SuiteCase[] = [
       ]);
       const probe = stage.receive(transport, source);
       assert.deepEqual((await probe.take(4)).map(bodyText), ["past", "first", "second", "third"]);
+    },
+  },
+  {
+    id: "schedule.late",
+    title:
+      "what fell due while nobody looked comes in the order in which it fell due, behind what was sent before that",
+    notFor: needsSchedule,
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      const dueAt = stage.now() + aheadMs;
+      const at = (body: string, ms: number) => toQueue(queue, body, { notBefore: dueAt + ms });
+      await transport.send([at("third", 100), at("first", 0), at("second", 50)]);
+      await transport.send([toQueue(queue, "at once")]);
+      await transport[Symbol.asyncDispose]();
+      await stage.pass(dueAt + 150 - stage.now());
+      const probe = stage.receive(await stage.open(), source);
+      const taken = await probe.take(4);
+      const order = ["at once", "first", "second", "third"];
+      assert.deepEqual(taken.map(bodyText), order);
+      await Promise.all(taken.toReversed().map((delivery) => delivery.settle(release)));
+      assert.deepEqual((await probe.take(4)).map(bodyText), order);
+    },
+  },
+  {
+    id: "schedule.session",
+    title: "so does what fell due in a session",
+    notFor: (capabilities) => needsSchedule(capabilities) ?? needsSessions(capabilities),
+    run: async (stage) => {
+      const queue = stage.name("queue");
+      const transport = await stage.declared({ queues: [{ name: queue, sessions: true }] });
+      const dueAt = stage.now() + aheadMs;
+      const header = { partitionkey: "key" };
+      const at = (body: string, ms: number) =>
+        toQueue(queue, body, { notBefore: dueAt + ms, header });
+      await transport.send([at("third", 100), at("first", 0), at("second", 50)]);
+      await transport.send([toQueue(queue, "at once", { header })]);
+      await transport[Symbol.asyncDispose]();
+      await stage.pass(dueAt + 150 - stage.now());
+      const source = { kind: "queue", name: queue } as const;
+      const probe = stage.receive(await stage.open(), source, { sessions: 1 });
+      assert.equal(await (await probe.next()).settle(complete), "settled");
+      const [first] = await probe.take(3);
+      assert.deepEqual(probe.bodies, ["at once", "first", "second", "third"]);
+      assert.equal(await first?.settle(release), "settled");
+      assert.deepEqual((await probe.take(3)).map(bodyText), ["first", "second", "third"]);
+    },
+  },
+  {
+    id: "schedule.cancel",
+    title:
+      "what was sent for later is taken back by its id, in every subscription or at one address; what fell due or waits for its retry is not",
+    notFor: needsDelay(60_000),
+    run: async (stage) => {
+      const queue = stage.name("queue");
+      const topic = stage.name("topic");
+      const accepts = [{ type: "suite.happened" }];
+      const transport = await stage.declared({
+        queues: [{ name: queue }],
+        topics: [{ name: topic }],
+        subscriptions: ["one", "two"].map((name) => ({ topic, name, accepts })),
+      });
+      const { inspection } = transport;
+      const later = { notBefore: stage.now() + 60_000 };
+      await transport.send([
+        toQueue(queue, "later", later),
+        toQueue(queue, "kept", later),
+        toTopic(topic, "event", later),
+        toQueue(queue, "retried"),
+        toQueue(queue, "ready"),
+      ]);
+      const source = { kind: "queue", name: queue } as const;
+      const probe = stage.receive(transport, source, { prefetch: 1 });
+      const retried = await probe.next();
+      await probe.receiver.stop();
+      await retried.settle({ kind: "retry", delayMs: 60_000, failure: failure(1) });
+      const idOf = (body: string): string => envelope(body).header.id;
+      const bodies = ["later", "event", "retried", "ready", "no such message"].map(idOf);
+      assert.equal(await inspection.cancel(bodies, stage.name("nowhere")), 0);
+      assert.equal(await inspection.cancel(bodies, `${topic}/two`), 1);
+      assert.equal(await inspection.cancel([...bodies, idOf("later")]), 2);
+      assert.equal(await inspection.cancel(bodies), 0);
+      const left = await inspection.list({ state: "scheduled", limit: 10 });
+      assert.deepEqual(left.map(bodyText).toSorted(), ["kept", "retried"]);
+      assert.equal((await inspection.list({ state: "ready", address: queue, limit: 5 })).length, 1);
     },
   },
   {
