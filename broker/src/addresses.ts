@@ -3,6 +3,7 @@ import {
   type Acceptance,
   addressOf,
   compileRule,
+  type Pause,
   type Predicate,
   type Source,
 } from "@waybill/core";
@@ -20,6 +21,8 @@ export interface Address {
   readonly dedupMs: number;
   /** Messages with a key wait in the session of that key. */
   readonly keepsSessions: boolean;
+  /** Nothing is delivered from it. */
+  readonly paused: Pause | undefined;
 }
 
 /** A subscription that names an event's type, and whether it wants this one. */
@@ -48,6 +51,8 @@ interface AddressRow {
   readonly accepts: string | null;
   readonly dedup_ms: number;
   readonly sessions: number;
+  readonly paused_at: number | null;
+  readonly paused_reason: string | null;
 }
 
 const nobody: readonly Taker[] = [];
@@ -69,6 +74,12 @@ export class AddressBook {
     return this.#version;
   }
 
+  /** Reads whether it has changed. What a transaction shows is read by itself. */
+  reread(): void {
+    const [, topology] = this.#sql.readState.get() as unknown as [number, number];
+    this.refresh(topology);
+  }
+
   /** `version` is the one that the database holds now. */
   refresh(version: number): void {
     if (version === this.#version) return;
@@ -76,8 +87,9 @@ export class AddressBook {
     this.#byId = new Map();
     this.#topics = new Map();
     const rows = this.#sql.allAddresses.all() as unknown as AddressRow[];
-    for (const { id, kind, name, dedup_ms: dedupMs, sessions } of rows) {
-      const address = { id, kind, name, dedupMs, keepsSessions: sessions === 1 };
+    for (const row of rows) {
+      const { id, kind, name } = row;
+      const address = addressOfRow(row);
       this.#byName.set(keyOf(kind, name), address);
       this.#byId.set(id, address);
       if (kind === "topic") this.#topics.set(name.slice(0, -1), { address: id, takers: new Map() });
@@ -93,6 +105,12 @@ export class AddressBook {
 
   findSource(source: Source): Address | undefined {
     return this.find(source.kind, addressOf(source));
+  }
+
+  /** Where a receiver of this source gets something; undefined while that is paused, or does not exist. */
+  delivering(source: Source): number | undefined {
+    const address = this.findSource(source);
+    return address?.paused === undefined ? address?.id : undefined;
   }
 
   get(id: number): Address | undefined {
@@ -166,6 +184,12 @@ function anyOf(alternatives: readonly Predicate[]): Predicate {
 
 function always(): boolean {
   return true;
+}
+
+function addressOfRow(row: AddressRow): Address {
+  const { id, kind, name, paused_at: since, paused_reason: reason } = row;
+  const paused = since === null ? undefined : { since, reason: reason ?? "" };
+  return { id, kind, name, dedupMs: row.dedup_ms, keepsSessions: row.sessions === 1, paused };
 }
 
 function keyOf(kind: AddressKind, name: string): string {

@@ -1,4 +1,5 @@
 import type { Body, Position, Source, WaybillError } from "@waybill/core";
+import type { Address } from "./addresses.ts";
 import type { Plan } from "./budget.ts";
 import { decode, decodeFailure } from "./codec.ts";
 import { expire } from "./dead-letters.ts";
@@ -80,13 +81,17 @@ export class ClaimOperation implements Operation {
     this.#drained = plan.room > 0;
     this.#blocked = false;
     if (address === undefined || plan.room <= 0) return;
-    const { id, keepsSessions } = address;
+    if (address.paused === undefined) this.#claimFrom(transaction, address, plan);
+    if (this.#grant === undefined && this.#claimer.registers)
+      this.#register(transaction, address.id);
+  }
+
+  #claimFrom(transaction: Transaction, { id, keepsSessions }: Address, plan: Plan): void {
     const line = { line: id, address: id, plan };
     const sessionsFirst = keepsSessions && this.#claimer.hand.takeTurn();
     if (sessionsFirst) this.#claimSessions(transaction, id, plan);
     this.#claimLine(transaction, { ...line, limit: plan.room });
     if (keepsSessions && !sessionsFirst) this.#claimSessions(transaction, id, plan);
-    if (this.#grant === undefined && this.#claimer.registers) this.#register(transaction, id);
   }
 
   done(): void {

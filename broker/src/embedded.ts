@@ -164,9 +164,8 @@ class EmbeddedTransport implements Transport {
   }
 
   #assertExists(source: Source): void {
-    const { addresses, sql } = this.#broker;
-    const [, topology] = sql.readState.get() as unknown as [number, number];
-    addresses.refresh(topology);
+    const { addresses } = this.#broker;
+    addresses.reread();
     const known =
       source.kind === "stream" ? addresses.stream(source.name) : addresses.findSource(source);
     if (known !== undefined) return;
@@ -220,5 +219,6 @@ function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
     atomicBatch: true,
     attemptsPersisted: true,
     streams: true,
+    pause: true,
   };
 }

@@ -1,5 +1,8 @@
 import {
+  type AddressSettings,
   type AddressState,
+  checkPauseReason,
+  deliversNothing,
   type Envelope,
   type Inspection,
   type ListQuery,
@@ -8,6 +11,7 @@ import {
   type Whereabouts,
   WaybillError,
 } from "@waybill/core";
+import { PauseOperation, ResumeOperation } from "./address-pause.ts";
 import type { Address } from "./addresses.ts";
 import { encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
@@ -42,11 +46,22 @@ export class EmbeddedInspection implements Inspection {
   }
 
   async addresses(): Promise<readonly AddressState[]> {
-    this.#assertOpen();
-    this.#refresh();
-    return [...this.#connection.addresses.all()].map((address) =>
-      stateOf(this.#connection, address, this.#depths),
-    );
+    return [...this.#all()].map((address) => stateOf(this.#connection, address, this.#depths));
+  }
+
+  async settings(): Promise<readonly AddressSettings[]> {
+    return [...this.#all()].map(({ name, kind, paused }) => ({ address: name, kind, paused }));
+  }
+
+  async pause(address: string, reason: string): Promise<void> {
+    checkPauseReason(reason);
+    const { id } = this.#delivering(address);
+    await this.#submit((answer) => new PauseOperation({ address: id, reason }, answer));
+  }
+
+  async resume(address: string): Promise<boolean> {
+    const { id } = this.#delivering(address);
+    return (await this.#submit((answer) => new ResumeOperation(id, answer))) === 1;
   }
 
   async list(query: ListQuery): Promise<readonly StoredMessage[]> {
@@ -58,7 +73,7 @@ export class EmbeddedInspection implements Inspection {
         `list({ limit }) takes a whole number from 1 to ${limitMax}, not ${limit}.`,
       );
     }
-    this.#refresh();
+    this.#connection.addresses.reread();
     return listMessages(this.#connection, query);
   }
 
@@ -83,8 +98,7 @@ export class EmbeddedInspection implements Inspection {
 
   async cancel(ids: readonly string[], name?: string): Promise<number> {
     this.#assertOpen();
-    this.#refresh();
-    const address = name === undefined ? undefined : this.#addressOf(name)?.id;
+    const address = name === undefined ? undefined : this.#named(name)?.id;
     if (name !== undefined && address === undefined) return 0;
     let total = 0;
     for (let from = 0; from < ids.length; from += handlesMax) {
@@ -99,8 +113,6 @@ export class EmbeddedInspection implements Inspection {
   }
 
   async purge(name: string, state: PurgeState): Promise<number> {
-    this.#assertOpen();
-    this.#refresh();
     const purge = this.#purgeOf(name, state);
     for (let total = 0; ;) {
       const count = await this.#submit((answer) => new PurgeOperation(purge, answer));
@@ -118,18 +130,8 @@ export class EmbeddedInspection implements Inspection {
     return (await this.#submit((answer) => new ReplaceOperation(handle, content, answer))) === 1;
   }
 
-  #addressOf(name: string): Address | undefined {
-    return [...this.#connection.addresses.all()].find((each) => each.name === name);
-  }
-
   #purgeOf(name: string, state: PurgeState): Purge {
-    const address = this.#addressOf(name);
-    if (address === undefined) {
-      throw new WaybillError(
-        "NOT_FOUND",
-        `There is no address "${name}" on the broker. addresses() lists those that are.`,
-      );
-    }
+    const address = this.#find(name);
     if (address.kind === "stream" && state !== "dead") {
       throw new WaybillError(
         "NOT_SUPPORTED",
@@ -137,6 +139,31 @@ export class EmbeddedInspection implements Inspection {
       );
     }
     return { address: address.id, state };
+  }
+
+  #delivering(name: string): Address {
+    const address = this.#find(name);
+    return address.kind === "topic" ? deliversNothing(name) : address;
+  }
+
+  #find(name: string): Address {
+    const address = this.#named(name);
+    if (address !== undefined) return address;
+    throw new WaybillError(
+      "NOT_FOUND",
+      `There is no address "${name}" on the broker. addresses() lists those that are.`,
+    );
+  }
+
+  #named(name: string): Address | undefined {
+    return [...this.#all()].find((address) => address.name === name);
+  }
+
+  #all(): Iterable<Address> {
+    this.#assertOpen();
+    const { addresses } = this.#connection;
+    addresses.reread();
+    return addresses.all();
   }
 
   #submit(create: (answer: CountAnswer) => Operation): Promise<number> {
@@ -156,10 +183,5 @@ export class EmbeddedInspection implements Inspection {
       count += await this.#submit((answer) => create(step, answer));
     }
     return count;
-  }
-
-  #refresh(): void {
-    const [, topology] = this.#connection.sql.readState.get() as unknown as [number, number];
-    this.#connection.addresses.refresh(topology);
   }
 }

@@ -6,7 +6,13 @@ import { pragma } from "./pragma.ts";
  * What was added to the schema since version 1, in order: `migrations[n]` leads from version n + 1 to n + 2. A new file is made
  * of version 1 and all of them, so that new and old files cannot differ. What was released is never changed; a change is a new entry.
  */
-export const migrations: readonly string[] = [version2(), version3(), version4(), version5()];
+export const migrations: readonly string[] = [
+  version2(),
+  version3(),
+  version4(),
+  version5(),
+  version6(),
+];
 
 export const schemaVersion: number = migrations.length + 1;
 
@@ -121,5 +127,13 @@ function version5(): string {
 alter table scheduled add column id text;
 update scheduled set id = (select header ->> '$.id' from message where message.seq = scheduled.seq) where attempt = 0;
 create index scheduled_id on scheduled(id, address) where id is not null;
+`;
+}
+
+/** Version 6: since when and why nothing is delivered from an address. */
+function version6(): string {
+  return `
+alter table address add column paused_at integer;
+alter table address add column paused_reason text;
 `;
 }

@@ -85,10 +85,6 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     });
   }
 
-  get address(): number | undefined {
-    return this.#connection.addresses.findSource(this.source)?.id;
-  }
-
   /** A claim is on its way and may take from the budget. */
   get isClaiming(): boolean {
     return this.#claiming;
@@ -110,7 +106,7 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
   }
 
   concerns({ madeReady }: Transaction): boolean {
-    const { address } = this;
+    const address = this.#connection.addresses.delivering(this.source);
     return address !== undefined && madeReady.has(address);
   }
 
@@ -119,8 +115,8 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
   }
 
   hasWork(): boolean {
-    const address = this.address;
-    const { sql } = this.#connection;
+    const { addresses, sql } = this.#connection;
+    const address = addresses.delivering(this.source);
     return (
       address !== undefined &&
       (sql.anyReady.get(address) ?? sql.anyAvailableSession.get(address)) !== undefined

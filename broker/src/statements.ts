@@ -114,7 +114,7 @@ const texts = {
   deleteFailure: "delete from failure where seq = ?",
 
   allAddresses:
-    "select id, kind, name, topic, accepts, dedup_ms, sessions from address where removed = 0",
+    "select id, kind, name, topic, accepts, dedup_ms, sessions, paused_at, paused_reason from address where removed = 0",
   insertAddress:
     "insert into address(kind, name, topic, accepts, instance) values (?, ?, ?, ?, ?) returning id",
   addressByName:
@@ -126,6 +126,10 @@ const texts = {
   forget: "delete from remembered where address = ? and key = ?",
   updateAccepts: "update address set accepts = ? where id = ?",
   keepSessions: "update address set sessions = 1 where id = ?",
+  pauseAddress:
+    "update address set paused_at = coalesce(paused_at, ?), paused_reason = ? where id = ?",
+  resumeAddress:
+    "update address set paused_at = null, paused_reason = null where id = ? and paused_at is not null",
   removeAddress:
     "update address set removed = 1, instance = null, name = name || '#' || id where id = ?",
   removedAddress: "select id from address where removed = 1 limit 1",

@@ -16,7 +16,7 @@ type Counting =
 /** What stands at an address. Counting takes time with the count, so `depths` keeps large ones for a while; delivering pays nothing for it. */
 export function stateOf(
   { sql, environment }: Connection,
-  { id, kind, name, keepsSessions }: Address,
+  { id, kind, name, keepsSessions, paused }: Address,
   depths: Depths,
 ): AddressState {
   const log = kind === "stream" ? logOf(sql, id) : { pending: 0, begun: 0, oldest: null };
@@ -26,6 +26,7 @@ export function stateOf(
   return {
     address: name,
     kind,
+    paused,
     ready: depth("countReady") + depth("countReadySessions") + log.pending,
     inFlight: depth("countLocked") + log.begun,
     scheduled: depth("countScheduled"),

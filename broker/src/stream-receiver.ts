@@ -79,31 +79,37 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
     );
   }
 
+  /** Reads nothing: paused here, or for all. */
+  get #rests(): boolean {
+    const { addresses } = this.#connection;
+    return this.#paused || addresses.find("stream", this.group.name)?.paused !== undefined;
+  }
+
   get isStopped(): boolean {
     return this.#state !== "running";
   }
 
   /** Leaves room for what was returned and for what is being replayed: both share the budget and come first. */
   plan(): Plan {
-    if (this.#paused || this.isStopped || this.#replays.isClaiming) return this.#budget.plan(0);
+    if (this.#rests || this.isStopped || this.#replays.isClaiming) return this.#budget.plan(0);
     const free = this.#budget.room - this.hand.returnedCount;
     return this.#budget.plan(Math.min(fetchMax, Math.max(0, free)));
   }
 
   concerns({ madeReady, appended, addresses }: Transaction): boolean {
     if (this.#address !== undefined && madeReady.has(this.#address)) return true;
-    return appended.has(addresses.stream(this.group.stream)?.id ?? 0);
+    return !this.#rests && appended.has(addresses.stream(this.group.stream)?.id ?? 0);
   }
 
   isIdle(): boolean {
-    return this.#drained && !this.#fetching && !this.isStopped;
+    return (this.#drained || this.#rests) && !this.#fetching && !this.isStopped;
   }
 
   hasWork(): boolean {
     const { sql } = this.#connection;
     if (this.#address === undefined) return true;
     if (isUnfair(sql, this.#address, this.lease.id)) return true;
-    if (this.#paused) return false;
+    if (this.#rests) return false;
     if (this.#replays.hasWork()) return true;
     return this.hand.readers.some(
       ({ partition, next }) =>
@@ -128,7 +134,7 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
     if (grant !== undefined) this.lease.adopt(grant);
     this.hand.add(acquired);
     this.#drained = drained;
-    const returned = this.#paused || this.#replays.isClaiming ? [] : this.hand.deliverReturned();
+    const returned = this.#rests || this.#replays.isClaiming ? [] : this.hand.deliverReturned();
     const batch = [...returned, ...items.map((item) => this.hand.deliver(item))];
     if (blocked) this.#budget.block();
     if (batch.length > 0) this.#listener.deliver(batch);
@@ -184,7 +190,7 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
 
   #fetch(): void {
     if (this.#fetching || this.isStopped) return;
-    const mayRead = !this.#drained && !this.#paused && this.#budget.room > 0;
+    const mayRead = !this.#drained && !this.#rests && this.#budget.room > 0;
     if (!mayRead && !this.sharesAgain) return;
     this.#fetching = true;
     this.#connection.writer.submit(new FetchOperation(this), "last");

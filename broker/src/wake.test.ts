@@ -70,3 +70,31 @@ test("what could not be taken because the storage failed is taken when it works 
   await environment.advance(2_000);
   assert.equal(deliveries.length, 1);
 });
+
+test("a resume wakes receivers without any clock, in this process and in others", async (context) => {
+  const directory = folder(context);
+  const environment = fakeEnvironment();
+  const receiving = await open(context, directory, { environment });
+  await receiving.declare(topology({ queues: [{ name: "orders" }] }));
+  const { deliveries } = probe(receiving, source);
+  await environment.drain();
+  const other = await open(context, directory);
+  await other.inspection.pause("orders", "a test");
+  await other.send([toQueue("orders", "kept")]);
+  await environment.advance(60_000);
+  assert.equal(deliveries.length, 0);
+  const before = environment.clock.monotonic();
+  await other.inspection.resume("orders");
+  await until("the message", () => deliveries.length === 1);
+  const pausing = receiving.inspection.pause("orders", "a test");
+  await environment.drain();
+  await pausing;
+  const sending = receiving.send([toQueue("orders", "kept again")]);
+  await environment.drain();
+  await sending;
+  const resuming = receiving.inspection.resume("orders");
+  await environment.drain();
+  assert.equal(await resuming, true);
+  assert.equal(deliveries.length, 2);
+  assert.equal(environment.clock.monotonic(), before);
+});

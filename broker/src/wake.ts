@@ -130,8 +130,7 @@ export class Wake {
     const { sql, addresses } = this.#options;
     const [version] = sql.dataVersion.get() as unknown as [number];
     if (version === this.#dataVersion) return false;
-    const [, topology] = sql.readState.get() as unknown as [number, number];
-    addresses.refresh(topology);
+    addresses.reread();
     this.#dataVersion = version;
     return true;
   }

@@ -6,6 +6,7 @@ import { WaybillError, messageOf } from "./errors.ts";
 import { explain } from "./explain/explain.ts";
 import type { Explanation } from "./explain/explanation.ts";
 import { type Health, readHealth } from "./health.ts";
+import { type PauseOptions, type PauseTarget, pause, resume } from "./pausing.ts";
 import type { Capabilities } from "./ports/transport.ts";
 import { rewriting } from "./rewriting.ts";
 import type { Running } from "./running.ts";
@@ -37,9 +38,18 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
    * what is retried when, what becomes of it on each failure. Error: CONTRACT_NOT_DECLARED.
    */
   explain(contract: AnyContract): Promise<Explanation>;
-  /** Stops and resumes intake of one address, as `addressOf` writes it, in this process. Error: NOT_FOUND. */
-  pause(address: string): void;
-  resume(address: string): void;
+  /**
+   * Ends delivery for all processes, over restarts, until `resume`: messages are accepted and kept, what a process has fetched is still
+   * handled. `health()` says since when and why, and so does the log of every service that connects to it. A query or feed that is answered
+   * in the caller's own process does not pass the broker and goes on. Answers the addresses, paused one after another. Errors: NOT_FOUND,
+   * OPTION_INVALID, NOT_SUPPORTED where `capabilities.pause` is false.
+   */
+  pause(target: PauseTarget, options: PauseOptions): Promise<readonly string[]>;
+  /** Delivers again, at once and in all processes. Answers the addresses that were paused. Errors: NOT_FOUND, NOT_SUPPORTED. */
+  resume(target: PauseTarget): Promise<readonly string[]>;
+  /** Ends and resumes intake of one address, as `addressOf` writes it, in this process alone. Error: NOT_FOUND. */
+  pauseHere(address: string): void;
+  resumeHere(address: string): void;
   /**
    * In order: intake ends, what has not begun goes back, running handlers end, what they sent leaves, the transport
    * closes. Error: SHUTDOWN_INCOMPLETE when handlers ran past the deadline; their messages come again. Repeatable.
@@ -112,11 +122,19 @@ export class ConnectedBus implements Bus {
     return explain(this.#running, contract);
   }
 
-  pause(address: string): void {
+  pause(target: PauseTarget, options: PauseOptions): Promise<readonly string[]> {
+    return pause(this.#running, target, options);
+  }
+
+  resume(target: PauseTarget): Promise<readonly string[]> {
+    return resume(this.#running, target);
+  }
+
+  pauseHere(address: string): void {
     this.#listener(address).pause();
   }
 
-  resume(address: string): void {
+  resumeHere(address: string): void {
     this.#listener(address).resume();
   }
 

@@ -11,6 +11,7 @@ import { WaybillError, messageOf } from "./errors.ts";
 import { orderingKey } from "./key.ts";
 import { Listener } from "./listener.ts";
 import { MessageRunner } from "./message-runner.ts";
+import { tellOfPauses } from "./pausing.ts";
 import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./pipeline.ts";
 import type { Serving } from "./ports/channel.ts";
 import type { Environment } from "./ports/environment.ts";
@@ -185,6 +186,7 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
     } else listeners.push(toListener(intake, runtime, messages));
   }
   await transport.declare(wiring.topology);
+  await tellOfPauses({ runtime, wiring });
   const servings = new Map<string, { local: Serving; remote: Serving }>();
   for (const [intake, responder] of responders) {
     const address = addressOf(intake.source);

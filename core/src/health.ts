@@ -1,9 +1,10 @@
 import type { Counters, ContractCounters, ReplyCounters } from "./counters.ts";
 import { messageOf } from "./errors.ts";
+import { pausedInWords } from "./pausing.ts";
 import type { AddressState, Capabilities, Transport } from "./ports/transport.ts";
 
 export interface Health {
-  /** up: all is well. degraded: messages wait where nobody receives, or stand among the dead letters. down: the broker does not answer. */
+  /** up: all is well. degraded: messages wait where nobody receives, or stand among the dead letters, or an address is paused for all. down: the broker does not answer. */
   readonly status: "up" | "degraded" | "down";
   /** Why it is not up, each a sentence. */
   readonly reasons: readonly string[];
@@ -46,8 +47,9 @@ export async function readHealth(
   };
 }
 
-function complaints({ address, ready, dead, receivers }: AddressState): readonly string[] {
+function complaints({ address, ready, dead, receivers, paused }: AddressState): readonly string[] {
   const list: string[] = [];
+  if (paused !== undefined) list.push(pausedInWords(address, paused));
   if (dead > 0) list.push(`${address}: ${dead} dead letters`);
   if (ready > 0 && receivers === 0)
     list.push(`${address}: ${ready} messages wait and nobody receives`);

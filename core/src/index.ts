@@ -64,6 +64,12 @@ export {
   type SubscriptionOptions,
   service,
 } from "./service.ts";
+export {
+  type PauseOptions,
+  type PauseTarget,
+  checkPauseReason,
+  deliversNothing,
+} from "./pausing.ts";
 export { type FailureKind, type Judgement, judge } from "./taxonomy.ts";
 export { type Termination, terminated } from "./termination.ts";
 export type { AnyContract, DeclaredIn, Uses } from "./uses.ts";

@@ -503,15 +503,15 @@ test("pause() holds the intake of one address, resume() lets it go on, and an un
       .handle(Run, ({ id }) => void seen.push(id))
       .on(Ran, ({ id }) => void seen.push(`ran ${id}`)),
   ]);
-  it.bus.pause("jobs.run");
+  it.bus.pauseHere("jobs.run");
   await it.bus.send(Run, { id: "1" });
   await it.bus.publish(Ran, { id: "2" });
   await until("the other address goes on", () => seen.length === 1);
   await turns();
   assert.deepEqual(seen, ["ran 2"]);
-  it.bus.resume("jobs.run");
+  it.bus.resumeHere("jobs.run");
   await until("resumed", () => seen.length === 2);
-  assert.throws(() => it.bus.pause("jobs.walk"), {
+  assert.throws(() => it.bus.pauseHere("jobs.walk"), {
     code: "NOT_FOUND",
     message: /it receives from: jobs.run, jobs.ran\/jobs/,
   });
@@ -533,10 +533,10 @@ test("a delay and a moment hold a message, a life that is over ends it, and nons
   });
   await it.bus.send(Run, { id: "delayed" }, { delayMs: 1_000 });
   await it.bus.send(Run, { id: "at" }, { at: new Date(environment.clock.now() + 2_000) });
-  it.bus.pause("jobs.run");
+  it.bus.pauseHere("jobs.run");
   await it.bus.send(Run, { id: "short-lived" }, { ttlMs: 500 });
   await environment.advance(600);
-  it.bus.resume("jobs.run");
+  it.bus.resumeHere("jobs.run");
   await environment.advance(0);
   assert.deepEqual(seen, []);
   await environment.advance(500);

@@ -9,6 +9,7 @@ import { duplicateCases } from "./suite/duplicates.ts";
 import { groupCases } from "./suite/groups.ts";
 import { inspectionCases } from "./suite/inspection.ts";
 import { lockCases } from "./suite/locks.ts";
+import { pausingCases } from "./suite/pausing.ts";
 import { queueCases } from "./suite/queues.ts";
 import { receiverCases } from "./suite/receivers.ts";
 import { removingCases } from "./suite/removing.ts";
@@ -49,6 +50,7 @@ export const transportCases: readonly SuiteCase[] = [
   ...ruleCases,
   ...streamCases,
   ...groupCases,
+  ...pausingCases,
   ...declaringCases,
   ...inspectionCases,
   ...removingCases,

@@ -33,7 +33,7 @@ await perform(async ({ directory, waiting }: RingSettings) => {
   );
   await fill(directory, waiting);
   const bus = await connect({ transport: embedded({ directory }), services: [ring] });
-  bus.pause(PlaceOrder.queue);
+  bus.pauseHere(PlaceOrder.queue);
   await sleep(pauseMs);
   return {
     round: async (count): Promise<Turned> => {
@@ -41,11 +41,11 @@ await perform(async ({ directory, waiting }: RingSettings) => {
       const done = new Promise<void>((resolve) => (reached = resolve));
       const cpu = process.cpuUsage();
       const beganAt = monotonicMs();
-      bus.resume(PlaceOrder.queue);
+      bus.resumeHere(PlaceOrder.queue);
       await done;
       const ms = monotonicMs() - beganAt;
       const { user, system } = process.cpuUsage(cpu);
-      bus.pause(PlaceOrder.queue);
+      bus.pauseHere(PlaceOrder.queue);
       await sleep(pauseMs);
       return { ms, cpuSeconds: (user + system) / 1e6 };
     },

@@ -99,9 +99,14 @@ function stateInWords({
   dead,
   receivers,
   oldestReadyMs,
+  paused,
 }: AddressState): string {
   const oldest = oldestReadyMs === 0 ? "" : ` (the oldest for ${duration(oldestReadyMs)})`;
-  return `${ready} ready${oldest}, ${inFlight} in flight, ${scheduled} scheduled, ${deferred} deferred, ${dead} dead; ${receivers} receivers over all processes`;
+  const held =
+    paused === undefined
+      ? ""
+      : `; paused since ${new Date(paused.since).toISOString()}: ${paused.reason}`;
+  return `${ready} ready${oldest}, ${inFlight} in flight, ${scheduled} scheduled, ${deferred} deferred, ${dead} dead; ${receivers} receivers over all processes${held}`;
 }
 
 function othersInWords(

@@ -25,11 +25,12 @@ export interface GroupLog {
 /** A group of receivers that read one stream together: each partition belongs to one of them at a time. */
 export class Group implements Supply, MessageHome {
   readonly address: string;
+  readonly kind = "stream";
   readonly aside: Aside = new Aside();
+  readonly receivers: Receivers = new Receivers();
   readonly #kernel: Kernel;
   readonly #log: GroupLog;
   readonly #cursors: readonly Cursor[];
-  readonly #receivers = new Receivers();
   #members: MemoryReceiver[] = [];
   #turn = 0;
 
@@ -49,13 +50,13 @@ export class Group implements Supply, MessageHome {
   }
 
   attach(receiver: MemoryReceiver): void {
-    this.#receivers.attach(receiver);
+    this.receivers.attach(receiver);
     if (!this.#members.includes(receiver)) this.#members = [...this.#members, receiver];
     this.#assign();
   }
 
   detach(receiver: MemoryReceiver): void {
-    this.#receivers.detach(receiver);
+    this.receivers.detach(receiver);
     this.#members = this.#members.filter((member) => member !== receiver);
     this.#assign();
   }
@@ -141,10 +142,10 @@ export class Group implements Supply, MessageHome {
 
   *messages(state: MessageState): Generator<Message, void, void> {
     if (state === "dead") yield* this.aside;
-    if (state === "inFlight") yield* this.#receivers.held();
+    if (state === "inFlight") yield* this.receivers.held();
     if (state !== "ready") return;
     this.#log.trim();
-    const held = [...this.#receivers.held()];
+    const held = [...this.receivers.held()];
     for (const cursor of this.#cursors) {
       const offsets = held.filter(
         (message) => message.position?.partition === cursor.partition.index,
@@ -161,14 +162,15 @@ export class Group implements Supply, MessageHome {
     for (const cursor of this.#cursors) oldest = Math.min(oldest, cursor.oldestWaiting());
     return {
       address: this.address,
-      kind: "stream",
+      kind: this.kind,
       ready: total((cursor) => cursor.pending),
       inFlight: total((cursor) => cursor.inFlight),
       scheduled: 0,
       deferred: 0,
       dead: this.aside.dead,
       oldestReadyMs: oldest === Infinity ? 0 : Math.max(0, this.#kernel.now() - oldest),
-      receivers: this.#receivers.count,
+      receivers: this.receivers.count,
+      paused: this.receivers.paused,
     };
   }
 

@@ -1,5 +1,6 @@
 import { WaybillError } from "../errors.ts";
 import type {
+  AddressSettings,
   AddressState,
   Inspection,
   ListQuery,
@@ -11,12 +12,17 @@ import type {
 import type { Aside } from "./aside.ts";
 import type { Envelope } from "../envelope.ts";
 import { ownCopy } from "./delivery.ts";
+import { checkPauseReason, deliversNothing } from "../pausing.ts";
 import type { Engine } from "./engine.ts";
 import type { Message, Parcel } from "./message.ts";
+import type { Receivers } from "./receivers.ts";
 
 interface Shelf {
   readonly address: string;
+  readonly kind: AddressState["kind"];
   readonly aside: Aside;
+  /** A topic has none. */
+  readonly receivers?: Receivers;
   messages(state: MessageState): Iterable<Message>;
   state(): AddressState;
   /** False when it cannot go back yet; anything else when it did. */
@@ -48,6 +54,24 @@ export class MemoryInspection implements Inspection {
   async addresses(): Promise<readonly AddressState[]> {
     this.#assertOpen();
     return [...this.#shelves()].map((shelf) => shelf.state());
+  }
+
+  async settings(): Promise<readonly AddressSettings[]> {
+    this.#assertOpen();
+    return [...this.#shelves()].map(({ address, kind, receivers }) => ({
+      address,
+      kind,
+      paused: receivers?.paused,
+    }));
+  }
+
+  async pause(address: string, reason: string): Promise<void> {
+    checkPauseReason(reason);
+    this.#receiversOf(address).pause(reason, this.#engine.kernel.now());
+  }
+
+  async resume(address: string): Promise<boolean> {
+    return this.#receiversOf(address).resume();
   }
 
   async list({ state, address, after, limit }: ListQuery): Promise<readonly StoredMessage[]> {
@@ -122,14 +146,7 @@ export class MemoryInspection implements Inspection {
   }
 
   async purge(address: string, state: PurgeState): Promise<number> {
-    this.#assertOpen();
-    const shelf = [...this.#shelves()].find((each) => each.address === address);
-    if (shelf === undefined) {
-      throw new WaybillError(
-        "NOT_FOUND",
-        `There is no address "${address}" on the in-memory broker. addresses() lists those that are.`,
-      );
-    }
+    const shelf = this.#shelf(address);
     if (!purgeable(shelf).includes(state)) {
       throw new WaybillError(
         "NOT_SUPPORTED",
@@ -149,6 +166,21 @@ export class MemoryInspection implements Inspection {
       return shelf.replace(message, parcel) !== false;
     });
     return count === 1;
+  }
+
+  #receiversOf(address: string): Receivers {
+    const { receivers } = this.#shelf(address);
+    return receivers ?? deliversNothing(address);
+  }
+
+  #shelf(address: string): Shelf {
+    this.#assertOpen();
+    const shelf = [...this.#shelves()].find((each) => each.address === address);
+    if (shelf !== undefined) return shelf;
+    throw new WaybillError(
+      "NOT_FOUND",
+      `There is no address "${address}" on the in-memory broker. addresses() lists those that are.`,
+    );
   }
 
   #each(handles: readonly string[], act: (shelf: Shelf, message: Message) => boolean): number {
@@ -176,7 +208,7 @@ export class MemoryInspection implements Inspection {
 const purgeStates: readonly PurgeState[] = ["ready", "scheduled", "deferred", "dead"];
 
 function purgeable(shelf: Shelf): readonly PurgeState[] {
-  return shelf.state().kind === "stream" ? ["dead"] : purgeStates;
+  return shelf.kind === "stream" ? ["dead"] : purgeStates;
 }
 
 function stored(address: string, state: MessageState, message: Message): StoredMessage {

@@ -16,12 +16,12 @@ export class Mailbox implements Supply, MessageHome {
   /** Itself as the only place of a message for it. */
   readonly alone: readonly [Mailbox] = [this];
   readonly aside: Aside = new Aside();
+  readonly receivers: Receivers = new Receivers();
   readonly remembered: Remembered;
   sessions: Sessions | undefined = undefined;
   readonly #kernel: Kernel;
   readonly #line: Line;
   readonly #later: Later;
-  readonly #receivers = new Receivers();
   /** Sessions and what stands beside them take turns in being first. */
   #sessionsFirst = false;
   #inFlight = 0;
@@ -38,7 +38,7 @@ export class Mailbox implements Supply, MessageHome {
 
   /** From now on messages with a key are kept in sessions. */
   keepSessions(): void {
-    this.sessions ??= new Sessions(this.#kernel, () => this.#receivers.wake());
+    this.sessions ??= new Sessions(this.#kernel, () => this.receivers.wake());
   }
 
   put(parcel: Parcel): void {
@@ -49,13 +49,13 @@ export class Mailbox implements Supply, MessageHome {
   }
 
   attach(receiver: MemoryReceiver): void {
-    this.#receivers.attach(receiver);
+    this.receivers.attach(receiver);
     if (this.#waits()) receiver.wake();
   }
 
   detach(receiver: MemoryReceiver): void {
-    this.#receivers.detach(receiver);
-    if (this.#waits()) this.#receivers.wake();
+    this.receivers.detach(receiver);
+    if (this.#waits()) this.receivers.wake();
   }
 
   hasWorkFor(receiver: MemoryReceiver): boolean {
@@ -71,14 +71,14 @@ export class Mailbox implements Supply, MessageHome {
       if (this.#sessionsFirst) this.#serveSessions(receiver);
     }
     // Competing receivers share what waits instead of the first one taking all.
-    const share = Math.ceil(this.#line.length / this.#receivers.openCount());
+    const share = Math.ceil(this.#line.length / this.receivers.openCount());
     this.#serveLine(receiver, this.#line, share);
     if (!this.#sessionsFirst) this.#serveSessions(receiver);
   }
 
   #serveSessions(receiver: MemoryReceiver): void {
     const available = this.sessions?.available ?? 0;
-    let share = Math.ceil(available / this.#receivers.openCount());
+    let share = Math.ceil(available / this.receivers.openCount());
     for (; share > 0; share--) {
       const session = this.sessions?.nextFor(receiver);
       const head = session?.line.peek();
@@ -196,7 +196,7 @@ export class Mailbox implements Supply, MessageHome {
   /** Ends this mailbox with everything in it. */
   drop(): void {
     this.#dropped = true;
-    this.#receivers.close();
+    this.receivers.close();
     this.remembered.clear();
     for (const state of ["ready", "scheduled", "deferred", "dead"] as const) {
       for (const message of Array.from(this.messages(state))) {
@@ -212,7 +212,7 @@ export class Mailbox implements Supply, MessageHome {
       yield* this.#line;
       return yield* this.sessions?.messages() ?? [];
     }
-    if (state === "inFlight") return yield* this.#receivers.held();
+    if (state === "inFlight") return yield* this.receivers.held();
     if (state === "scheduled") {
       for (const alarm of this.#kernel.due.pending()) {
         if (alarm instanceof Message && alarm.home === this && alarm.state === "scheduled")
@@ -224,7 +224,9 @@ export class Mailbox implements Supply, MessageHome {
   }
 
   state(): AddressState {
-    const heads = [this.#line.peek(), this.sessions?.oldest()].filter((head) => head !== undefined);
+    const now = this.#kernel.now();
+    const heads = [this.#line.peek(), this.sessions?.oldest()];
+    const ages = heads.map((head) => now - (head?.parcel.enqueuedAt ?? now));
     return {
       address: this.address,
       kind: this.kind,
@@ -233,11 +235,9 @@ export class Mailbox implements Supply, MessageHome {
       scheduled: this.#later.count,
       deferred: this.aside.deferred,
       dead: this.aside.dead,
-      oldestReadyMs: Math.max(
-        0,
-        ...heads.map(({ parcel }) => this.#kernel.now() - parcel.enqueuedAt),
-      ),
-      receivers: this.#receivers.count,
+      oldestReadyMs: Math.max(0, ...ages),
+      receivers: this.receivers.count,
+      paused: this.receivers.paused,
     };
   }
 
@@ -252,7 +252,7 @@ export class Mailbox implements Supply, MessageHome {
     message.session = session;
     (session?.line ?? this.#line).push(message);
     this.#watchExpiry(message);
-    if (session === undefined) this.#receivers.wake();
+    if (session === undefined) this.receivers.wake();
     else this.sessions?.offer(session);
   }
 
@@ -260,7 +260,7 @@ export class Mailbox implements Supply, MessageHome {
   #putBack(message: Message): void {
     (message.session?.line ?? this.#line).putBack(message);
     this.#watchExpiry(message);
-    if (message.session === undefined) this.#receivers.wake();
+    if (message.session === undefined) this.receivers.wake();
   }
 
   #holdBack(message: Message, delayMs: number): void {

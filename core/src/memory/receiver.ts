@@ -13,6 +13,7 @@ import { Hand } from "./hand.ts";
 import type { Kernel } from "./kernel.ts";
 import { Lease } from "./lease.ts";
 import type { Message } from "./message.ts";
+import type { Receivers } from "./receivers.ts";
 import { SessionHandle } from "./session-handle.ts";
 import type { Sessions } from "./sessions.ts";
 
@@ -20,6 +21,8 @@ import type { Sessions } from "./sessions.ts";
 export interface Supply {
   readonly address: string;
   readonly sessions?: Sessions | undefined;
+  /** Those that compete for it. */
+  readonly receivers: Receivers;
   attach(receiver: MemoryReceiver): void;
   detach(receiver: MemoryReceiver): void;
   /** Hands the receiver what it may have now, through `receiver.take`, each with its attempt counted. */
@@ -94,6 +97,7 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
       !this.#paused &&
       !this.#stopped &&
       !this.#dead &&
+      this.#parts.supply.receivers.paused === undefined &&
       this.#hand.count < this.#parts.options.prefetch
     );
   }

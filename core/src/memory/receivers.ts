@@ -1,3 +1,4 @@
+import type { Pause } from "../ports/transport.ts";
 import type { Message } from "./message.ts";
 import type { MemoryReceiver } from "./receiver.ts";
 
@@ -6,6 +7,8 @@ export class Receivers {
   #active: MemoryReceiver[] = [];
   readonly #holding = new Set<MemoryReceiver>();
   #turn = 0;
+  /** None of them is open meanwhile. */
+  paused: Pause | undefined = undefined;
 
   get count(): number {
     return this.#active.length;
@@ -36,6 +39,19 @@ export class Receivers {
     this.#turn += 1;
     for (let index = 0; index < length; index++)
       this.#active[(this.#turn + index) % length]?.wake();
+  }
+
+  /** Again: with another reason, since the same moment. */
+  pause(reason: string, now: number): void {
+    this.paused = { since: this.paused?.since ?? now, reason };
+  }
+
+  /** False when they were not paused. */
+  resume(): boolean {
+    if (this.paused === undefined) return false;
+    this.paused = undefined;
+    this.wake();
+    return true;
   }
 
   *held(): Generator<Message, void, void> {

@@ -104,7 +104,8 @@ export class Topic implements MessageHome {
       oldestReadyMs: 0,
       receivers: 0,
     };
-    return { address: this.address, kind: "topic", ...nothing, dead: this.aside.dead };
+    const { address, kind } = this;
+    return { address, kind, paused: undefined, ...nothing, dead: this.aside.dead };
   }
 
   #evict(): void {

@@ -139,6 +139,7 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   // As far as `durability` goes: the count outlives the receiver, as the message does.
   attemptsPersisted: true,
   streams: true,
+  pause: true,
 };
 
 function assertOptions(options: ReceiveOptions): void {

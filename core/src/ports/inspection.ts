@@ -1,9 +1,20 @@
 import type { Envelope } from "../envelope.ts";
 import type { Failure, Source } from "./transport.ts";
 
-/** Looking into the broker, and moving what was set aside. */
+/** Looking into the broker, moving what was set aside, and stopping what is delivered. */
 export interface Inspection {
   addresses(): Promise<readonly AddressState[]>;
+  /** What is set of every address, without counting what stands there. */
+  settings(): Promise<readonly AddressSettings[]>;
+  /**
+   * Ends delivery from a queue, a subscription or a group of a stream to all processes, over restarts, until `resume`. From the moment this
+   * resolves nobody is handed anything more; messages are accepted and kept, due and expired as before, and what is in flight settles. Again: the
+   * reason is replaced, `since` stays. Rejects with NOT_FOUND, with OPTION_INVALID for a reason that is no text of 1 to 500 characters, with
+   * NOT_SUPPORTED where `capabilities.pause` is false and for a topic, which delivers nothing.
+   */
+  pause(address: string, reason: string): Promise<void>;
+  /** Delivers again, at once and in all processes. False when it was not paused. Rejects with NOT_FOUND, or NOT_SUPPORTED as `pause`. */
+  resume(address: string): Promise<boolean>;
   /** Oldest first. */
   list(query: ListQuery): Promise<readonly StoredMessage[]>;
   /** Puts dead or deferred messages back where they came from, attempts at zero and without the expiry that may have passed. A dead letter of a topic is published again; one of a stream goes to its group only; one of a session stands in front of what waits there. Answers how many. */
@@ -57,9 +68,21 @@ export interface StoredMessage {
   readonly failure: Failure | undefined;
 }
 
-export interface AddressState {
+/** Why nothing is delivered from an address. */
+export interface Pause {
+  /** Milliseconds since 1970. */
+  readonly since: number;
+  readonly reason: string;
+}
+
+export interface AddressSettings {
   readonly address: string;
   readonly kind: Source["kind"] | "topic";
+  /** Undefined while it delivers. */
+  readonly paused: Pause | undefined;
+}
+
+export interface AddressState extends AddressSettings {
   /** For a stream: items the group has not completed. */
   readonly ready: number;
   readonly inFlight: number;

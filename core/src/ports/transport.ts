@@ -66,6 +66,8 @@ export interface Capabilities {
   /** The attempt is counted durably before the message is delivered. */
   readonly attemptsPersisted: boolean;
   readonly streams: boolean;
+  /** An address can be paused for all processes: see `inspection.pause`. It stays so as long as `durability` says. */
+  readonly pause: boolean;
 }
 
 export type FilterOperator = "eq" | "compare" | "in" | "prefix" | "exists" | "logic";

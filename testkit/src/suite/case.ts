@@ -18,6 +18,9 @@ export const needsStreams = (capabilities: Capabilities): string | undefined =>
 export const needsOrder = (capabilities: Capabilities): string | undefined =>
   capabilities.order === "queue" ? undefined : "promises no order";
 
+export const needsPause = (capabilities: Capabilities): string | undefined =>
+  capabilities.pause ? undefined : "does not pause an address for all processes";
+
 export const needsSessions = (capabilities: Capabilities): string | undefined =>
   capabilities.sessions ? undefined : "has no sessions";
 

@@ -5,7 +5,10 @@ import { failure, numbers, toQueue, toStream } from "./messages.ts";
 import { bodyText, complete } from "./probe.ts";
 import { withStream } from "./streams.ts";
 
-async function stateOf(inspection: Inspection, address: string): Promise<AddressState | undefined> {
+export async function stateOf(
+  inspection: Inspection,
+  address: string,
+): Promise<AddressState | undefined> {
   return (await inspection.addresses()).find((state) => state.address === address);
 }
 
