@@ -9,7 +9,14 @@ export type {
   VersionOptions,
 } from "./contract.ts";
 export { type Event, type EventOptions, event } from "./event.ts";
-export { type Feed, type FeedOptions, feed } from "./feed.ts";
+export {
+  type Feed,
+  type FeedCursor,
+  type FeedOptions,
+  type FeedResume,
+  type ResumableFeedOptions,
+  feed,
+} from "./feed.ts";
 export { type Query, type QueryOptions, query } from "./query.ts";
 export type { Rule, RuleTest } from "./rule.ts";
 export { type Issue, type Schema, type Validated, type Validation, validate } from "./schema.ts";

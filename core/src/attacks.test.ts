@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { command, query, type Rule } from "@waybill/contracts";
+import { command, feed, query, type Rule } from "@waybill/contracts";
 import * as z from "zod";
 import { connect } from "./connect.ts";
 import type { Body, Header } from "./envelope.ts";
 import { memory } from "./memory/index.ts";
 import { compileRule } from "./rules.ts";
 import { service } from "./service.ts";
-import { envelopeOf, foreigner, tested, until } from "./testing.fixture.ts";
+import { envelopeOf, foreigner, framesAt, tested, until } from "./testing.fixture.ts";
 
 /** Every attack has a row in docs/attacks.md under its name. */
 const table = readFileSync(join(import.meta.dirname, "../../docs/attacks.md"), "utf8");
@@ -202,6 +202,51 @@ attack(
     const reasons = (await it.bus.deadLetters.list()).map(({ failure }) => failure?.reason);
     assert.deepEqual([...new Set(reasons)], ["TYPE_UNKNOWN"]);
     assert.equal(ran, 0);
+  },
+);
+
+attack(
+  "resume-from",
+  "a feed asked to go on after what is no cursor of its contract is refused; its handler does not run",
+  async () => {
+    const Tail = feed("attacked.tail", {
+      input: z.object({}),
+      item: z.int(),
+      resume: { cursor: z.int(), of: (item) => item },
+    });
+    const transport = memory();
+    const tail = service("attacked").serve(Tail, () => assert.fail("it ran"));
+    await using _ = await tested([tail], { transport });
+    await using wire = await foreigner(transport);
+    const frames = await framesAt(wire, "replies.me");
+    const strange = [
+      "",
+      "{",
+      "null",
+      "[1]",
+      '{"__proto__":{"polluted":true}}',
+      "1e999",
+      '"3"',
+      JSON.stringify("x".repeat(257)),
+      "9".repeat(50_000),
+      "[".repeat(50_000),
+      3,
+      {},
+    ];
+    for (const [index, resumefrom] of strange.entries()) {
+      const call = { replyto: "replies.me", correlationid: `c-${index}`, sequence: "5" };
+      const fields = { ...call, resumefrom };
+      const to = { kind: "queue", name: Tail.name } as const;
+      await wire.send([{ to, envelope: envelopeOf(Tail.name, "{}", fields as Partial<Header>) }]);
+    }
+    const errors = (): readonly string[] =>
+      frames
+        .filter(({ header }) => header.type === "waybill.error")
+        .map(({ body }) => String(body));
+    await until("all are refused", () => errors().length === strange.length);
+    for (const error of errors())
+      assert.equal((JSON.parse(error) as { code: string }).code, "MESSAGE_INVALID");
+    assert.equal(Object.hasOwn(Object.prototype, "polluted"), false);
   },
 );
 

@@ -101,7 +101,7 @@ export class ConnectedBus implements Bus {
     });
   }
 
-  async *open(feed: Feed, input: unknown, options: OpenOptions<any> = {}): AsyncIterable<any> {
+  async *open(feed: Feed, input: unknown, options: OpenOptions<any, any> = {}): AsyncIterable<any> {
     yield* this.#running.speech.open(feed, input, {
       service: this.#speaker(feed),
       parent: undefined,

@@ -25,12 +25,33 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface OpenOptions<Upstream = never> {
+export interface OpenOptions<Upstream = never, Cursor = never> {
   readonly signal?: AbortSignal;
+  /**
+   * The feed ends with DEADLINE_EXCEEDED after so many milliseconds, all its resumes included; up to 604,800,000. Inside a handler never later than
+   * its own caller's deadline. Default: no end.
+   */
+  readonly timeoutMs?: number;
   /** Items for the server while the feed runs. Ends with the feed. */
   readonly upstream?: AsyncIterable<Upstream>;
   /** Most items on their way or waiting to be read, 1 to 10,000. Default 64. */
   readonly bufferMax?: number;
+  /** Begins after the item with this cursor, for feeds that declare `resume`. */
+  readonly resumeFrom?: Cursor;
+  /** How a lost feed is opened again, for feeds that declare `resume`; false: it ends. */
+  readonly resume?: [Cursor] extends [never] ? never : ResumePolicy | false;
+}
+
+/** How a lost feed is opened again. An outage is over with the next item, or when a connection has stood for 15 seconds. */
+export interface ResumePolicy {
+  /** Most times that it is opened again in one outage, 1 to 1,000. Default 20. */
+  readonly attempts?: number;
+  /** After so many milliseconds of one outage it is not opened again. Default 60,000. */
+  readonly withinMs?: number;
+  /** Pause before the first time, in milliseconds, half of it drawn at random; each further pause is twice as long. Default 100. */
+  readonly delayMs?: number;
+  /** Longest pause, in milliseconds. Default 5,000. */
+  readonly delayMsMax?: number;
 }
 
 export interface Receipt {
@@ -72,7 +93,7 @@ export interface Verbs<Declared> {
   open<C extends Extract<Declared, Feed>>(
     feed: C,
     input: InputOf<C>,
-    options?: OpenOptions<UpstreamOf<C>>,
+    options?: OpenOptions<UpstreamOf<C>, CursorOf<C>>,
   ): AsyncIterable<ItemOf<C>>;
 }
 
@@ -102,7 +123,13 @@ export interface ConsumeContext<Declared = never> extends Context<Declared> {
 }
 
 /** What a `serve` handler gets. What it sends leaves at once: a feed is left far more often than it ends, so there is no success to wait for. */
-export interface FeedContext<Declared = never, Upstream = never> extends Context<Declared> {
+export interface FeedContext<
+  Declared = never,
+  Upstream = never,
+  Cursor = never,
+> extends Context<Declared> {
+  /** For feeds that declare `resume`: give the items after this one; undefined for a caller that begins. Checked by the contract's schema. */
+  readonly resumeFrom: Cursor | undefined;
   /** Items from the caller, for feeds that declare `upstream`; ends when the caller ends it. */
   readonly upstream: AsyncIterable<Upstream>;
 }
@@ -112,7 +139,7 @@ export type InputOf<C> =
     ? Input
     : C extends Query<any, infer Input, any>
       ? Input
-      : C extends Feed<any, infer Input, any, any>
+      : C extends Feed<any, infer Input, any, any, any>
         ? Input
         : never;
 export type OutputOf<C> = C extends Query<any, any, infer Output> ? Output : never;
@@ -120,7 +147,8 @@ export type PayloadOf<C> = C extends Event<any, infer Payload, any> ? Payload : 
 export type ItemOf<C> =
   C extends Stream<any, infer Item>
     ? Item
-    : C extends Feed<any, any, infer Item, any>
+    : C extends Feed<any, any, infer Item, any, any>
       ? Item
       : never;
-export type UpstreamOf<C> = C extends Feed<any, any, any, infer Upstream> ? Upstream : never;
+export type UpstreamOf<C> = C extends Feed<any, any, any, infer Upstream, any> ? Upstream : never;
+export type CursorOf<C> = C extends Feed<any, any, any, any, infer Cursor> ? Cursor : never;

@@ -1,4 +1,4 @@
-import type { Schema } from "@waybill/contracts";
+import type { Feed, Schema } from "@waybill/contracts";
 import { at, doubles, isCount } from "./faults.ts";
 import { contractNameFault } from "./names.ts";
 import { inputSchema } from "./route.ts";
@@ -31,6 +31,7 @@ export function contractFaults(contract: AnyContract): readonly string[] {
     faults.push(`The key of ${named} is no function; write key: (item) => item.id.`);
   if ((contract.kind === "command" || contract.kind === "event") && !isKey(contract.key))
     faults.push(`The key of ${named} is no function; write key: (value) => value.id.`);
+  if (contract.kind === "feed") faults.push(...resumeFaults(contract, named));
   if (contract.kind === "command" && contract.queue !== contract.name)
     check("queue", contract.queue);
   if (contract.kind === "event" && contract.topic !== contract.name) check("topic", contract.topic);
@@ -73,6 +74,18 @@ function retentionFaults(contract: AnyContract, named: string): readonly string[
     );
 }
 
+function resumeFaults({ resume, upstream }: Feed, named: string): readonly string[] {
+  if (resume === undefined) return [];
+  const faults: string[] = [];
+  if (typeof (resume as Partial<typeof resume>).of !== "function")
+    faults.push(`The resume.of of ${named} is no function; write of: (item) => item.sequence.`);
+  if (upstream !== undefined)
+    faults.push(
+      `The ${named} has both upstream and resume; nobody could say which upstream items a lost server had used. Leave one out.`,
+    );
+  return faults;
+}
+
 /** JavaScript may say anything there. */
 function isKey(key: unknown): boolean {
   return key === undefined || typeof key === "function";
@@ -89,6 +102,7 @@ function schemasOf(contract: AnyContract): readonly (readonly [string, unknown])
     input,
     ["item", contract.item],
     ...(contract.upstream === undefined ? [] : [["upstream", contract.upstream] as const]),
+    ...(contract.resume === undefined ? [] : [["resume.cursor", contract.resume.cursor] as const]),
   ];
 }
 

@@ -20,6 +20,8 @@ export interface ContractCounters {
   unrouted: number;
   /** Calls whose caller stopped waiting before there was an answer. */
   abandoned: number;
+  /** Times that this process opened a feed again after it had lost it. */
+  resumed: number;
 }
 
 /** Answers that were refused. */
@@ -54,6 +56,7 @@ export class Counters {
       settleUnknown: 0,
       unrouted: 0,
       abandoned: 0,
+      resumed: 0,
     };
     this.#contracts.set(contract, fresh);
     return fresh;

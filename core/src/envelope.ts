@@ -47,6 +47,8 @@ export interface Header {
   readonly replacesid?: string;
   /** The moment at which the caller stops waiting. */
   readonly deadline?: string;
+  /** The cursor, as JSON, after which a feed goes on. */
+  readonly resumefrom?: string;
   /** How many calls with somebody waiting stand above this one. */
   readonly calldepth?: number;
   /** What rules compare. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { command, type Rule, validate } from "@waybill/contracts";
+import { command, feed, type Rule, validate } from "@waybill/contracts";
 import * as z from "zod";
 import { readError } from "./calls/frames.ts";
 import { isReplyAddress } from "./calls/inbox.ts";
@@ -13,7 +13,7 @@ import type { StoredMessage } from "./ports/transport.ts";
 import { compileRule } from "./rules.ts";
 import { service } from "./service.ts";
 import { readBody } from "./steps/decode.ts";
-import { envelopeOf, foreigner, tested, until } from "./testing.fixture.ts";
+import { envelopeOf, foreigner, framesAt, tested, until } from "./testing.fixture.ts";
 
 const inputs = Number(process.env["WAYBILL_INPUTS"] ?? 20_000);
 const seed = Number(process.env["WAYBILL_SEED"] ?? 20_261_120);
@@ -169,4 +169,97 @@ test(`${inputs / 20} mutated messages through a whole bus: each is handled or a 
     reasons.delete(known);
   assert.deepEqual([...reasons], []);
   assert.deepEqual(rejections, []);
+});
+
+const Tail = feed("fuzz.tail", {
+  input: z.object({ id: z.string().max(100) }),
+  item: z.int(),
+  resume: { cursor: z.int(), of: (item) => item },
+});
+
+test(`${inputs / 100} mutated requests for a feed: handlers run with a cursor of their contract or with none`, async () => {
+  const mutator = new Mutator(seed + 2);
+  const transport = memory();
+  const begun: unknown[] = [];
+  const tail = service("fuzz").serve(Tail, async function* (_input, { resumeFrom }) {
+    begun.push(resumeFrom);
+    yield 1;
+  });
+  await using it = await tested([tail], { transport });
+  await using wire = await foreigner(transport);
+  const frames = await framesAt(wire, "replies.one");
+  const to = { kind: "queue", name: Tail.name } as const;
+  const count = Math.floor(inputs / 100);
+  for (let input = 0; input < count; input++) {
+    const { header: mutant } = mutated(mutator);
+    const resumefrom = mutator.value(mutator.pick(["1", '"a"', "1.5", "{}"])) as string;
+    const valid = { type: Tail.name, replyto: "replies.one", correlationid: `c-${input}` };
+    const fields = { ...mutant, resumefrom, dataschema: "urn:waybill:fuzz.tail:1", ...valid };
+    const { deadline: _deadline, expirytime: _expiry, ...request } = fields;
+    await wire.send([{ to, envelope: { header: request, body: '{"id":"1"}' } }]);
+  }
+  const answered = new Set<string | undefined>();
+  await until("each is answered", () => {
+    for (const { header: frame } of frames)
+      if (frame.type === "waybill.error" || frame.type === "waybill.end")
+        answered.add(frame.correlationid);
+    return answered.size === count;
+  });
+  assert.ok(begun.length > 0 && begun.length < count, `${begun.length} handlers ran`);
+  for (const cursor of begun) assert.ok(cursor === undefined || Number.isSafeInteger(cursor));
+  assert.deepEqual((await it.bus.health()).contracts[Tail.name]?.resumed, 0);
+});
+
+test(`${inputs / 100} feeds of mutated frames: items ascend, or an error of the closed list ends the loop`, async () => {
+  const mutator = new Mutator(seed + 3);
+  const transport = memory();
+  await using it = await tested([service("reader", { opens: [Tail] })], { transport });
+  await using wire = await foreigner(transport);
+  const requests = await framesAt(wire, Tail.name);
+  await framesAt(wire, "replies.server");
+  for (let input = 0; input < Math.floor(inputs / 100); input++) {
+    const items: number[] = [];
+    const opened = it.bus.open(Tail, { id: "1" }, { resume: { attempts: 1, delayMs: 0 } });
+    const reading = (async () => {
+      for await (const item of opened) items.push(item);
+    })().then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    const waiting = new Set([reading]);
+    void reading.then(() => waiting.clear());
+    let served = requests.length;
+    for (let round = 0; waiting.size > 0; round++) {
+      await until("it is asked for or over", () => waiting.size === 0 || requests.length > served);
+      if (waiting.size === 0) break;
+      const { header: request } = requests[served++] as Envelope;
+      const call = { correlationid: request.correlationid ?? "", replyto: "replies.server" };
+      for (let frame = 0; frame < 6; frame++) {
+        const type = mutator.pick([
+          "waybill.item",
+          "waybill.item",
+          "waybill.accepted",
+          "waybill.credit",
+        ]);
+        const sequence = mutator.chance(0.8) ? String(frame) : mutator.text(String(frame));
+        const body = mutator.chance(0.9) ? String(round + frame) : mutator.text(String(frame));
+        const envelope = envelopeOf(type, body, { ...call, sequence });
+        await wire.send([{ to: { kind: "queue", name: request.replyto ?? "" }, envelope }]);
+      }
+      for (let sequence = 0; sequence <= 6; sequence++) {
+        const type = mutator.pick(["waybill.end", "waybill.closing", "waybill.error"]);
+        const envelope = envelopeOf(type, mutator.text('{"message":"no"}'), {
+          ...call,
+          sequence: String(sequence),
+        });
+        await wire.send([{ to: { kind: "queue", name: request.replyto ?? "" }, envelope }]);
+      }
+    }
+    const error = await reading;
+    assert.ok(error === undefined || error instanceof WaybillError, String(error));
+    assert.deepEqual(
+      items,
+      [...new Set(items)].toSorted((left, right) => left - right),
+    );
+  }
 });

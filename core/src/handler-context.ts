@@ -70,6 +70,10 @@ export class HandlerContext implements Context<any> {
     });
   }
 
+  get resumeFrom(): any {
+    return this.#message.resumeFrom;
+  }
+
   now(): Date {
     return new Date(this.#runtime.environment.clock.now());
   }
@@ -99,7 +103,7 @@ export class HandlerContext implements Context<any> {
     });
   }
 
-  open(feed: Feed, input: unknown, options: OpenOptions<any> = {}): AsyncIterable<any> {
+  open(feed: Feed, input: unknown, options: OpenOptions<any, any> = {}): AsyncIterable<any> {
     return this.#speech.open(feed, input, {
       service: this.service,
       parent: this.#message.envelope,

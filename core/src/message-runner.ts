@@ -53,6 +53,7 @@ export class MessageRunner {
       held: [],
       output: undefined,
       upstream: undefined,
+      resumeFrom: undefined,
     };
     entry.message = message;
     return compiled.run(message);

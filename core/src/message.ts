@@ -1,3 +1,4 @@
+import type { FeedCursor } from "@waybill/contracts";
 import type { HandlerContext } from "./handler-context.ts";
 import type { SendOptions } from "./context.ts";
 import type { Body, Envelope, Header } from "./envelope.ts";
@@ -26,6 +27,8 @@ export interface Incoming {
   output: unknown;
   /** Items from the caller of a feed, still encoded. */
   readonly upstream: AsyncIterable<Envelope> | undefined;
+  /** Where the caller of a feed goes on; checked. */
+  resumeFrom: FeedCursor | undefined;
 }
 
 /** Where a message's end can come from outside: a lost lock, a caller that gave up, a shutdown out of time. */

@@ -18,9 +18,9 @@ export type AnswerHandler<Input, Output, Declared> = (
   input: Input,
   context: Context<Declared>,
 ) => Result<Output>;
-export type ServeHandler<Input, Item, Upstream, Declared> = (
+export type ServeHandler<Input, Item, Upstream, Declared, Cursor = never> = (
   input: Input,
-  context: FeedContext<Declared, Upstream>,
+  context: FeedContext<Declared, Upstream, Cursor>,
 ) => AsyncIterable<Item>;
 
 export interface HandlerOptions<Value = any> {
@@ -37,7 +37,7 @@ export interface HandlerOptions<Value = any> {
    */
   readonly onDeadLetter?: "continue" | "park";
   readonly retry?: RetryPolicy;
-  /** How long a message stays locked without renewal, 1,000 to 300,000 ms. Default 30,000. The lock is renewed while the process lives. */
+  /** How long a message stays locked without renewal, 1,000 to 300,000 ms. Default 30,000, of a call 5,000. The lock is renewed while the process lives. */
   readonly lockMs?: number;
   /** Messages fetched ahead, 1 to 10,000. Default four times the concurrency. */
   readonly prefetch?: number;
@@ -108,11 +108,11 @@ export interface Service<U extends Uses = any, Bound = any> {
   ): Service<U, Bound | Query<Name, Input, Output>>;
 
   /** Binds the one owner of a feed: an async generator whose items reach the caller, at the caller's pace. */
-  serve<Name extends string, Input, Item, Upstream>(
-    feed: Feed<Name, Input, Item, Upstream>,
-    handler: NoInfer<ServeHandler<Input, Item, Upstream, DeclaredIn<U>>>,
+  serve<Name extends string, Input, Item, Upstream, Cursor>(
+    feed: Feed<Name, Input, Item, Upstream, Cursor>,
+    handler: NoInfer<ServeHandler<Input, Item, Upstream, DeclaredIn<U>, Cursor>>,
     options?: NoInfer<HandlerOptions<Input>>,
-  ): Service<U, Bound | Feed<Name, Input, Item, Upstream>>;
+  ): Service<U, Bound | Feed<Name, Input, Item, Upstream, Cursor>>;
 
   /** Binds a reader of a stream. Items of one partition come one after another; a failing one is retried in place, then set aside. */
   consume<Name extends string, Item>(

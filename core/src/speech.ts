@@ -1,4 +1,4 @@
-import type { Feed, Query } from "@waybill/contracts";
+import type { Feed, FeedCursor, Query } from "@waybill/contracts";
 import type { CallOptions, OpenOptions, Receipt, SendOptions } from "./context.ts";
 import { type Envelope, schemaUri } from "./envelope.ts";
 import { WaybillError } from "./errors.ts";
@@ -22,6 +22,7 @@ export interface CallHeader {
   readonly correlationid: string;
   readonly deadline?: string;
   readonly calldepth: number;
+  readonly resumefrom?: string;
 }
 
 export interface CallOrigin<Options> {
@@ -37,7 +38,7 @@ export interface Calling {
   open(
     feed: Feed,
     input: unknown,
-    origin: CallOrigin<OpenOptions<unknown>>,
+    origin: CallOrigin<OpenOptions<unknown, FeedCursor>>,
   ): AsyncIterable<unknown>;
 }
 
@@ -94,7 +95,7 @@ export class Speech {
   open(
     feed: Feed,
     input: unknown,
-    origin: CallOrigin<OpenOptions<unknown>>,
+    origin: CallOrigin<OpenOptions<unknown, FeedCursor>>,
   ): AsyncIterable<unknown> {
     return (this.#calling as Calling).open(feed, input, origin);
   }

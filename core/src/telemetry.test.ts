@@ -26,14 +26,20 @@ import {
 import { command, event, feed, query } from "@waybill/contracts";
 import * as z from "zod";
 import type { Header } from "./envelope.ts";
+import { WaybillError } from "./errors.ts";
 import { memory } from "./memory/index.ts";
 import { service } from "./service.ts";
-import { envelopeOf, foreigner, tested, until } from "./testing.fixture.ts";
+import { envelopeOf, foreigner, tested, until, watched } from "./testing.fixture.ts";
 
 const Job = z.object({ id: z.string() });
 const Run = command("jobs.run", { input: Job });
 const Ran = event("jobs.ran", { payload: Job });
 const Get = query("jobs.get", { input: Job, output: Job });
+const Tail = feed("jobs.tail", {
+  input: Job,
+  item: z.int(),
+  resume: { cursor: z.int(), of: (item) => item },
+});
 const Watch = feed("jobs.watch", { input: Job, item: Job });
 
 const exporter = new InMemorySpanExporter();
@@ -310,6 +316,18 @@ test("sends and runs of handlers are counted and timed", async (t) => {
   await it.bus.send(Run, { id: "bad" });
   await until("both ran", () => runs === 2);
   await until("both settled", async () => (await it.bus.deadLetters.list()).length === 1);
+  let refusals = 1;
+  const transport = watched(memory(), (inner) => ({
+    send: (batch) =>
+      batch[0]?.to.name === Tail.name && refusals-- > 0
+        ? Promise.reject(new WaybillError("TRANSPORT_FAILED", "not now", { retryable: true }))
+        : inner.send(batch),
+  }));
+  const tail = service("tail").serve(Tail, async function* () {
+    yield 1;
+  });
+  await using feeding = await tested([tail], { transport, localCalls: false });
+  await Array.fromAsync(feeding.bus.open(Tail, { id: "1" }));
   await reader.forceFlush();
   const points = collected
     .getMetrics()
@@ -325,8 +343,12 @@ test("sends and runs of handlers are counted and timed", async (t) => {
   assert.deepEqual(points.toSorted(), [
     "messaging.client.consumed.messages jobs.run HANDLER_FAILED 1",
     "messaging.client.consumed.messages jobs.run ok 1",
+    "messaging.client.consumed.messages jobs.tail ok 1",
     "messaging.client.sent.messages jobs.run ok 2",
+    "messaging.client.sent.messages jobs.tail ok 2",
     "messaging.process.duration jobs.run HANDLER_FAILED 1",
     "messaging.process.duration jobs.run ok 1",
+    "messaging.process.duration jobs.tail ok 1",
+    "waybill.feed.resumes jobs.tail ok 1",
   ]);
 });

@@ -17,6 +17,8 @@ export interface Telemetry {
     details: ReceivedDetails,
     work: () => Promise<Result>,
   ): Promise<Result>;
+  /** Counts a lost feed that is opened again. */
+  resumed(destination: string): void;
 }
 
 export interface SentDetails {
@@ -82,6 +84,7 @@ function telemetryOver(api: Api, system: string, clock: Clock): Telemetry {
         finished(api, span, measured),
       );
     },
+    resumed: (destination) => meter.resumed(metricAttributes(system, destination, "send")),
   };
 }
 
@@ -113,6 +116,7 @@ function record(api: Api, span: Span, error: unknown): void {
 
 interface Meters {
   sent(attributes: Attributes): void;
+  resumed(attributes: Attributes): void;
   /** The same work, counted and timed. */
   processing<Result>(attributes: Attributes, work: () => Promise<Result>): () => Promise<Result>;
 }
@@ -121,9 +125,11 @@ function metersOf(api: Api, clock: Clock): Meters {
   const meter = api.metrics.getMeter("waybill");
   const sent = meter.createCounter("messaging.client.sent.messages", { unit: "{message}" });
   const consumed = meter.createCounter("messaging.client.consumed.messages", { unit: "{message}" });
+  const resumes = meter.createCounter("waybill.feed.resumes", { unit: "{resume}" });
   const duration = meter.createHistogram("messaging.process.duration", { unit: "s" });
   return {
     sent: (attributes) => sent.add(1, attributes),
+    resumed: (attributes) => resumes.add(1, attributes),
     processing: (attributes, work) => async () => {
       const begun = clock.monotonic();
       let outcome = attributes;

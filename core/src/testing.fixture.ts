@@ -202,3 +202,28 @@ export function envelopeOf(
     body,
   };
 }
+
+/** What comes to a reply queue of that name. */
+export async function framesAt(wire: Transport, name: string): Promise<readonly Envelope[]> {
+  const frames: Envelope[] = [];
+  await wire.declare({
+    queues: [{ name, temporary: true }],
+    topics: [],
+    subscriptions: [],
+    streams: [],
+  });
+  wire.receive(
+    { kind: "queue", name },
+    { prefetch: 10, prefetchBytes: 1_000_000, lockMs: 30_000 },
+    {
+      fault: () => undefined,
+      deliver: (batch) => {
+        for (const delivery of batch) {
+          frames.push(delivery.envelope);
+          void delivery.settle({ kind: "complete" });
+        }
+      },
+    },
+  );
+  return frames;
+}

@@ -37,6 +37,11 @@ const GetOrder = query("orders.get", { input: Id, output: Order });
 const CountOrders = query("orders.count", { input: Id, output: z.number() });
 const WatchOrders = feed("orders.watch", { input: Id, item: Order, upstream: z.number() });
 const TailOrders = feed("orders.tail", { input: Id, item: z.string() });
+const FollowOrders = feed("orders.follow", {
+  input: Id,
+  item: Order,
+  resume: { cursor: z.int(), of: (item) => item.total },
+});
 const OrderLog = stream("orders.log", { item: Order, key: ({ id }) => id });
 const OtherLog = stream("orders.other", { item: Id, key: ({ id }) => id });
 
@@ -54,7 +59,7 @@ const uses = {
   sends: [PlaceOrder],
   publishes: [OrderPlaced],
   asks: [GetOrder],
-  opens: [WatchOrders, TailOrders],
+  opens: [WatchOrders, TailOrders, FollowOrders],
   appends: [OrderLog],
 } as const;
 const orders = service("orders", uses);
@@ -67,6 +72,7 @@ same<
   | typeof GetOrder
   | typeof WatchOrders
   | typeof TailOrders
+  | typeof FollowOrders
   | typeof OrderLog
 >(true);
 
@@ -131,6 +137,21 @@ async function verbs(it: Verbs<Declared>): Promise<void> {
   it.open(WatchOrders, { id: "1" }, { upstream: texts() });
   // @ts-expect-error a feed that declares no upstream takes none
   it.open(TailOrders, { id: "1" }, { upstream: numbers() });
+
+  for await (const item of it.open(FollowOrders, { id: "1" }, { resumeFrom: 3 }))
+    same<typeof item, Order>(true);
+  it.open(FollowOrders, { id: "1" }, { resume: { attempts: 3 }, timeoutMs: 1_000 });
+  it.open(FollowOrders, { id: "1" }, { resume: false });
+  // @ts-expect-error the cursor has another type
+  it.open(FollowOrders, { id: "1" }, { resumeFrom: "3" });
+  // @ts-expect-error a bound that does not exist
+  it.open(FollowOrders, { id: "1" }, { resume: { retries: 3 } });
+  // @ts-expect-error a feed that declares no resume begins at its beginning
+  it.open(TailOrders, { id: "1" }, { resumeFrom: "3" });
+  // @ts-expect-error a feed that declares no resume is not opened again
+  it.open(TailOrders, { id: "1" }, { resume: {} });
+  // @ts-expect-error a feed that is resumed takes no upstream items
+  it.open(FollowOrders, { id: "1" }, { upstream: numbers() });
 
   // append
   await it.append(OrderLog, order);
@@ -248,6 +269,20 @@ function handlers(): void {
     for await (const item of context.upstream) same<typeof item, number>(true);
     yield { id, total: 1, status: "placed" };
   });
+  orders.serve(FollowOrders, async function* ({ id }, context) {
+    same<typeof context, FeedContext<Declared, never, number>>(true);
+    same<typeof context.resumeFrom, number | undefined>(true);
+    yield { id, total: (context.resumeFrom ?? 0) + 1, status: "placed" };
+  });
+  orders.serve(TailOrders, async function* (_input, context) {
+    same<typeof context.resumeFrom, undefined>(true);
+    yield "";
+  });
+  async function* byText(_input: { id: string }, context: FeedContext<Declared, never, string>) {
+    yield { ...order, total: Number(context.resumeFrom) };
+  }
+  // @ts-expect-error the handler wants a cursor of another type
+  orders.serve(FollowOrders, byText);
   // @ts-expect-error the items are texts
   orders.serve(TailOrders, async function* () {
     yield 1;
@@ -270,6 +305,23 @@ function handlers(): void {
   orders.consume(OrderLog, () => undefined, { orderedBy: () => "" });
   // @ts-expect-error the item has no such field
   orders.consume(OrderLog, ({ colour }) => void colour);
+}
+
+// Resuming is declared with a schema of cursors and a way to find an item's.
+function resumes(): void {
+  const [input, item] = [Id, Order];
+  const [cursor, of] = [z.int(), ({ total }: Order) => total];
+  feed("orders.good", { input, item, resume: { cursor, of } });
+  // @ts-expect-error the cursor that is found is not of the schema's type
+  feed("orders.bad", { input, item, resume: { cursor, of: ({ id }) => id } });
+  // @ts-expect-error a cursor is text or a number
+  feed("orders.bad", { input, item, resume: { cursor: z.date(), of: () => new Date(0) } });
+  // @ts-expect-error the item has no such field
+  feed("orders.bad", { input, item: Id, resume: { cursor, of } });
+  // @ts-expect-error no cursor is found without a way to it
+  feed("orders.bad", { input, item, resume: { cursor } });
+  // @ts-expect-error upstream items do not outlive their server
+  feed("orders.bad", { input, item, upstream: z.number(), resume: { cursor, of } });
 }
 
 // A bus takes what its services use and what they bind, and nothing else.
@@ -303,5 +355,5 @@ async function buses(): Promise<void> {
 }
 
 test("the types hold", () => {
-  void [verbs, declared, handlers, buses];
+  void [verbs, declared, handlers, resumes, buses];
 });

@@ -269,6 +269,29 @@ test("an undefined contract, handler, schema or service of a circular import is 
   await oneFault([missing], /services\[0\] is no service/);
 });
 
+test("a resume that cannot work is a fault", async () => {
+  const resume = { cursor: z.string(), of: ({ text }: { text: string }) => text };
+  const watching = (options: object) =>
+    [
+      service("shop", {
+        opens: [feed("orders.watch", { input: Text, item: Text, ...options } as never)],
+      }),
+    ] as const;
+  await oneFault(
+    watching({ upstream: Text, resume }),
+    /feed "orders.watch".* has both upstream and resume; nobody could say/,
+    here,
+  );
+  await oneFault(
+    watching({ resume: { ...resume, of: "id" } }),
+    /resume.of of feed .* is no function/,
+  );
+  await oneFault(
+    watching({ resume: { of: resume.of } }),
+    /resume.cursor of feed "orders.watch".* is no Standard Schema/,
+  );
+});
+
 test("uses that are no list, or no verb, are faults", async () => {
   const Placed = event("orders.placed", { payload: Text });
   await oneFault([service("shop", { publishes: Placed } as never)], /write publishes: \[\.\.\.\]/);

@@ -31,6 +31,8 @@ export interface Wiring {
 
 const concurrencyDefault = 32;
 const lockMsDefault = 30_000;
+/** Of calls: whoever waits for one waits 10 seconds by default, and a feed's request is good for 6. */
+const callLockMsDefault = 5_000;
 const prefetchFactor = 4;
 
 /** What `connect` takes beside the services, as far as it can be wrong. */
@@ -98,10 +100,16 @@ function toIntakes(routes: readonly Route[]): readonly Intake[] {
       routes: shared,
       concurrency,
       prefetch: Math.min(...options.map((each) => each.prefetch ?? concurrency * prefetchFactor)),
-      lockMs: Math.max(...options.map((each) => each.lockMs ?? lockMsDefault)),
+      lockMs: Math.max(...shared.map(lockMsOf)),
       start: options.find((each) => each.start !== undefined)?.start ?? "earliest",
     };
   });
+}
+
+function lockMsOf({ binding: { verb }, options }: Route): number {
+  return (
+    options.lockMs ?? (verb === "answer" || verb === "serve" ? callLockMsDefault : lockMsDefault)
+  );
 }
 
 function toTopology(services: readonly Service[], routes: readonly Route[]): Topology {

@@ -1,17 +1,21 @@
-import type { Feed, Query, Schema } from "@waybill/contracts";
+import type { Feed, FeedCursor, Query, Schema } from "@waybill/contracts";
 import type { CallOptions, OpenOptions } from "../context.ts";
 import type { Envelope } from "../envelope.ts";
 import { WaybillError } from "../errors.ts";
 import type { Channel } from "../ports/channel.ts";
+import type { Timer } from "../ports/environment.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CallHeader, Calling, CallOrigin, Speech } from "../speech.ts";
 import { encodeBody } from "../steps/outgoing.ts";
 import { validated } from "../steps/validate.ts";
 import { plainBody } from "../wire/wire.ts";
+import { writeCursor } from "./cursor.ts";
 import { readError } from "./frames.ts";
+import { Resumption } from "./resumption.ts";
 
 const timeoutMsDefault = 10_000;
 const timeoutMsMax = 3_600_000;
+const feedTimeoutMsMax = 7 * 86_400_000;
 const bufferMaxDefault = 64;
 
 /** The caller's side of queries and feeds: deadline, depth, cancellation, and reading what comes back. */
@@ -33,13 +37,8 @@ export class Calls implements Calling {
   }
 
   async ask(query: Query, input: unknown, origin: CallOrigin<CallOptions>): Promise<unknown> {
-    const { clock, timers } = this.#runtime.environment;
-    const timeoutMs = this.#timeoutMs(query, origin);
-    const call = this.#header(
-      query,
-      origin.parent,
-      new Date(clock.now() + timeoutMs).toISOString(),
-    );
+    const timeoutMs = this.#timeoutMs(query, origin, { own: timeoutMsDefault, max: timeoutMsMax });
+    const call = this.#header(query, origin.parent, timeoutMs);
     const { envelope } = await this.#speech.prepare(query, input, {
       service: origin.service,
       parent: origin.parent,
@@ -48,10 +47,8 @@ export class Calls implements Calling {
     });
     const { controller, unlink } = this.#link(query, origin);
     const release = this.#runtime.vigil.hold();
-    const timer = timers.set(() => {
-      const text = `"${query.name}" was not answered within ${timeoutMs} ms. Is the service that answers it running?`;
-      controller.abort(new WaybillError("DEADLINE_EXCEEDED", text, { retryable: true }));
-    }, timeoutMs);
+    const late = `"${query.name}" was not answered within ${timeoutMs} ms. Is the service that answers it running?`;
+    const timer = this.#limit(timeoutMs, late, controller);
     try {
       controller.signal.throwIfAborted();
       this.#runtime.counters.of(query.name).sent += 1;
@@ -64,7 +61,7 @@ export class Calls implements Calling {
         failure: "ANSWER_FAILED",
       });
     } finally {
-      timer.cancel();
+      timer?.cancel();
       release();
       unlink();
     }
@@ -73,52 +70,66 @@ export class Calls implements Calling {
   async *open(
     feed: Feed,
     input: unknown,
-    origin: CallOrigin<OpenOptions<unknown>>,
+    origin: CallOrigin<OpenOptions<unknown, FeedCursor>>,
   ): AsyncIterable<unknown> {
-    const bufferMax = origin.options.bufferMax ?? bufferMaxDefault;
-    if (!Number.isInteger(bufferMax) || bufferMax < 1 || bufferMax > 10_000) {
-      throw new WaybillError(
-        "OPTION_INVALID",
-        `bufferMax is ${String(bufferMax)}; give a whole number from 1 to 10,000.`,
-      );
-    }
-    const call = this.#header(feed, origin.parent, undefined);
-    const { envelope } = await this.#speech.prepare(feed, input, {
-      service: origin.service,
-      parent: origin.parent,
-      options: {},
-      call,
-    });
+    const { name } = feed;
+    checkOpenOptions(feed, origin.options);
+    const resumption =
+      feed.resume === undefined ? undefined : new Resumption(feed, origin.options, this.#runtime);
+    const timeoutMs = this.#timeoutMs(feed, origin, { own: Infinity, max: feedTimeoutMsMax });
+    const call = this.#header(feed, origin.parent, timeoutMs);
     const { controller, unlink } = this.#link(feed, origin);
     const release = this.#runtime.vigil.hold();
+    const timer = this.#limit(timeoutMs, `"${name}" ran for its ${timeoutMs} ms.`, controller);
+    const connect = (resumeFrom?: FeedCursor): AsyncIterable<Envelope> =>
+      this.#connect(feed, input, { origin, call, resumeFrom, signal: controller.signal });
     try {
-      const upstream = this.#upstream(feed, origin.options.upstream, envelope);
-      controller.signal.throwIfAborted();
-      this.#runtime.counters.of(feed.name).sent += 1;
-      const items = this.#channelFor(feed.name).open(envelope, {
-        signal: controller.signal,
-        upstream,
-        bufferMax,
-      });
-      for await (const item of items)
-        yield await this.#read(item, {
-          name: feed.name,
-          schema: feed.item,
-          failure: "FEED_FAILED",
-        });
+      const items = resumption?.envelopes(connect, controller.signal) ?? connect();
+      for await (const item of items) {
+        const value = await this.#read(item, { name, schema: feed.item, failure: "FEED_FAILED" });
+        if (resumption?.takes(value) !== false) yield value;
+      }
     } finally {
+      timer?.cancel();
       release();
       unlink();
-      controller.abort(new WaybillError("CALL_CANCELLED", `The caller left "${feed.name}".`));
+      controller.abort(new WaybillError("CALL_CANCELLED", `The caller left "${name}".`));
     }
   }
 
-  #timeoutMs(query: Query, { options, parent }: CallOrigin<CallOptions>): number {
-    const own = options.timeoutMs ?? timeoutMsDefault;
-    if (!(own > 0 && own <= timeoutMsMax)) {
+  /** One connection of a feed. Each has an id of its own, so that nothing late from one is taken for another's. */
+  async *#connect(feed: Feed, input: unknown, connection: Connection): AsyncIterable<Envelope> {
+    const { origin, resumeFrom, signal } = connection;
+    const call = {
+      ...connection.call,
+      correlationid: this.#runtime.environment.id(),
+      ...(resumeFrom !== undefined && { resumefrom: writeCursor(resumeFrom) }),
+    };
+    const { service, parent } = origin;
+    const { envelope } = await this.#speech.prepare(feed, input, {
+      service,
+      parent,
+      options: {},
+      call,
+    });
+    const upstream = this.#upstream(feed, origin.options.upstream, envelope);
+    signal.throwIfAborted();
+    this.#runtime.counters.of(feed.name).sent += 1;
+    const { bufferMax = bufferMaxDefault } = origin.options;
+    yield* this.#channelFor(feed.name).open(envelope, { signal, upstream, bufferMax });
+  }
+
+  /** How long a call may take: as its caller says, but no longer than the caller above waits. */
+  #timeoutMs(
+    { name }: Query | Feed,
+    { options, parent }: CallOrigin<CallOptions>,
+    bounds: { readonly own: number; readonly max: number },
+  ): number {
+    const own = options.timeoutMs ?? bounds.own;
+    if (options.timeoutMs !== undefined && !(own > 0 && own <= bounds.max)) {
       throw new WaybillError(
         "OPTION_INVALID",
-        `timeoutMs of "${query.name}" is ${String(own)}; give milliseconds up to ${timeoutMsMax}.`,
+        `timeoutMs of "${name}" is ${String(own)}; give milliseconds up to ${bounds.max}.`,
       );
     }
     const above = parent?.header.deadline;
@@ -127,15 +138,19 @@ export class Calls implements Calling {
     if (left > 0) return Math.min(own, left);
     throw new WaybillError(
       "DEADLINE_EXCEEDED",
-      `No time is left to ask "${query.name}": the caller above stopped waiting at ${above}.`,
+      `No time is left for "${name}": the caller above stopped waiting at ${above}.`,
     );
   }
 
-  #header(
-    contract: Query | Feed,
-    parent: Envelope | undefined,
-    deadline: string | undefined,
-  ): CallHeader {
+  /** Undefined for a call without a deadline. */
+  #limit(timeoutMs: number, text: string, controller: AbortController): Timer | undefined {
+    if (timeoutMs === Infinity) return undefined;
+    return this.#runtime.environment.timers.set(() => {
+      controller.abort(new WaybillError("DEADLINE_EXCEEDED", text, { retryable: true }));
+    }, timeoutMs);
+  }
+
+  #header(contract: Query | Feed, parent: Envelope | undefined, timeoutMs: number): CallHeader {
     const calldepth = depthOf(parent) + 1;
     const { max, policy } = this.#runtime.callDepth;
     if (calldepth > max) {
@@ -146,10 +161,11 @@ export class Calls implements Calling {
         throw new WaybillError("CALL_DEPTH_EXCEEDED", text, { details: { calldepth, max } });
       this.#runtime.logger.warn(text, { contract: contract.name, calldepth });
     }
-    const correlationid = this.#runtime.environment.id();
-    return deadline === undefined
-      ? { correlationid, calldepth }
-      : { correlationid, calldepth, deadline };
+    const { environment } = this.#runtime;
+    const correlationid = environment.id();
+    if (timeoutMs === Infinity) return { correlationid, calldepth };
+    const deadline = new Date(environment.clock.now() + timeoutMs).toISOString();
+    return { correlationid, calldepth, deadline };
   }
 
   /** One signal for everything that can end a call. */
@@ -209,13 +225,8 @@ export class Calls implements Calling {
     items: AsyncIterable<unknown> | undefined,
     { header }: Envelope,
   ): AsyncIterable<Envelope> | undefined {
-    if (items === undefined) return undefined;
     const { upstream: schema } = feed;
-    if (schema === undefined)
-      throw new WaybillError(
-        "OPTION_INVALID",
-        `"${feed.name}" takes no upstream items; its contract declares none.`,
-      );
+    if (items === undefined || schema === undefined) return undefined;
     const runtime = this.#runtime;
     return (async function* encoded(): AsyncIterable<Envelope> {
       for await (const item of items) {
@@ -224,6 +235,25 @@ export class Calls implements Calling {
       }
     })();
   }
+}
+
+interface Connection {
+  readonly origin: CallOrigin<OpenOptions<unknown, FeedCursor>>;
+  readonly call: CallHeader;
+  readonly resumeFrom: FeedCursor | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** What the types refuse and JavaScript may say. */
+function checkOpenOptions(feed: Feed, options: OpenOptions<unknown, FeedCursor>): void {
+  const { bufferMax = bufferMaxDefault, resume, resumeFrom, upstream } = options;
+  const refuse = (why: string): WaybillError => new WaybillError("OPTION_INVALID", why);
+  if (!Number.isInteger(bufferMax) || bufferMax < 1 || bufferMax > 10_000)
+    throw refuse(`bufferMax is ${String(bufferMax)}; give a whole number from 1 to 10,000.`);
+  if (feed.resume === undefined && (resume !== undefined || resumeFrom !== undefined))
+    throw refuse(`"${feed.name}" cannot be resumed; its contract declares no resume.`);
+  if (feed.upstream === undefined && upstream !== undefined)
+    throw refuse(`"${feed.name}" takes no upstream items; its contract declares none.`);
 }
 
 /** A foreign or forged header may say anything: what is no depth counts as none. */

@@ -3,15 +3,20 @@ import { WaybillError } from "../errors.ts";
 import type { OpenSettings } from "../ports/channel.ts";
 import type { Timer } from "../ports/environment.ts";
 import type { Runtime } from "../runtime.ts";
-import { frame } from "./frames.ts";
+import { frame, readError } from "./frames.ts";
 import { type Inbox, isReplyAddress } from "./inbox.ts";
 import { ItemQueue } from "./item-queue.ts";
 
 /** A feed whose other side says nothing for so long is lost; both sides speak at a third of it. */
 export const feedSilenceMs = 6_000;
-export const beatsPerSilence = 3;
+const beatMs = feedSilenceMs / 3;
 /** Most upstream items on their way or waiting for the handler. */
 export const upstreamWindow = 64;
+
+/** When to speak and to look again: at the next beat, and at the very end of the silence if that comes first. */
+export function beatDelayMs(silentMs: number): number {
+  return Math.max(0, Math.min(beatMs, feedSilenceMs - silentMs));
+}
 
 /** The caller's side of one feed over a transport: takes frames in order, gives credit as items are read. */
 export class FeedClient {
@@ -43,17 +48,21 @@ export class FeedClient {
   async *items(): AsyncIterable<Envelope> {
     const { signal, bufferMax } = this.#settings;
     const { correlationid = "" } = this.#request.header;
-    await this.#inbox.ready();
+    const aborted = Promise.withResolvers<never>();
+    aborted.promise.catch(() => undefined);
     const onAbort = (): void => {
+      aborted.reject(signal.reason);
       this.#queue.fail(signal.reason);
       void this.#leave(); // now, not when the caller comes back for the next item
     };
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
-    this.#inbox.register(correlationid, (received) => this.#take(received));
     try {
+      // A broker that does not answer must not hold a caller that gives up.
+      await Promise.race([this.#inbox.ready(), aborted.promise]);
       signal.throwIfAborted();
-      await this.#start();
+      this.#inbox.register(correlationid, (received) => this.#take(received));
+      await Promise.race([this.#start(), aborted.promise]);
       this.#keepAlive();
       for await (const item of this.#queue) {
         yield item;
@@ -62,9 +71,9 @@ export class FeedClient {
         if (this.#read + bufferMax - this.#granted >= Math.ceil(bufferMax / 2)) this.#grant();
       }
     } finally {
-      signal.removeEventListener("abort", onAbort);
       this.#inbox.unregister(correlationid);
-      await this.#leave();
+      await Promise.race([this.#leave(), aborted.promise]).catch(() => undefined);
+      signal.removeEventListener("abort", onAbort);
     }
   }
 
@@ -88,11 +97,13 @@ export class FeedClient {
 
   #take(received: Envelope): void {
     const { type, sequence, replyto } = received.header;
-    if (type === "waybill.accepted") return this.#accept(replyto);
+    // Whatever comes first tells who serves: an item may overtake the frame that says so.
+    if (type === "waybill.accepted" || this.#server === undefined) this.#accept(replyto);
+    if (type === "waybill.accepted") return;
     if (replyto !== this.#server) return;
     this.#heardAt = this.#runtime.environment.clock.monotonic();
     if (type === "waybill.credit") return this.#mayGoOn(Number(sequence));
-    if (type !== "waybill.item" && type !== "waybill.end" && type !== "waybill.error") return;
+    if (!carriesOn(type)) return;
     const position = Number(sequence);
     if (position < this.#expected) return; // delivered twice; taken once
     if (position !== this.#expected) {
@@ -108,6 +119,8 @@ export class FeedClient {
     this.#expected += 1;
     if (type === "waybill.item") return this.#queue.push(received);
     this.#over = true;
+    if (type === "waybill.closing")
+      return this.#queue.fail(readError(this.#runtime, received, "FEED_FAILED"));
     if (type === "waybill.error") this.#queue.push(received);
     this.#queue.end();
   }
@@ -129,16 +142,19 @@ export class FeedClient {
 
   #keepAlive(): void {
     const { timers, clock } = this.#runtime.environment;
-    this.#beat = timers.set(() => {
-      if (clock.monotonic() - this.#heardAt > feedSilenceMs) {
-        const text = `"${this.#request.header.type}" fell silent for ${feedSilenceMs} ms: the service that serves it is not running or has died. Open it again.`;
-        this.#queue.fail(new WaybillError("FEED_FAILED", text, { retryable: true }));
-        return;
-      }
-      if (this.#server !== undefined && !this.#over)
-        void this.#say(this.#server, "waybill.credit", this.#granted);
-      this.#keepAlive();
-    }, feedSilenceMs / beatsPerSilence);
+    this.#beat = timers.set(
+      () => {
+        if (clock.monotonic() - this.#heardAt >= feedSilenceMs) {
+          const text = `"${this.#request.header.type}" fell silent for ${feedSilenceMs} ms: the service that serves it is not running or has died. Open it again.`;
+          this.#queue.fail(new WaybillError("FEED_FAILED", text, { retryable: true }));
+          return;
+        }
+        if (this.#server !== undefined && !this.#over)
+          void this.#say(this.#server, "waybill.credit", this.#granted);
+        this.#keepAlive();
+      },
+      beatDelayMs(clock.monotonic() - this.#heardAt),
+    );
   }
 
   /** Once, however the feed ends: a server that still works for it is told to stop. */
@@ -189,4 +205,14 @@ export class FeedClient {
       }),
     ]);
   }
+}
+
+/** Whether a frame has its place in the order of the feed. */
+function carriesOn(type: string): boolean {
+  return (
+    type === "waybill.item" ||
+    type === "waybill.end" ||
+    type === "waybill.error" ||
+    type === "waybill.closing"
+  );
 }

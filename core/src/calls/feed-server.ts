@@ -5,7 +5,7 @@ import type { Responder } from "../ports/channel.ts";
 import type { Runtime } from "../runtime.ts";
 import { within } from "../within.ts";
 import { FeedSession } from "./feed-session.ts";
-import { errorFrame, toWireError } from "./frames.ts";
+import { closingFrame } from "./frames.ts";
 import type { Inbox } from "./inbox.ts";
 
 const sessionsMax = 1_000;
@@ -68,7 +68,7 @@ export class FeedServer {
       `This process serves ${sessionsMax} feeds already. Open it again later.`,
       { retryable: true },
     );
-    const answer = errorFrame(this.#runtime, header, toWireError(refusal));
+    const answer = closingFrame(this.#runtime, header, refusal);
     await this.#inbox.send(header.replyto ?? "", [
       { ...answer, header: { ...answer.header, sequence: "0" } },
     ]);

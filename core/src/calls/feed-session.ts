@@ -3,8 +3,8 @@ import { WaybillError } from "../errors.ts";
 import type { Responder } from "../ports/channel.ts";
 import type { Timer } from "../ports/environment.ts";
 import type { Runtime } from "../runtime.ts";
-import { beatsPerSilence, feedSilenceMs, upstreamWindow } from "./feed-client.ts";
-import { errorFrame, frame, toWireError } from "./frames.ts";
+import { beatDelayMs, feedSilenceMs, upstreamWindow } from "./feed-client.ts";
+import { closingFrame, errorFrame, frame, toWireError } from "./frames.ts";
 import type { Inbox } from "./inbox.ts";
 import { ItemQueue } from "./item-queue.ts";
 
@@ -52,9 +52,7 @@ export class FeedSession {
       { retryable: true },
     );
     this.#end(reason);
-    await this.#say(
-      this.#last(errorFrame(this.#runtime, this.#request.header, toWireError(reason))),
-    );
+    await this.#say(this.#last(closingFrame(this.#runtime, this.#request.header, reason)));
     await this.#finished;
   }
 
@@ -175,15 +173,18 @@ export class FeedSession {
 
   #keepAlive(): void {
     const { timers, clock } = this.#runtime.environment;
-    this.#beat = timers.set(() => {
-      if (clock.monotonic() - this.#heardAt > feedSilenceMs) {
-        return this.#end(
-          new WaybillError("CALL_CANCELLED", `The caller fell silent for ${feedSilenceMs} ms.`),
-        );
-      }
-      void this.#sayCredit();
-      this.#keepAlive();
-    }, feedSilenceMs / beatsPerSilence);
+    this.#beat = timers.set(
+      () => {
+        if (clock.monotonic() - this.#heardAt >= feedSilenceMs) {
+          return this.#end(
+            new WaybillError("CALL_CANCELLED", `The caller fell silent for ${feedSilenceMs} ms.`),
+          );
+        }
+        void this.#sayCredit();
+        this.#keepAlive();
+      },
+      beatDelayMs(clock.monotonic() - this.#heardAt),
+    );
   }
 
   #watch(callback: (reason: unknown) => void): void {

@@ -72,6 +72,16 @@ export function errorFrame(
   return frame(runtime, call, { type: "waybill.error", body });
 }
 
+/** Says that this process does not serve a feed, or not any longer, which is no word of its handler: another process may. */
+export function closingFrame(
+  runtime: Pick<Runtime, "environment" | "codec">,
+  call: Header,
+  reason: WaybillError,
+): Envelope {
+  const { header, body } = errorFrame(runtime, call, toWireError(reason));
+  return { header: { ...header, type: "waybill.closing" satisfies FrameType }, body };
+}
+
 /** An answer that could not be opened, as the failure of its call. */
 export function refusedFrame(
   { codec }: Pick<Runtime, "codec">,

@@ -154,5 +154,10 @@ export class Inbox {
 }
 
 function isAnswer(type: FrameType): boolean {
-  return type === "waybill.answer" || type === "waybill.error" || type === "waybill.item";
+  return (
+    type === "waybill.answer" ||
+    type === "waybill.error" ||
+    type === "waybill.closing" ||
+    type === "waybill.item"
+  );
 }

@@ -9,6 +9,7 @@ import type { Runtime } from "../runtime.ts";
 import type { Speech } from "../speech.ts";
 import { encodeBody } from "../steps/outgoing.ts";
 import { validated } from "../steps/validate.ts";
+import { readCursor } from "./cursor.ts";
 import { errorFrame, frame, toWireError } from "./frames.ts";
 
 /** Runs an `answer` or `serve` handler for any channel. Nothing is retried: somebody is waiting and decides. */
@@ -60,6 +61,7 @@ export class RouteResponder implements Responder {
     const message = this.#message(request, call, lifetime);
     try {
       this.#checkDeadline(request);
+      if (contract.kind === "feed") message.resumeFrom = await readCursor(contract, request.header);
       await this.#run(message);
       let sequence = 0;
       for await (const item of message.output as AsyncIterable<unknown>) {
@@ -145,6 +147,7 @@ export class RouteResponder implements Responder {
       held: [],
       output: undefined,
       upstream: call.upstream,
+      resumeFrom: undefined,
     };
   }
 }

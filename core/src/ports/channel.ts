@@ -5,7 +5,10 @@ export interface Channel extends AsyncDisposable {
   readonly name: string;
   /** Resolves with the answer's envelope, an error's included. Rejects with the signal's reason when it is aborted first. */
   call(request: Envelope, options: CallSettings): Promise<Envelope>;
-  /** Items in order, each once. Returning early tells the server to stop. */
+  /**
+   * Items in order, each once, and the server's error as an envelope. Rejects with the signal's reason when it is aborted first, and with a
+   * retryable error when the connection is lost. Returning early tells the server to stop.
+   */
   open(request: Envelope, options: OpenSettings): AsyncIterable<Envelope>;
   /** Starts to answer what is addressed to `address`. */
   serve(address: string, responder: Responder, options: ServeSettings): Promise<Serving>;
@@ -56,6 +59,7 @@ export type FrameType =
   | "waybill.cancel"
   | "waybill.item"
   | "waybill.end"
+  | "waybill.closing"
   | "waybill.credit"
   | "waybill.upstream-item"
   | "waybill.upstream-end";

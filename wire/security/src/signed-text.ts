@@ -28,5 +28,6 @@ export function signedText(
     header.dedupid ?? null,
     encodings,
     createHash("sha256").update(body).digest("base64url"),
+    ...(header.resumefrom === undefined ? [] : [header.resumefrom]),
   ]);
 }

@@ -49,6 +49,7 @@ test("a change of body, id, source, type, time, destination or what else is sign
     sequence: "1",
     partitionkey: "k",
     dedupid: "d",
+    resumefrom: "1",
   };
   const sealed = await seal(wire, text, { header: full });
   await open(wire, sealed);
