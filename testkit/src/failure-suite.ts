@@ -1,5 +1,6 @@
 import { after, describe, test } from "node:test";
 import type { FailureCase } from "./failures/case.ts";
+import { callFailures } from "./failures/calls.ts";
 import { handlerFailures } from "./failures/handlers.ts";
 import { messageFailures } from "./failures/messages.ts";
 import { orderFailures } from "./failures/order.ts";
@@ -19,6 +20,7 @@ export const failureCases: readonly FailureCase[] = [
   ...orderFailures,
   ...messageFailures,
   ...processFailures,
+  ...callFailures,
 ];
 
 /**
