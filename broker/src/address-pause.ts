@@ -1,5 +1,4 @@
 import type { WaybillError } from "@waybill/core";
-import type { AddressBook } from "./addresses.ts";
 import type { CountAnswer } from "./discard.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
@@ -9,7 +8,6 @@ abstract class AddressOperation implements Operation {
   readonly weight = 1;
   readonly bytes = 0;
   readonly #answer: CountAnswer;
-  #addresses: AddressBook | undefined;
   #changes = 0;
 
   constructor(answer: CountAnswer) {
@@ -17,14 +15,11 @@ abstract class AddressOperation implements Operation {
   }
 
   run(transaction: Transaction): void {
-    this.#addresses = transaction.addresses;
     this.#changes = this.change(transaction);
-    if (this.#changes > 0) transaction.sql.bumpTopology.run();
+    if (this.#changes > 0) transaction.changeTopology();
   }
 
   done(): void {
-    // Whom to wake after this COMMIT is decided by what is read here.
-    this.#addresses?.reread();
     this.#answer.resolve(this.#changes);
   }
 

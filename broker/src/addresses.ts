@@ -7,6 +7,7 @@ import {
   type Predicate,
   type Source,
 } from "@waybill/core";
+import { BookTypes } from "./book.ts";
 import type { Statements } from "./statements.ts";
 
 export type AddressKind = "queue" | "topic" | "subscription" | "stream";
@@ -59,6 +60,7 @@ const nobody: readonly Taker[] = [];
 
 /** The declared topology in memory, rules compiled; read again when any process has changed it. */
 export class AddressBook {
+  readonly types: BookTypes;
   readonly #sql: Statements;
   #version = -1;
   #byName = new Map<string, Address>();
@@ -68,6 +70,7 @@ export class AddressBook {
 
   constructor(sql: Statements) {
     this.#sql = sql;
+    this.types = new BookTypes(sql);
   }
 
   get version(): number {
@@ -78,6 +81,11 @@ export class AddressBook {
   reread(): void {
     const [, topology] = this.#sql.readState.get() as unknown as [number, number];
     this.refresh(topology);
+  }
+
+  /** A transaction was rolled back: what was read in it may never have been. */
+  doubt(): void {
+    this.#version = -1;
   }
 
   /** `version` is the one that the database holds now. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Transport, consoleLogger, systemEnvironment } from "@waybill/core";
+import { type LedgerEntry, type Transport, consoleLogger, systemEnvironment } from "@waybill/core";
 import { ProcessRig, type Tally, readLedgers, seededRandom } from "@waybill/testkit";
 import { embedded } from "./index.ts";
 
@@ -22,13 +22,14 @@ test(`${kills} × kill -9 of producers, consumers and processes that are both, u
     consumer: "consumer",
   });
   for (let kill = 0; kill < kills; kill++) await chaos.strike("SIGKILL", 120);
-  const { lost, waiting, dead, tally } = await chaos.conclude();
+  const { lost, waiting, dead, tally, ledger } = await chaos.conclude();
   context.diagnostic(
     `${tally.accepted.size} accepted, ${repeated(tally)} handled more than once, ${dead} dead letters`,
   );
   assert.ok(tally.accepted.size > kills * 10, "the load was too small to prove anything");
   assert.equal(lost, 0);
   assert.equal(waiting, 0);
+  assertBooked(ledger, tally);
 });
 
 test("SIGTERM × 20 under load: nothing lost, nothing handled twice", async (context) => {
@@ -41,9 +42,10 @@ test("SIGTERM × 20 under load: nothing lost, nothing handled twice", async (con
     const code = await chaos.strike("SIGTERM", 150);
     assert.equal(code, 0, "a process that was asked to stop did not end cleanly");
   }
-  const { lost, waiting, tally } = await chaos.conclude();
+  const { lost, waiting, tally, ledger } = await chaos.conclude();
   assert.equal(lost, 0);
   assert.equal(waiting, 0);
+  assertBooked(ledger, tally);
   assert.equal(repeated(tally), 0);
 });
 
@@ -67,6 +69,7 @@ interface Verdict {
   readonly lost: number;
   readonly waiting: number;
   readonly dead: number;
+  readonly ledger: readonly LedgerEntry[];
 }
 
 class Chaos implements AsyncDisposable {
@@ -110,10 +113,11 @@ class Chaos implements AsyncDisposable {
     const { waiting, dead } = await untilDrained(transport);
     const tally = readLedgers(join(this.#directory, "ledgers"));
     const aside = await deadIds(transport);
+    const ledger = await transport.inspection.ledger();
     await transport[Symbol.asyncDispose]();
     const missing = [...tally.accepted].filter((id) => !tally.handled.has(id) && !aside.has(id));
     const lost = Math.max(0, missing.length - waiting);
-    return { tally, lost, waiting, dead };
+    return { tally, lost, waiting, dead, ledger };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -164,6 +168,15 @@ async function deadIds(transport: Transport): Promise<ReadonlySet<string>> {
     after = page.at(-1)?.handle;
     if (after === undefined) return ids;
   }
+}
+
+/** The broker's own books balance, and have what the processes saw: a kill between a COMMIT and its line in a ledger leaves one more in the books. */
+function assertBooked(ledger: readonly LedgerEntry[], { accepted, handled }: Tally): void {
+  for (const { address, difference } of ledger)
+    assert.equal(difference, 0, `the books of ${address} miss ${difference}`);
+  const jobs = ledger.find(({ address }) => address === "chaos.do-job");
+  assert.ok((jobs?.accepted ?? 0) >= accepted.size, "the books miss what was accepted");
+  assert.ok((jobs?.completed ?? 0) <= handled.size, "more was completed than handled");
 }
 
 function repeated({ handled }: Tally): number {

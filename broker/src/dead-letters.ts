@@ -1,4 +1,4 @@
-import type { Failure } from "@waybill/core";
+import type { Failure, LeftBy } from "@waybill/core";
 import { encodeFailure } from "./codec.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -23,8 +23,15 @@ export function expire(transaction: Transaction, place: Place): void {
   const { sql, now } = transaction;
   const { discards } = sql.discardsExpired.get(place.seq) as { discards: number };
   if (discards === 0) return bury(transaction, place, expiredFailure(now, place.attempt));
+  leave(transaction, place.seq, "expired");
   sql.deleteMessage.run(place.seq);
   sql.deleteFailure.run(place.seq);
+}
+
+/** Books that a message leaves for good. To be called while it is still stored. */
+export function leave({ sql, book }: Transaction, seq: number, by: LeftBy): void {
+  const { address, type } = sql.bookedAs.get(seq) as { address: number; type: string | null };
+  book.count(address, type ?? "", by);
 }
 
 function expiredFailure(now: number, attempts: number): Failure {

@@ -114,7 +114,7 @@ class Draft {
   }
 
   finish(): void {
-    if (this.#changed) this.#transaction.sql.bumpTopology.run();
+    if (this.#changed) this.#transaction.changeTopology();
   }
 
   #address(

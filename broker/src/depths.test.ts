@@ -3,12 +3,12 @@ import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fakeEnvironment } from "@waybill/testkit";
-import { Depths } from "./depths.ts";
+import { Kept } from "./depths.ts";
 import { folder, open, topology } from "./fixture.test.support.ts";
 
 test("small counts are exact, large ones are kept for a while, the longer the larger", async () => {
   const environment = fakeEnvironment();
-  const depths = new Depths(environment.clock);
+  const depths = new Kept<number>(environment.clock, (count) => count);
   let size = 10_000;
   let reads = 0;
   const look = (): number =>

@@ -6,8 +6,8 @@ const exactMax = 10_000;
 const msPerMessage = 1 / 1_000;
 const keptMsMax = 10_000;
 
-interface Kept {
-  readonly count: number;
+interface Look<Value> {
+  readonly value: Value;
   /** Monotonic. */
   readonly until: number;
 }
@@ -17,22 +17,26 @@ interface Kept {
  * file would be one hot row for all who send. So large counts are kept for as many milliseconds as they have thousands, ten seconds at
  * most; up to 10,000 they are exact.
  */
-export class Depths {
+export class Kept<Value> {
   readonly #clock: Clock;
-  readonly #kept = new Map<string, Kept>();
+  readonly #countOf: (value: Value) => number;
+  readonly #looks = new Map<string, Look<Value>>();
 
-  constructor(clock: Clock) {
+  /** `countOf`: how many messages were counted for a value. */
+  constructor(clock: Clock, countOf: (value: Value) => number) {
     this.#clock = clock;
+    this.#countOf = countOf;
   }
 
-  /** The kept count of that place, or what `read` counts now. */
-  of(place: string, read: () => number): number {
+  /** What is kept of that place, or what `read` finds now. */
+  of(place: string, read: () => Value): Value {
     const now = this.#clock.monotonic();
-    const kept = this.#kept.get(place);
-    if (kept !== undefined && now < kept.until) return kept.count;
-    const count = read();
-    if (count <= exactMax) this.#kept.delete(place);
-    else this.#kept.set(place, { count, until: now + Math.min(keptMsMax, count * msPerMessage) });
-    return count;
+    const look = this.#looks.get(place);
+    if (look !== undefined && now < look.until) return look.value;
+    const value = read();
+    const count = this.#countOf(value);
+    if (count <= exactMax) this.#looks.delete(place);
+    else this.#looks.set(place, { value, until: now + Math.min(keptMsMax, count * msPerMessage) });
+    return value;
   }
 }

@@ -1,4 +1,5 @@
-import type { PurgeState, WaybillError } from "@waybill/core";
+import type { LeftBy, PurgeState, WaybillError } from "@waybill/core";
+import { leave } from "./dead-letters.ts";
 import { storedLine, unpark } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Operation } from "./writer.ts";
@@ -12,30 +13,34 @@ export interface CountAnswer {
 }
 
 /** Deletes a message for good, wherever it waits or was set aside. False when it is in flight or not there. */
-export function remove(transaction: Transaction, seq: number): boolean {
+export function remove(transaction: Transaction, seq: number, by: LeftBy): boolean {
   const { sql } = transaction;
-  if (!takeOut(transaction, seq)) return false;
+  const from = takeOut(transaction, seq);
+  if (from === undefined) return false;
+  leave(transaction, seq, by === "discarded" && from === "scheduled" ? "cancelled" : by);
   unpark(transaction, seq);
   sql.deleteFailure.run(seq);
   sql.deleteMessage.run(seq);
   return true;
 }
 
-function takeOut(transaction: Transaction, seq: number): boolean {
+function takeOut(transaction: Transaction, seq: number): PurgeState | undefined {
   const { sql } = transaction;
-  if (sql.deleteDead.run(seq).changes !== 0 || sql.deleteDeferred.run(seq).changes !== 0)
-    return true;
-  const row = sql.addressOfMessage.get(seq) as { address: number } | undefined;
-  if (row === undefined) return false;
-  return (
+  if (sql.deleteDead.run(seq).changes !== 0) return "dead";
+  if (sql.deleteDeferred.run(seq).changes !== 0) return "deferred";
+  const row = sql.bookedAs.get(seq) as { address: number } | undefined;
+  if (row === undefined) return undefined;
+  if (
     sql.deleteReady.run(row.address, seq).changes !== 0 ||
-    sql.deleteReady.run(storedLine(transaction, row.address, seq), seq).changes !== 0 ||
-    sql.takeScheduled.run(row.address, seq).changes !== 0
-  );
+    sql.deleteReady.run(storedLine(transaction, row.address, seq), seq).changes !== 0
+  )
+    return "ready";
+  return sql.takeScheduled.run(row.address, seq).changes === 0 ? undefined : "scheduled";
 }
 
 abstract class RemoveOperation implements Operation {
   abstract readonly weight: number;
+  protected abstract readonly by: LeftBy;
   readonly bytes = 0;
   readonly #answer: CountAnswer;
   #count = 0;
@@ -46,7 +51,8 @@ abstract class RemoveOperation implements Operation {
 
   run(transaction: Transaction): void {
     this.#count = 0;
-    for (const seq of this.wanted(transaction)) if (remove(transaction, seq)) this.#count += 1;
+    for (const seq of this.wanted(transaction))
+      if (remove(transaction, seq, this.by)) this.#count += 1;
   }
 
   done(): void {
@@ -63,6 +69,7 @@ abstract class RemoveOperation implements Operation {
 /** Deletes messages by their handles. */
 export class DiscardOperation extends RemoveOperation {
   readonly weight: number;
+  protected override readonly by = "discarded";
   readonly #handles: readonly string[];
 
   constructor(handles: readonly string[], answer: CountAnswer) {
@@ -79,6 +86,7 @@ export class DiscardOperation extends RemoveOperation {
 /** One step of taking back what was sent for later, by the ids that its sender knows. */
 export class CancelOperation extends RemoveOperation {
   readonly weight: number;
+  protected override readonly by = "cancelled";
   readonly #ids: readonly string[];
   readonly #address: number | undefined;
 
@@ -114,6 +122,7 @@ export interface Purge {
 /** One step of a purge, oldest first. */
 export class PurgeOperation extends RemoveOperation {
   readonly weight: number = removeStepMax;
+  protected override readonly by = "purged";
   readonly #purge: Purge;
 
   constructor(purge: Purge, answer: CountAnswer) {

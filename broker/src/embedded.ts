@@ -220,5 +220,6 @@ function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
     attemptsPersisted: true,
     streams: true,
     pause: true,
+    conservation: "exact",
   };
 }

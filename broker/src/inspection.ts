@@ -5,6 +5,7 @@ import {
   deliversNothing,
   type Envelope,
   type Inspection,
+  type LedgerEntry,
   type ListQuery,
   type PurgeState,
   type StoredMessage,
@@ -15,7 +16,8 @@ import { PauseOperation, ResumeOperation } from "./address-pause.ts";
 import type { Address } from "./addresses.ts";
 import { encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
-import { Depths } from "./depths.ts";
+import { Kept } from "./depths.ts";
+import { EmbeddedLedger } from "./ledger.ts";
 import { listMessages } from "./listing.ts";
 import {
   CancelOperation,
@@ -37,12 +39,14 @@ const handlesMax = 500;
 export class EmbeddedInspection implements Inspection {
   readonly #connection: Connection;
   readonly #assertOpen: () => void;
-  readonly #depths: Depths;
+  readonly #depths: Kept<number>;
+  readonly #ledger: EmbeddedLedger;
 
   constructor(connection: Connection, assertOpen: () => void) {
     this.#connection = connection;
     this.#assertOpen = assertOpen;
-    this.#depths = new Depths(connection.environment.clock);
+    this.#depths = new Kept(connection.environment.clock, (count) => count);
+    this.#ledger = new EmbeddedLedger(connection);
   }
 
   async addresses(): Promise<readonly AddressState[]> {
@@ -128,6 +132,11 @@ export class EmbeddedInspection implements Inspection {
     const outgoing = { to: { kind: "queue", name: "" }, envelope } as const;
     const content = encode(outgoing, this.#connection.settings.bodyBytesMax);
     return (await this.#submit((answer) => new ReplaceOperation(handle, content, answer))) === 1;
+  }
+
+  async ledger(): Promise<readonly LedgerEntry[]> {
+    this.#assertOpen();
+    return this.#ledger.read();
   }
 
   #purgeOf(name: string, state: PurgeState): Purge {

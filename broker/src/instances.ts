@@ -152,8 +152,12 @@ export function removeInstance(
   if (!force && leases.some(({ until }) => until !== null && until > lockNow)) return false;
   for (const lease of leases) reopenLease(transaction, lease);
   const temporary = sql.addressesOfInstance.all(instance) as unknown as { id: number }[];
-  for (const { id } of temporary) sql.removeAddress.run(id);
-  if (temporary.length > 0) sql.bumpTopology.run();
+  for (const { id } of temporary) {
+    sql.removeAddress.run(id);
+    sql.foldBook.run(id);
+    sql.deleteBook.run(id);
+  }
+  if (temporary.length > 0) transaction.changeTopology();
   sql.deleteOwnersOfInstance.run(instance);
   sql.deleteInstance.run(instance);
   return true;
@@ -169,6 +173,7 @@ export function reopenLease(
     for (const { seq } of sql.heldBy.all(id) as unknown as { seq: number }[]) {
       sql.deleteMessage.run(seq);
       sql.deleteFailure.run(seq);
+      transaction.book.countMany(address, "dropped", 1);
     }
   } else if (sql.reopenLease.run(id).changes !== 0) transaction.madeReady.add(address);
   sql.unlockLease.run(id);

@@ -47,6 +47,17 @@ test("a file of version 1 is brought up to date when it is opened, with everythi
     "placed/eu": "1,0,0,0",
     "readings@group": "3,0,0,0",
   });
+  const books = await transport.inspection.ledger();
+  assert.deepEqual(
+    Object.fromEntries(books.map((book) => [book.address, [book.opening, book.balanced].join()])),
+    {
+      orders: "5,true",
+      "placed/": "1,true",
+      "placed/eu": "1,true",
+      "readings@group": "0,true",
+      readings: "0,true",
+    },
+  );
   const [scheduled] = await transport.inspection.list({ state: "scheduled", limit: 5 });
   assert.equal(await transport.inspection.cancel([scheduled?.envelope.header.id ?? ""]), 1);
   await transport.send([toQueue("orders", "new"), toStream("readings", "f", "one key")]);
@@ -57,6 +68,15 @@ test("a file of version 1 is brought up to date when it is opened, with everythi
   const group = probe(transport, { kind: "stream", name: "readings", group: "group" });
   await until("four readings", () => group.deliveries.length === 4);
   assert.deepEqual(group.bodies(), ["c", "d", "e", "f"]);
+  for (const delivery of [...orders.deliveries, ...group.deliveries])
+    assert.equal(await delivery.settle({ kind: "complete" }), "settled");
+  const after = await transport.inspection.ledger();
+  assert.deepEqual(
+    after
+      .filter(({ address }) => address === "orders" || address === "readings@group")
+      .map(({ accepted, completed, balanced }) => [accepted, completed, balanced].join()),
+    ["6,3,true", "4,4,true"],
+  );
   await transport[Symbol.asyncDispose]();
   assert.equal(
     inspect(file, (db) => pragma(db, "user_version")),

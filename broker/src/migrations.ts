@@ -12,6 +12,7 @@ export const migrations: readonly string[] = [
   version4(),
   version5(),
   version6(),
+  version7(),
 ];
 
 export const schemaVersion: number = migrations.length + 1;
@@ -135,5 +136,37 @@ function version6(): string {
   return `
 alter table address add column paused_at integer;
 alter table address add column paused_reason text;
+`;
+}
+
+/**
+ * Version 7: what came to each address and what became of it, by type. The books of an older file begin with what stands in it: at most
+ * 100 types of an address have lines of their own, and 0 is the address of what is held from addresses that are gone.
+ */
+function version7(): string {
+  return `
+create table book(
+  address integer not null,
+  type text not null,
+  line text not null,
+  count integer not null,
+  primary key (address, type, line)
+) strict, without rowid;
+insert into book(address, type, line, count)
+  with typed as (
+    select address, iif(place is null and json_valid(header), coalesce(header ->> '$.type', ''), '') as type, count(*) as count
+    from message where address in (select id from address where removed = 0) group by 1, 2
+  ), numbered as (
+    select address, type, count, row_number() over (partition by address order by type = '' desc, type) as number from typed
+  )
+  select address, iif(number > 100, '', type), 'opening', sum(count) from numbered group by 1, 2;
+insert into book(address, type, line, count)
+  select 0, '', 'opening', sum(count) from (
+    select count(*) as count from message where address in (select id from address where removed = 1)
+    union all select count(*) from lease l join locked k on k.lease = l.id where l.address not in (select id from address)
+  ) having sum(count) > 0;
+insert into book(address, type, line, count)
+  select c.address, '', 'began', sum(max(c.committed, p.first_offset))
+  from stream_cursor c join stream_partition p on p.id = c.partition group by c.address;
 `;
 }

@@ -1,5 +1,6 @@
 import type { Body, WaybillError } from "@waybill/core";
 import { decode, type Encoded } from "./codec.ts";
+import { leave } from "./dead-letters.ts";
 import { remove } from "./discard.ts";
 import { publish } from "./send.ts";
 import { arriveAgain, unpark } from "./sessions.ts";
@@ -65,8 +66,8 @@ function publishAgain(transaction: Transaction, seq: number, topic: string): boo
   const bytes = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
   const outgoing = { to: { kind: "topic", name: topic }, envelope: decode(header, body) } as const;
   // Not as something new that is sent: its destination may remember it.
-  if (!publish(transaction, { outgoing, header, body, bytes })) return false;
-  remove(transaction, seq);
+  if (publish(transaction, { outgoing, header, body, bytes }) === undefined) return false;
+  remove(transaction, seq, "republished");
   return true;
 }
 
@@ -81,16 +82,19 @@ export class ReplaceOperation extends AsideOperation {
 
   protected override move(transaction: Transaction, seq: number, address: number): boolean {
     const { sql, now, addresses } = transaction;
-    const { header, body, bytes } = this.#content;
+    const { header, body, bytes, outgoing: content } = this.#content;
+    const { type } = content.envelope.header;
     const home = addresses.get(address);
     if (home === undefined) return false;
     if (home.kind === "topic") {
       const to = { kind: "topic", name: home.name.slice(0, -1) } as const;
       const outgoing = { ...this.#content.outgoing, to };
-      if (!publish(transaction, { ...this.#content, outgoing })) return false;
+      if (publish(transaction, { ...this.#content, outgoing }) === undefined) return false;
     } else if (home.keepsSessions) {
       // Under its old number: in its session it stands in front of what came later.
       takeOut(transaction, seq);
+      leave(transaction, seq, "replaced");
+      transaction.book.count(address, type, "accepted");
       sql.deleteFailure.run(seq);
       sql.rewriteMessage.run(now, header, body, seq);
       arriveAgain(transaction, { address, seq, attempt: 0, bytes, expires: null });
@@ -98,11 +102,12 @@ export class ReplaceOperation extends AsideOperation {
       return true;
     } else {
       const next = transaction.takeSeq();
+      transaction.book.count(address, home.kind === "stream" ? "" : type, "accepted");
       sql.copyMessage.run(next, now, header, body, seq);
       sql.insertReady.run(address, next, 0, bytes, null);
       transaction.madeReady.add(address);
     }
-    remove(transaction, seq);
+    remove(transaction, seq, "replaced");
     return true;
   }
 }

@@ -100,6 +100,17 @@ function surplusOf(
   return surplus;
 }
 
+/** Books what leaves a partition before groups have read it. */
+export function bookSkipped(
+  { sql, book }: Transaction,
+  { id, first }: Pick<BoundedRow, "id" | "first">,
+  next: number,
+): void {
+  const cursors = sql.cursorsIn.all(id) as unknown as { address: number; committed: number }[];
+  for (const { address, committed } of cursors)
+    book.countMany(address, "skipped", Math.max(0, next - Math.max(committed, first)));
+}
+
 class TrimOperation implements Operation {
   readonly weight = stepMax;
   readonly bytes = 0;
@@ -110,7 +121,8 @@ class TrimOperation implements Operation {
     this.#answer = answer;
   }
 
-  run({ sql, now }: Transaction): void {
+  run(transaction: Transaction): void {
+    const { sql, now } = transaction;
     this.#hasMore = false;
     let left = 2 * stepMax;
     for (const row of bounded(sql)) {
@@ -121,6 +133,7 @@ class TrimOperation implements Operation {
       const surplus = surplusOf(sql, row, { now, limit: stepMax });
       if (surplus === undefined) continue;
       sql.deleteItems.run(placeOf(row.id, row.first), surplus.last);
+      bookSkipped(transaction, row, offsetOf(surplus.last) + 1);
       sql.trimPartition.run(offsetOf(surplus.last) + 1, surplus.bytes, row.id);
       left -= surplus.count;
       if (surplus.count === stepMax) this.#hasMore = true;

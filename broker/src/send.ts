@@ -1,6 +1,7 @@
-import { type Failure, WaybillError } from "@waybill/core";
+import { type Failure, type Outgoing, WaybillError } from "@waybill/core";
 import { isDuplicate } from "./dedup.ts";
 import { type Encoded, encodeFailure } from "./codec.ts";
+import { leave } from "./dead-letters.ts";
 import { arrive } from "./sessions.ts";
 import { appendItem } from "./stream-log.ts";
 import { Refusal, type Transaction } from "./transaction.ts";
@@ -80,34 +81,51 @@ export function store(transaction: Transaction, batch: readonly Encoded[]): void
   const parkedIn = new Set<number>();
   for (const message of batch) {
     const { kind, name } = message.outgoing.to;
-    if (isDuplicate(transaction, message.outgoing)) transaction.duplicates.push(message.outgoing);
+    if (isDuplicate(transaction, message.outgoing)) refuse(transaction, message.outgoing);
     else if (kind === "queue")
       enqueue(transaction, transaction.addresses.find(kind, name)?.id ?? 0, message);
     else if (kind === "stream") appendItem(transaction, name, message);
-    else if (!publish(transaction, message)) {
+    else {
       const topic = transaction.addresses.topic(name) ?? 0;
-      park(transaction, topic, message);
-      parkedIn.add(topic);
-      transaction.unrouted.push(message.outgoing);
+      const taken = publish(transaction, message);
+      const { type } = message.outgoing.envelope.header;
+      if (taken !== undefined)
+        transaction.book.count(topic, type, taken > 0 ? "routed" : "filtered");
+      else {
+        park(transaction, topic, message);
+        parkedIn.add(topic);
+        transaction.unrouted.push(message.outgoing);
+      }
     }
   }
   for (const topic of parkedIn) evictUnrouted(transaction, topic);
 }
 
-/** False, and nothing stored, when no subscription names the type. */
-export function publish(transaction: Transaction, message: Encoded): boolean {
+function refuse({ duplicates, book, addresses }: Transaction, outgoing: Outgoing): void {
+  const { kind, name } = outgoing.to;
+  const address = kind === "queue" ? addresses.find(kind, name)?.id : addresses.topic(name);
+  book.count(address ?? 0, outgoing.envelope.header.type, "duplicates");
+  duplicates.push(outgoing);
+}
+
+/** Answers how many subscriptions took it; undefined, and nothing stored, when none names the type. */
+export function publish(transaction: Transaction, message: Encoded): number | undefined {
   const { header } = message.outgoing.envelope;
   const takers = transaction.addresses.takers(message.outgoing.to.name, header.type);
+  let taken = 0;
   for (const taker of takers) {
-    if (taker.wants(header.attributes ?? {})) enqueue(transaction, taker.address, message);
+    if (!taker.wants(header.attributes ?? {})) continue;
+    enqueue(transaction, taker.address, message);
+    taken += 1;
   }
-  return takers.length > 0;
+  return takers.length > 0 ? taken : undefined;
 }
 
 function enqueue(transaction: Transaction, address: number, message: Encoded): void {
   const { sql, now } = transaction;
   const { notBefore, notAfter } = message.outgoing;
   const expires = notAfter === undefined ? null : Math.floor(notAfter);
+  transaction.book.count(address, message.outgoing.envelope.header.type, "accepted");
   const seq = transaction.takeSeq();
   sql.insertMessage.run(
     seq,
@@ -132,6 +150,7 @@ function enqueue(transaction: Transaction, address: number, message: Encoded): v
 function park(transaction: Transaction, topic: number, message: Encoded): void {
   const { sql, now } = transaction;
   const { type, id } = message.outgoing.envelope.header;
+  transaction.book.count(topic, type, "accepted");
   const seq = transaction.takeSeq();
   sql.insertMessage.run(seq, topic, now, 0, message.header, message.body);
   sql.insertDead.run(seq, topic, 0);
@@ -153,6 +172,7 @@ function evictUnrouted(transaction: Transaction, topic: number): void {
   if (beyond === undefined) return;
   const evicted = sql.deadUpTo.all(topic, beyond.seq, unroutedMax) as unknown as { seq: number }[];
   for (const { seq } of evicted) {
+    leave(transaction, seq, "evicted");
     sql.deleteDead.run(seq);
     sql.deleteFailure.run(seq);
     sql.deleteMessage.run(seq);

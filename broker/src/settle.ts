@@ -77,10 +77,21 @@ export class SettleOperation implements Operation {
 
   #end(transaction: Transaction): void {
     const { sql } = transaction;
-    const { seq, address, attempt, failure } = this.#delivery;
+    const { seq, address, attempt, failure, envelope, position } = this.#delivery;
     const ending = this.#ending;
+    if (ending.kind !== "complete" && transaction.addresses.get(address) === undefined) {
+      // Its queue died with the instance that it belonged to.
+      sql.deleteMessage.run(seq);
+      sql.deleteFailure.run(seq);
+      return transaction.book.countMany(address, "dropped", 1);
+    }
     switch (ending.kind) {
       case "complete":
+        transaction.book.count(
+          address,
+          position === undefined ? envelope.header.type : "",
+          "completed",
+        );
         sql.deleteMessage.run(seq);
         if (failure !== undefined) sql.deleteFailure.run(seq);
         return;
@@ -112,11 +123,7 @@ export class SettleOperation implements Operation {
     const { sql, now } = transaction;
     const { seq, address, line, bytes, expires } = this.#delivery;
     const session = sessionOf(line);
-    if (transaction.addresses.get(address) === undefined) {
-      // Its queue died with the instance that it belonged to.
-      sql.deleteMessage.run(seq);
-      sql.deleteFailure.run(seq);
-    } else if (session !== undefined) {
+    if (session !== undefined) {
       sql.insertReady.run(line, seq, attempt, bytes, expires);
       if (delayMs > 0) rest(transaction, session, now + Math.min(delayMsMax, Math.ceil(delayMs)));
     } else if (delayMs > 0) {

@@ -3,12 +3,22 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 /** Every statement that runs more than once, by what it does. Prepared once per connection. */
 const texts = {
   begin: "begin immediate",
+  beginReading: "begin",
   commit: "commit",
   rollback: "rollback",
   dataVersion: "pragma data_version",
 
   readState: "select next_seq, topology from state where id = 1",
   writeSeq: "update state set next_seq = ? where id = 1",
+  count: `insert into book(address, type, line, count) values (?, ?, ?, ?)
+    on conflict(address, type, line) do update set count = count + excluded.count`,
+  bookTypes: "select distinct type from book where address = ?",
+  foldBook: `insert into book(address, type, line, count) select 0, '', line, sum(count) from book where address = ? group by line
+    on conflict(address, type, line) do update set count = count + excluded.count`,
+  deleteBook: "delete from book where address = ?",
+  allBooks: "select address, type, line, count from book",
+  bookedAs:
+    "select address, iif(place is null, header ->> '$.type', '') as type from message where seq = ?",
   bumpTopology: "update state set topology = topology + 1 where id = 1",
 
   readBoot: "select boot from boot where id = 1",
@@ -23,7 +33,6 @@ const texts = {
     select ?, address, ?, 0, ?, ?, place from message where seq = ?`,
   rewriteMessage:
     "update message set enqueued_at = ?, discard_expired = 0, header = ?, body = ? where seq = ?",
-  addressOfMessage: "select address from message where seq = ?",
   deleteMessage: "delete from message where seq = ?",
   renumberMessage: "update message set seq = ? where seq = ?",
   discardsExpired: "select discard_expired as discards from message where seq = ?",
@@ -132,6 +141,7 @@ const texts = {
     "update address set paused_at = null, paused_reason = null where id = ? and paused_at is not null",
   removeAddress:
     "update address set removed = 1, instance = null, name = name || '#' || id where id = ?",
+  removedAddresses: "select id from address where removed = 1",
   removedAddress: "select id from address where removed = 1 limit 1",
   deleteAddress: "delete from address where id = ?",
   addressesOfInstance: "select id from address where instance = ?",
@@ -165,7 +175,9 @@ const texts = {
     "update stream_cursor set attempt = ? where address = ? and partition = ? and lease = ?",
   commitCursor:
     "update stream_cursor set committed = ?, attempt = 0 where address = ? and partition = ? and lease = ? and committed <> ?",
-  holdsCursor: "select 1 from stream_cursor where address = ? and partition = ? and lease = ?",
+  heldCursor: `select c.committed, p.first_offset as first from stream_cursor c join stream_partition p on p.id = c.partition
+    where c.address = ? and c.partition = ? and c.lease = ?`,
+  cursorsIn: "select address, committed from stream_cursor where partition = ?",
   giveUpCursor:
     "update stream_cursor set committed = ?, delivered = ?, attempt = ?, lease = null where address = ? and partition = ? and lease = ?",
   freeCursors: "update stream_cursor set lease = null where lease = ?",
@@ -205,13 +217,34 @@ const texts = {
   countScheduled: "select count(*) as count from scheduled where address = ?",
   countDeferred: "select count(*) as count from deferred where address = ?",
   countDead: "select count(*) as count from dead where address = ?",
+  countLockedRemoved: `select count(*) as count from lease l cross join locked k on k.lease = l.id
+    where not exists (select 1 from address a where a.id = l.address and a.removed = 0)`,
+  countItems:
+    "select count(*) as count from (select 1 from stream_item where place >= ? and place < ? limit ?)",
+  typesReady:
+    "select m.header ->> '$.type' as type, count(*) as count from ready r join message m on m.seq = r.seq where r.address = ? group by 1",
+  typesReadySessions:
+    "select m.header ->> '$.type' as type, count(*) as count from session s join ready r on r.address = -s.id join message m on m.seq = r.seq where s.address = ? group by 1",
+  typesLocked:
+    "select m.header ->> '$.type' as type, count(*) as count from lease l join locked k on k.lease = l.id join message m on m.seq = k.seq where l.address = ? group by 1",
+  typesScheduled:
+    "select m.header ->> '$.type' as type, count(*) as count from scheduled r join message m on m.seq = r.seq where r.address = ? group by 1",
+  typesDeferred:
+    "select m.header ->> '$.type' as type, count(*) as count from deferred r join message m on m.seq = r.seq where r.address = ? group by 1",
+  typesDead:
+    "select m.header ->> '$.type' as type, count(*) as count from dead r join message m on m.seq = r.seq where r.address = ? group by 1",
+  oldestWaiting: `select enqueued_at as at from message where seq = (select min(seq) from (
+    select min(seq) as seq from ready where address = ?1
+    union all select min((select min(r.seq) from ready r where r.address = -s.id)) from session s where s.address = ?1
+    union all select min(k.seq) from lease l join locked k on k.lease = l.id where l.address = ?1
+    union all select min(seq) from scheduled where address = ?1))`,
   countReceivers:
     "select count(*) as count from lease l join instance i on i.id = l.instance where l.address = ? and l.counts = 1 and i.until > ?",
   oldestReady:
     "select m.enqueued_at as at from ready r join message m on m.seq = r.seq where r.address = ? order by r.seq limit 1",
   oldestReadySessions:
     "select min(m.enqueued_at) as at from session s join ready r on r.address = -s.id join message m on m.seq = r.seq where s.address = ?",
-  groupProgress: `select sum(p.next_offset - max(c.committed, p.first_offset)) as pending,
+  groupProgress: `select sum(p.next_offset) as ends, sum(p.next_offset - max(c.committed, p.first_offset)) as pending,
     sum(iif(c.lease is null, 0, max(0, c.delivered - max(c.committed, p.first_offset)))) as begun
     from stream_cursor c join stream_partition p on p.id = c.partition where c.address = ?`,
   groupOldest: `select min(i.enqueued_at) as oldest from stream_cursor c join stream_partition p on p.id = c.partition

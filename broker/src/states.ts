@@ -1,11 +1,11 @@
 import type { AddressState } from "@waybill/core";
 import type { Address } from "./addresses.ts";
 import type { Connection } from "./connection.ts";
-import type { Depths } from "./depths.ts";
+import type { Kept } from "./depths.ts";
 import { lockClockOf } from "./lock-clock.ts";
 import type { Statements } from "./statements.ts";
 
-type Counting =
+export type Counting =
   | "countReady"
   | "countReadySessions"
   | "countLocked"
@@ -17,9 +17,9 @@ type Counting =
 export function stateOf(
   { sql, environment }: Connection,
   { id, kind, name, keepsSessions, paused }: Address,
-  depths: Depths,
+  depths: Kept<number>,
 ): AddressState {
-  const log = kind === "stream" ? logOf(sql, id) : { pending: 0, begun: 0, oldest: null };
+  const log = kind === "stream" ? logOf(sql, id) : noLog;
   const oldest = earliest(log.oldest, oldestReady(sql, id, keepsSessions));
   const depth = (counting: Counting): number =>
     depths.of(`${counting} ${id}`, () => count(sql[counting].get(id)));
@@ -37,7 +37,11 @@ export function stateOf(
   };
 }
 
-interface LogState {
+export const noLog: LogState = { ends: 0, pending: 0, begun: 0, oldest: null };
+
+export interface LogState {
+  /** Items that were ever appended to the partitions. */
+  readonly ends: number;
   /** Items not committed. */
   readonly pending: number;
   /** Of these, what members have been handed. */
@@ -45,13 +49,14 @@ interface LogState {
   readonly oldest: number | null;
 }
 
-function logOf(sql: Statements, address: number): LogState {
-  const { pending, begun } = sql.groupProgress.get(address) as {
+export function logOf(sql: Statements, address: number): LogState {
+  const { ends, pending, begun } = sql.groupProgress.get(address) as {
+    ends: number | null;
     pending: number | null;
     begun: number | null;
   };
   const { oldest } = sql.groupOldest.get(address) as { oldest: number | null };
-  return { pending: pending ?? 0, begun: begun ?? 0, oldest };
+  return { ends: ends ?? 0, pending: pending ?? 0, begun: begun ?? 0, oldest };
 }
 
 function oldestReady(sql: Statements, address: number, sessions: boolean): number | null {
@@ -61,11 +66,11 @@ function oldestReady(sql: Statements, address: number, sessions: boolean): numbe
   return earliest(row?.at ?? null, at);
 }
 
-function earliest(left: number | null, right: number | null): number | null {
+export function earliest(left: number | null, right: number | null): number | null {
   if (left === null || right === null) return left ?? right;
   return Math.min(left, right);
 }
 
-function count(row: unknown): number {
+export function count(row: unknown): number {
   return (row as { count: number }).count;
 }

@@ -7,7 +7,7 @@ import { simpleOperation } from "./lease.ts";
 import { StreamDelivery } from "./stream-delivery.ts";
 import type { FetchedItem } from "./stream-fetch.ts";
 import type { Entry, StreamReader } from "./stream-reader.ts";
-import { StreamSettleOperation } from "./stream-settle.ts";
+import { StreamSettleOperation, bookProgress } from "./stream-settle.ts";
 
 export interface HandOptions {
   readonly connection: Connection;
@@ -121,7 +121,9 @@ export class StreamHand {
     const address = this.#options.address();
     if (lease === undefined || address === undefined) return;
     const { partition, committed, delivered, attempt } = reader.handover();
-    const operation = simpleOperation(({ sql, madeReady }) => {
+    const operation = simpleOperation((transaction) => {
+      const { sql, madeReady } = transaction;
+      bookProgress(transaction, { address, lease, partition }, committed);
       sql.giveUpCursor.run(committed, delivered, attempt, address, partition, lease);
       madeReady.add(address);
     }, listener);

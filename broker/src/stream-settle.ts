@@ -67,14 +67,15 @@ export class StreamSettleOperation implements Operation {
     for (const { failed } of this.#endings) failed(error);
   }
 
-  #commit({ sql }: Transaction, reader: StreamReader, ended: ReadonlySet<Entry>): void {
+  #commit(transaction: Transaction, reader: StreamReader, ended: ReadonlySet<Entry>): void {
+    const { sql } = transaction;
     const { partition } = reader;
     const { address, lease } = this.#group;
-    if (sql.holdsCursor.get(address, partition, lease) === undefined) {
+    const committed = reader.commitPoint(ended);
+    if (!bookProgress(transaction, { ...this.#group, partition }, committed)) {
       this.#lost.add(reader);
       return;
     }
-    const committed = reader.commitPoint(ended);
     sql.commitCursor.run(committed, address, partition, lease, committed);
   }
 
@@ -92,9 +93,26 @@ export class StreamSettleOperation implements Operation {
       envelope.body,
       placeOf(reader.partition, entry.offset),
     );
+    transaction.book.countMany(this.#group.address, "copied", 1);
     sql.insertDead.run(seq, this.#group.address, entry.attempt);
     sql.putFailure.run(seq, encodeFailure(failure));
   }
+}
+
+/** Books how far a group is about to move on in a partition. False when it is not held under that lease. */
+export function bookProgress(
+  { sql, book }: Transaction,
+  { address, lease, partition }: GroupLease & { readonly partition: number },
+  committed: number,
+): boolean {
+  const held = sql.heldCursor.get(address, partition, lease) as
+    | { readonly committed: number; readonly first: number }
+    | undefined;
+  if (held === undefined) return false;
+  // What retention removed before it was read is booked as skipped.
+  const passed = Math.max(committed, held.first) - Math.max(held.committed, held.first);
+  book.countMany(address, "completed", passed);
+  return true;
 }
 
 function byReader(endings: readonly StreamEnding[]): Map<StreamReader, Set<Entry>> {

@@ -82,7 +82,8 @@ export function joinGroup(
   for (const { id: partition, first, next } of partitions) {
     const offset = start === "latest" ? next : first;
     sql.insertCursor.run(id, partition, offset, offset);
+    transaction.book.countMany(id, "began", offset);
   }
-  sql.bumpTopology.run();
+  transaction.changeTopology();
   return id;
 }

@@ -142,8 +142,10 @@ function moveDue(transaction: Transaction): void {
     if (bytes > 0 && bytes + row.bytes > stepBytesMax) return;
     bytes += row.bytes;
     sql.deleteScheduled.run(row.due, row.seq);
-    if (addresses.get(row.address) === undefined) forget(transaction, row.seq);
-    else arriveAgain(transaction, { ...row, seq: placeInLine(transaction, row) });
+    if (addresses.get(row.address) === undefined) {
+      forget(transaction, row.seq);
+      transaction.book.countMany(row.address, "dropped", 1);
+    } else arriveAgain(transaction, { ...row, seq: placeInLine(transaction, row) });
   }
 }
 
@@ -209,6 +211,7 @@ function emptyRemoved(transaction: Transaction): void {
   for (const { seq } of dead) sql.deleteDead.run(seq);
   const all = [...waiting, ...scheduled, ...deferred, ...dead];
   for (const { seq } of all) forget(transaction, seq);
+  transaction.book.countMany(id, "dropped", all.length);
   if (all.length === 0 && sessions.length === 0) sql.deleteAddress.run(id);
 }
 

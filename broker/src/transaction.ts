@@ -1,5 +1,6 @@
 import type { Clock, Outgoing } from "@waybill/core";
 import type { AddressBook } from "./addresses.ts";
+import { Book } from "./book.ts";
 import { lockClockOf } from "./lock-clock.ts";
 import type { Statements } from "./statements.ts";
 
@@ -11,6 +12,7 @@ export class Transaction {
   /** The same moment on the clock of locks and heartbeats. */
   readonly lockNow: number;
   readonly addresses: AddressBook;
+  readonly book: Book = new Book();
   /** Addresses in which something can be claimed now that could not before. */
   readonly madeReady: Set<number> = new Set();
   /** Streams that grew. */
@@ -46,8 +48,17 @@ export class Transaction {
     if (moment < this.nextDue) this.nextDue = moment;
   }
 
+  /** After a change of the topology: what follows in this transaction goes by it, and so does every process. */
+  changeTopology(): void {
+    this.sql.bumpTopology.run();
+    const [, topology] = this.sql.readState.get() as unknown as [number, number];
+    this.addresses.refresh(topology);
+  }
+
   /** To be called before COMMIT. */
   finish(): void {
+    const { addresses } = this;
+    this.book.write(this.sql, addresses.types, (address) => addresses.get(address) !== undefined);
     if (this.#seq !== this.#seqBefore) this.sql.writeSeq.run(this.#seq);
   }
 }

@@ -279,6 +279,7 @@ export class Writer {
     } catch {
       // SQLite has rolled back by itself, as it does after some errors.
     }
+    this.#options.addresses.doubt();
   }
 
   #guard(action: () => void): void {

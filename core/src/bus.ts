@@ -6,6 +6,7 @@ import { WaybillError, messageOf } from "./errors.ts";
 import { explain } from "./explain/explain.ts";
 import type { Explanation } from "./explain/explanation.ts";
 import { type Health, readHealth } from "./health.ts";
+import { type Ledger, readLedger } from "./ledger.ts";
 import { type PauseOptions, type PauseTarget, pause, resume } from "./pausing.ts";
 import type { Capabilities } from "./ports/transport.ts";
 import { rewriting } from "./rewriting.ts";
@@ -33,6 +34,11 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   /** What can be delivered and is not in anybody's hands. */
   readonly waiting: StoredMessages;
   health(): Promise<Health>;
+  /**
+   * The books of the broker: for each address what was accepted, over all processes and restarts, and what became of it. Whatever is not
+   * completed, waiting, set aside or named as gone shows as a difference. Error: NOT_SUPPORTED where `capabilities.conservation` is "none".
+   */
+  ledger(): Promise<Ledger>;
   /**
    * What happens to a message of this contract, as data and in words (`text`): where it goes, who gets it, in which order,
    * what is retried when, what becomes of it on each failure. Error: CONTRACT_NOT_DECLARED.
@@ -116,6 +122,10 @@ export class ConnectedBus implements Bus {
     for (const [address, { local, remote }] of servings)
       running.set(address, local.inFlight + remote.inFlight);
     return readHealth(runtime.transport, runtime.counters, running);
+  }
+
+  ledger(): Promise<Ledger> {
+    return readLedger(this.#running.runtime.transport);
   }
 
   explain(contract: AnyContract): Promise<Explanation> {

@@ -4,8 +4,11 @@ import { pausedInWords } from "./pausing.ts";
 import type { AddressState, Capabilities, Transport } from "./ports/transport.ts";
 
 export interface Health {
-  /** up: all is well. degraded: messages wait where nobody receives, or stand among the dead letters, or an address is paused for all. down: the broker does not answer. */
-  readonly status: "up" | "degraded" | "down";
+  /**
+   * up: all is well. degraded: messages wait where nobody receives, or stand among the dead letters, or an address is paused for all. failed: the
+   * books of an address do not balance, so messages were lost or came from nowhere. down: the broker does not answer.
+   */
+  readonly status: "up" | "degraded" | "failed" | "down";
   /** Why it is not up, each a sentence. */
   readonly reasons: readonly string[];
   readonly transport: { readonly name: string; readonly durability: Capabilities["durability"] };
@@ -31,6 +34,9 @@ export async function readHealth(
     addresses = await transport.inspection.addresses();
     reasons.push(...addresses.flatMap(complaints));
     if (reasons.length > 0) status = "degraded";
+    const imbalances = await imbalancesOf(transport);
+    if (imbalances.length > 0) status = "failed";
+    reasons.unshift(...imbalances);
   } catch (error) {
     status = "down";
     reasons.push(`${transport.name} does not answer: ${messageOf(error)}`);
@@ -45,6 +51,18 @@ export async function readHealth(
     replies: { ...counters.replies },
     unknownTypes: Object.fromEntries(counters.unknownTypes),
   };
+}
+
+async function imbalancesOf({ inspection, capabilities }: Transport): Promise<readonly string[]> {
+  if (capabilities.conservation === "none") return [];
+  const entries = await inspection.ledger();
+  return entries
+    .filter(({ balanced }) => !balanced)
+    .map(({ address, difference }) =>
+      difference > 0
+        ? `${address}: ${difference} messages were accepted and are neither handled nor there`
+        : `${address}: ${-difference} messages are there or handled that were never accepted`,
+    );
 }
 
 function complaints({ address, ready, dead, receivers, paused }: AddressState): readonly string[] {

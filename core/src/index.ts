@@ -32,6 +32,7 @@ export { systemEnvironment } from "./environment/system.ts";
 export { type ErrorCode, type ErrorOptions, WaybillError } from "./errors.ts";
 export type { Explanation, Order, Retries, Taker } from "./explain/explanation.ts";
 export type { Health } from "./health.ts";
+export type { Ledger, LedgerLine } from "./ledger.ts";
 export type {
   DeadLetterGroup,
   DeadLetterGroups,

@@ -411,8 +411,9 @@ test("a bus that was closed leaves no timer", async () => {
 
 // health()
 
-test("health() tells a healthy bus from one with dead letters, waiting messages or no broker", async () => {
+test("health() tells a healthy bus from one with dead letters, waiting messages, books that do not balance or no broker", async () => {
   const broken = { now: false };
+  const lost = { now: 0 };
   const transport = watched(memory(), (inner) => ({
     inspection: {
       ...inner.inspection,
@@ -421,6 +422,12 @@ test("health() tells a healthy bus from one with dead letters, waiting messages 
         broken.now ? Promise.reject(new Error("no connection")) : inner.inspection.addresses(),
       replay: (handles) => inner.inspection.replay(handles),
       discard: (handles) => inner.inspection.discard(handles),
+      ledger: async () =>
+        (await inner.inspection.ledger()).map((entry) =>
+          entry.address === "jobs.run"
+            ? { ...entry, difference: lost.now, balanced: lost.now === 0 }
+            : entry,
+        ),
     },
   }));
   const Other = command("jobs.other", { input: Job });
@@ -442,6 +449,12 @@ test("health() tells a healthy bus from one with dead letters, waiting messages 
     "jobs.other: 1 messages wait and nobody receives",
     "jobs.run: 1 dead letters",
   ]);
+  lost.now = 2;
+  const failed = await it.bus.health();
+  assert.deepEqual(
+    [failed.status, failed.reasons[0]],
+    ["failed", "jobs.run: 2 messages were accepted and are neither handled nor there"],
+  );
   broken.now = true;
   const down = await it.bus.health();
   assert.deepEqual(

@@ -115,6 +115,8 @@ test("unrouted events are kept up to the bound, the oldest leave, and the log sa
   await transport.send(numbers(5).map((body) => toTopic("topic", body)));
   const dead = await transport.inspection.list({ state: "dead", address: "topic/", limit: 10 });
   assert.deepEqual(dead.map(bodyText), ["2", "3", "4"]);
+  const [book] = await transport.inspection.ledger();
+  assert.deepEqual([book?.accepted, book?.left, book?.balanced], [5, { evicted: 2 }, true]);
   assert.equal(warnings.length, 1);
   assert.match(warnings[0]?.[0] ?? "", /topic "topic".*nobody subscribes/);
 });
@@ -142,6 +144,16 @@ test("a stream lets go what is older than its age or beyond its bytes, and a slo
     sized.map((delivery) => delivery.position?.offset),
     [7, 8, 9],
   );
+  const books = await transport.inspection.ledger();
+  assert.deepEqual(
+    books.map(({ address, accepted, left, balanced }) => [address, accepted, left, balanced]),
+    [
+      ["aged@slow", 1, {}, true],
+      ["sized@slow", 3, {}, true],
+      ["aged", 2, { retention: 1 }, true],
+      ["sized", 10, { retention: 7 }, true],
+    ],
+  );
 });
 
 test("a group whose items were removed while in flight goes on without them", async () => {
@@ -160,6 +172,11 @@ test("a group whose items were removed while in flight goes on without them", as
   const [state] = await transport.inspection.addresses();
   assert.equal(state?.inFlight, 0);
   assert.equal(state?.ready, 0);
+  const [book] = await transport.inspection.ledger();
+  assert.deepEqual(
+    [book?.accepted, book?.completed, book?.left, book?.balanced],
+    [6, 2, { skipped: 4 }, true],
+  );
 });
 
 test("quiet() is true exactly when nothing is on its way, and onQuiet tells the moment", async () => {

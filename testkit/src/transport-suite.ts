@@ -8,6 +8,8 @@ import { declaringCases } from "./suite/declaring.ts";
 import { duplicateCases } from "./suite/duplicates.ts";
 import { groupCases } from "./suite/groups.ts";
 import { inspectionCases } from "./suite/inspection.ts";
+import { ledgerKeyCases } from "./suite/ledger-keys.ts";
+import { ledgerCases } from "./suite/ledger.ts";
 import { lockCases } from "./suite/locks.ts";
 import { pausingCases } from "./suite/pausing.ts";
 import { queueCases } from "./suite/queues.ts";
@@ -54,6 +56,8 @@ export const transportCases: readonly SuiteCase[] = [
   ...declaringCases,
   ...inspectionCases,
   ...removingCases,
+  ...ledgerCases,
+  ...ledgerKeyCases,
   ...closingCases,
 ];
 
@@ -109,6 +113,7 @@ async function runCase(suiteCase: SuiteCase, subject: SuiteSubject): Promise<voi
   const stage = new Stage(subject);
   try {
     await suiteCase.run(stage);
+    await stage.audit();
   } finally {
     await stage.close();
   }

@@ -19,12 +19,24 @@ export class Cursor {
   readonly #replays = new Set<Message>();
   readonly #replayed = new Deque<Message>();
   #inFlight = 0;
+  /** Where its book begins. */
+  readonly #began: number;
+  #passed = 0;
+  #skipped = 0;
 
   constructor(partition: Partition, home: MessageHome, start: "earliest" | "latest") {
     this.partition = partition;
     this.#home = home;
     this.#committed = start === "latest" ? partition.end : partition.base;
     this.#next = this.#committed;
+    this.#began = this.#committed;
+  }
+
+  /** What came since it began, and what became of it beside what is pending. */
+  get progress(): { readonly appended: number; readonly passed: number; readonly skipped: number } {
+    this.#skipRemoved();
+    const appended = this.partition.appended - this.#began;
+    return { appended, passed: this.#passed, skipped: this.#skipped };
   }
 
   get inFlight(): number {
@@ -67,7 +79,9 @@ export class Cursor {
     message.state = "gone";
     if (this.#replays.delete(message)) return;
     const offset = message.position?.offset ?? -1;
+    // Retention was faster: it was counted as skipped.
     if (offset < this.#committed) return;
+    this.#passed += 1;
     if (offset > this.#committed) return void this.#finished.add(offset);
     this.#committed += 1;
     while (this.#finished.size > 0 && this.#finished.delete(this.#committed)) this.#committed += 1;
@@ -129,7 +143,9 @@ export class Cursor {
   #skipRemoved(): void {
     const { base } = this.partition;
     if (base <= this.#committed) return;
-    for (const offset of this.#finished) if (offset < base) this.#finished.delete(offset);
+    this.#skipped += base - this.#committed;
+    for (const offset of this.#finished)
+      if (offset < base && this.#finished.delete(offset)) this.#skipped -= 1;
     this.#committed = base;
     this.#next = Math.max(this.#next, base);
     while (this.#finished.size > 0 && this.#finished.delete(this.#committed)) this.#committed += 1;

@@ -8,7 +8,7 @@ import type { Mailbox } from "./mailbox.ts";
 import type { Parcel } from "./message.ts";
 import { Owners } from "./owners.ts";
 import type { Supply } from "./receiver.ts";
-import { Novel, type Remembered } from "./remembered.ts";
+import { Novel } from "./remembered.ts";
 import type { Topic } from "./topic.ts";
 
 /** Where a parcel comes to lie. */
@@ -39,7 +39,7 @@ export class Engine {
   /** Stores the whole batch or throws and stores nothing. `credit` is a body that is freed at the same moment. */
   send(batch: readonly Outgoing[], credit = 0): Noted {
     const now = this.kernel.now();
-    const stored: { readonly parcel: Parcel; readonly places: readonly Place[] }[] = [];
+    const stored: { parcel: Parcel; places: readonly Place[]; topic: Topic | undefined }[] = [];
     const noted = { unrouted: [] as Outgoing[], duplicates: [] as Outgoing[] };
     const novel = new Novel(now);
     let bytes = -credit;
@@ -47,20 +47,28 @@ export class Engine {
     for (const outgoing of batch) {
       const parcel = this.parcel(outgoing, now);
       const places = this.#placesOf(outgoing) ?? [];
-      const key = novel.note(this.#rememberedAt(outgoing.to), outgoing);
+      const key = novel.note(this.#remembering(outgoing.to)?.remembered, outgoing);
       if (key === undefined) {
         noted.duplicates.push(outgoing);
         continue;
       }
-      if (outgoing.to.kind === "topic" && places[0] === this.topics.get(outgoing.to.name))
+      let topic = outgoing.to.kind === "topic" ? this.topics.get(outgoing.to.name) : undefined;
+      if (topic !== undefined && places[0] === topic) {
         noted.unrouted.push(outgoing);
-      stored.push({ parcel, places });
+        topic = undefined;
+      }
+      stored.push({ parcel, places, topic });
       bytes += parcel.bytes * places.length + key.length;
       copies += places.length + (key === "" ? 0 : 1);
     }
     this.#assertFits(bytes, copies);
     novel.remember();
-    for (const { parcel, places } of stored) for (const place of places) place.put(parcel);
+    for (const { parcel, places, topic } of stored) {
+      for (const place of places) place.put(parcel);
+      topic?.passed(parcel.envelope.header.type, places.length);
+    }
+    for (const { to, envelope } of noted.duplicates)
+      this.#remembering(to)?.refuse(envelope.header.type);
     return noted;
   }
 
@@ -98,9 +106,9 @@ export class Engine {
     }
   }
 
-  #rememberedAt({ kind, name }: Destination): Remembered | undefined {
+  #remembering({ kind, name }: Destination): Mailbox | Topic | undefined {
     if (kind === "stream") return undefined;
-    return (kind === "queue" ? this.queues : this.topics).get(name)?.remembered;
+    return (kind === "queue" ? this.queues : this.topics).get(name);
   }
 
   /** Throws BODY_TOO_LARGE, NOT_SUPPORTED or OPTION_INVALID. */

@@ -1,4 +1,5 @@
 import { WaybillError } from "../errors.ts";
+import { type LedgerEntry, type LeftBy, ledgerEntry, nothingStands } from "../ports/ledger.ts";
 import {
   type AddressState,
   type MessageState,
@@ -6,6 +7,7 @@ import {
   addressOf,
 } from "../ports/transport.ts";
 import { Aside } from "./aside.ts";
+import { Book } from "./book.ts";
 import { Cursor } from "./cursor.ts";
 import type { Kernel } from "./kernel.ts";
 import { Message, type MessageHome, type Parcel } from "./message.ts";
@@ -31,6 +33,8 @@ export class Group implements Supply, MessageHome {
   readonly #kernel: Kernel;
   readonly #log: GroupLog;
   readonly #cursors: readonly Cursor[];
+  /** Of what was set aside; what the log gives stands with the cursors. */
+  readonly #book = new Book();
   #members: MemoryReceiver[] = [];
   #turn = 0;
 
@@ -98,8 +102,14 @@ export class Group implements Supply, MessageHome {
         message.failure = settlement.failure;
         this.aside.add(message, "dead");
         // A replayed one is booked already; the first time a copy leaves the log.
-        if (!charged) this.#kernel.charge(message.parcel.bytes);
-      } else if (charged) this.#kernel.free(message.parcel.bytes);
+        if (!charged) {
+          this.#kernel.charge(message.parcel.bytes);
+          this.#book.count("", "copied");
+        }
+      } else if (charged) {
+        this.#kernel.free(message.parcel.bytes);
+        this.#book.count("", "completed");
+      }
     }
     this.#pass(cursor);
   }
@@ -119,6 +129,8 @@ export class Group implements Supply, MessageHome {
   replace(message: Message, parcel: Parcel): void {
     this.#kernel.free(message.parcel.bytes);
     this.#kernel.charge(parcel.bytes);
+    this.#book.count("", "replaced");
+    this.#book.count("", "accepted");
     this.#replay(message, new Message(this.#kernel.nextSequence(), parcel, this));
   }
 
@@ -131,7 +143,8 @@ export class Group implements Supply, MessageHome {
     cursor.owner?.wake();
   }
 
-  discard(message: Message): void {
+  discard(message: Message, by: LeftBy): void {
+    this.#book.count("", by);
     this.aside.remove(message);
     this.#kernel.free(message.parcel.bytes);
   }
@@ -156,22 +169,50 @@ export class Group implements Supply, MessageHome {
 
   state(): AddressState {
     this.#log.trim();
-    const total = (count: (cursor: Cursor) => number): number =>
-      this.#cursors.reduce((sum, cursor) => sum + count(cursor), 0);
-    let oldest = Infinity;
-    for (const cursor of this.#cursors) oldest = Math.min(oldest, cursor.oldestWaiting());
     return {
       address: this.address,
       kind: this.kind,
-      ready: total((cursor) => cursor.pending),
-      inFlight: total((cursor) => cursor.inFlight),
+      ready: this.#total((cursor) => cursor.pending),
+      inFlight: this.#total((cursor) => cursor.inFlight),
       scheduled: 0,
       deferred: 0,
       dead: this.aside.dead,
-      oldestReadyMs: oldest === Infinity ? 0 : Math.max(0, this.#kernel.now() - oldest),
+      oldestReadyMs: this.#oldestMs(),
       receivers: this.receivers.count,
       paused: this.receivers.paused,
     };
+  }
+
+  ledger(): LedgerEntry {
+    const { ready: pending, inFlight, dead, oldestReadyMs } = this.state();
+    const lines = this.#book.lines().get("") ?? {};
+    const { accepted = 0, completed = 0 } = lines;
+    const book = {
+      ...lines,
+      accepted: accepted + this.#total(({ progress }) => progress.appended),
+      completed: completed + this.#total(({ progress }) => progress.passed),
+      skipped: this.#total(({ progress }) => progress.skipped),
+    };
+    // What is in flight is pending too, unless retention has removed it since.
+    const held = Math.min(inFlight, pending);
+    return ledgerEntry({
+      address: this.address,
+      kind: "stream",
+      book: new Map([["", book]]),
+      standing: { ...nothingStands, ready: pending - held, inFlight: held, dead },
+      oldestWaitingMs: oldestReadyMs,
+      byType: () => new Map(),
+    });
+  }
+
+  #total(count: (cursor: Cursor) => number): number {
+    return this.#cursors.reduce((sum, cursor) => sum + count(cursor), 0);
+  }
+
+  #oldestMs(): number {
+    let oldest = Infinity;
+    for (const cursor of this.#cursors) oldest = Math.min(oldest, cursor.oldestWaiting());
+    return oldest === Infinity ? 0 : Math.max(0, this.#kernel.now() - oldest);
   }
 
   #assign(): void {

@@ -1,4 +1,5 @@
 import { WaybillError } from "../errors.ts";
+import { type LedgerEntry, type LeftBy, ledgerEntry, nothingStands } from "../ports/ledger.ts";
 import type {
   AddressSettings,
   AddressState,
@@ -29,7 +30,8 @@ interface Shelf {
   replay(message: Message): boolean | void;
   /** As `replay`, with other content and as a new message. */
   replace(message: Message, parcel: Parcel): boolean | void;
-  discard(message: Message): void;
+  discard(message: Message, by: LeftBy): void;
+  ledger(): LedgerEntry;
 }
 
 const limitMax = 1_000;
@@ -126,7 +128,8 @@ export class MemoryInspection implements Inspection {
       const found = purgeable(shelf).flatMap((state) =>
         [...shelf.messages(state)].filter(({ seq }) => seqs.has(seq)),
       );
-      for (const message of found) shelf.discard(message);
+      for (const message of found)
+        shelf.discard(message, message.state === "scheduled" ? "cancelled" : "discarded");
       count += found.length;
     }
     return count;
@@ -138,7 +141,7 @@ export class MemoryInspection implements Inspection {
     for (const id of ids) {
       for (const message of this.#engine.kernel.later.get(id) ?? []) {
         if (address !== undefined && message.home.address !== address) continue;
-        message.home.discard(message);
+        message.home.discard(message, "cancelled");
         count += 1;
       }
     }
@@ -154,7 +157,7 @@ export class MemoryInspection implements Inspection {
       );
     }
     const all = [...shelf.messages(state)];
-    for (const message of all) shelf.discard(message);
+    for (const message of all) shelf.discard(message, "purged");
     return all.length;
   }
 
@@ -166,6 +169,16 @@ export class MemoryInspection implements Inspection {
       return shelf.replace(message, parcel) !== false;
     });
     return count === 1;
+  }
+
+  async ledger(): Promise<readonly LedgerEntry[]> {
+    this.#assertOpen();
+    const { kernel, streams } = this.#engine;
+    const entries = [...this.#shelves(), ...streams.values()].map((each) => each.ledger());
+    const book = kernel.removed.lines();
+    if (book.size === 0) return entries;
+    const nothing = { standing: nothingStands, oldestWaitingMs: 0, byType: () => new Map() };
+    return [...entries, ledgerEntry({ address: "#removed", kind: "removed", book, ...nothing })];
   }
 
   #receiversOf(address: string): Receivers {

@@ -5,6 +5,7 @@ import type { TransportHost } from "../ports/transport.ts";
 import { Activity } from "./activity.ts";
 import { AlarmClock } from "./alarms.ts";
 import type { Message } from "./message.ts";
+import { Book } from "./book.ts";
 import type { MemoryLimits } from "./options.ts";
 
 /** What all parts of one in-memory broker share: its clock, its numbers and its bounds. */
@@ -18,6 +19,8 @@ export class Kernel {
   readonly later: Map<string, Set<Message>> = new Map();
   /** Locks, on the monotonic clock. */
   readonly locks: AlarmClock;
+  /** The books of all temporary mailboxes that have ended. */
+  readonly removed: Book = new Book(0);
   readonly #environment: Environment;
   #sequence = 0;
   #bytes = 0;

@@ -1,3 +1,4 @@
+import { type LedgerEntry, ledgerEntry, nothingStands } from "../ports/ledger.ts";
 import type { StreamSpec } from "../ports/transport.ts";
 import type { Group, GroupLog } from "./group.ts";
 import type { Kernel } from "./kernel.ts";
@@ -31,6 +32,22 @@ export class Log implements GroupLog {
   trim(): void {
     const now = this.#kernel.now();
     for (const partition of this.partitions) this.#trim(partition, now);
+  }
+
+  ledger(): LedgerEntry {
+    const sum = (of: (partition: Partition) => number): number =>
+      this.partitions.reduce((total, partition) => total + of(partition), 0);
+    const accepted = sum(({ appended }) => appended);
+    const retention = sum(({ base }) => base);
+    return ledgerEntry({
+      address: this.name,
+      kind: "log",
+      book: new Map([["", { accepted, retention }]]),
+      standing: nothingStands,
+      retained: sum(({ base, end }) => end - base),
+      oldestWaitingMs: 0,
+      byType: () => new Map(),
+    });
   }
 
   #trim(partition: Partition, now: number): void {

@@ -1,4 +1,5 @@
 import type { Envelope } from "../envelope.ts";
+import type { LeftBy } from "../ports/ledger.ts";
 import type { Failure, MessageState, Position } from "../ports/transport.ts";
 import type { Alarm } from "./alarms.ts";
 import type { MailSession } from "./sessions.ts";
@@ -27,7 +28,7 @@ export interface MessageHome {
   /** Its alarm rings: it is due, or it has expired. */
   onDue(message: Message): void;
   /** Deletes it, when nobody holds it. */
-  discard(message: Message): void;
+  discard(message: Message, by: LeftBy): void;
 }
 
 /** One message in one place. A replay makes a new one with the old number, so a stale reference never comes to life again. */

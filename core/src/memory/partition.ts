@@ -12,6 +12,7 @@ export class Partition {
   readonly #items = new Deque<Item>();
   #base = 0;
   #bytes = 0;
+  #appended = 0;
 
   constructor(index: number) {
     this.index = index;
@@ -27,6 +28,11 @@ export class Partition {
     return this.#base + this.#items.length;
   }
 
+  /** Items that were ever appended. */
+  get appended(): number {
+    return this.#appended;
+  }
+
   at(offset: number): Item | undefined {
     return this.#items.at(offset - this.#base);
   }
@@ -34,6 +40,7 @@ export class Partition {
   append(item: Item): void {
     this.#items.push(item);
     this.#bytes += item.parcel.bytes;
+    this.#appended += 1;
   }
 
   /** Removes what retention lets go, oldest first. */

@@ -1,11 +1,14 @@
 import type { Header } from "../envelope.ts";
 import { type Predicate, compileRule } from "../rules.ts";
+import { type LedgerEntry, type LeftBy, ledgerEntry, nothingStands } from "../ports/ledger.ts";
 import type { AddressState, MessageState, SubscriptionSpec } from "../ports/transport.ts";
 import { Aside, brokerFailure } from "./aside.ts";
+import { Book } from "./book.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { Remembered } from "./remembered.ts";
 import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
+import { standingByType } from "./standing.ts";
 
 interface Route {
   readonly mailbox: Mailbox;
@@ -21,6 +24,7 @@ export class Topic implements MessageHome {
   readonly remembered: Remembered;
   readonly subscriptions: Map<string, Mailbox> = new Map();
   readonly #kernel: Kernel;
+  readonly #book = new Book();
   readonly #accepts = new Map<string, SubscriptionSpec["accepts"]>();
   #routes = new Map<string, readonly Route[]>();
   #evicted = 0;
@@ -59,6 +63,7 @@ export class Topic implements MessageHome {
     const message = new Message(this.#kernel.nextSequence(), parcel, this);
     this.#kernel.charge(parcel.bytes);
     const { type } = parcel.envelope.header;
+    this.#book.count(type, "accepted");
     message.failure = brokerFailure(
       "SUBSCRIBER_MISSING",
       `No subscription of the topic "${this.name}" names the type "${type}". Start the service that handles it and replay this event, or discard it.`,
@@ -68,21 +73,36 @@ export class Topic implements MessageHome {
     if (this.aside.dead > this.#kernel.limits.unroutedMax) this.#evict();
   }
 
+  /** Not stored, because it is remembered. */
+  refuse(type: string): void {
+    this.#book.count(type, "duplicates");
+  }
+
+  /** An event of a type that somebody names has gone to so many subscriptions. */
+  passed(type: string, count: number): void {
+    this.#book.count(type, count > 0 ? "routed" : "filtered");
+  }
+
   /** Publishes a parked event again. False, and nothing changes, while still nobody subscribes to its type. */
   replay(message: Message): boolean {
-    return this.replace(message, message.parcel);
+    return this.#publish(message, message.parcel, "republished");
   }
 
   /** As `replay`, with other content. */
   replace(message: Message, parcel: Parcel): boolean {
+    return this.#publish(message, parcel, "replaced");
+  }
+
+  #publish(message: Message, parcel: Parcel, by: LeftBy): boolean {
     const mailboxes = this.route(parcel.envelope.header);
     if (mailboxes === undefined) return false;
-    this.discard(message);
+    this.discard(message, by);
     for (const mailbox of mailboxes) mailbox.put(inTime(parcel, this.#kernel.now()));
     return true;
   }
 
-  discard(message: Message): void {
+  discard(message: Message, by: LeftBy): void {
+    this.#book.count(message.parcel.envelope.header.type, by);
     this.aside.remove(message);
     this.#kernel.free(message.parcel.bytes);
   }
@@ -108,10 +128,21 @@ export class Topic implements MessageHome {
     return { address, kind, paused: undefined, ...nothing, dead: this.aside.dead };
   }
 
+  ledger(): LedgerEntry {
+    return ledgerEntry({
+      address: this.address,
+      kind: "topic",
+      book: this.#book.lines(),
+      standing: { ...nothingStands, dead: this.aside.dead },
+      oldestWaitingMs: 0,
+      byType: () => standingByType(this, this.#book),
+    });
+  }
+
   #evict(): void {
     const oldest = this.aside.first();
     if (oldest === undefined) return;
-    this.discard(oldest);
+    this.discard(oldest, "evicted");
     this.#evicted += 1;
     if (this.#evicted % evictionsPerLine !== 1) return;
     this.#kernel.logger.warn(

@@ -140,6 +140,7 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   attemptsPersisted: true,
   streams: true,
   pause: true,
+  conservation: "exact",
 };
 
 function assertOptions(options: ReceiveOptions): void {

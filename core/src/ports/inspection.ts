@@ -1,4 +1,5 @@
 import type { Envelope } from "../envelope.ts";
+import type { LedgerEntry } from "./ledger.ts";
 import type { Failure, Source } from "./transport.ts";
 
 /** Looking into the broker, moving what was set aside, and stopping what is delivered. */
@@ -38,6 +39,11 @@ export interface Inspection {
    * neither. False, and nothing changed, when it is not there any more, or is of a topic and still nobody subscribes. Rejects with BODY_TOO_LARGE, MESSAGE_INVALID or STORAGE_FULL.
    */
   replace(handle: string, envelope: Envelope): Promise<boolean>;
+  /**
+   * The books of every address: what came and what became of it, counted in the same step as the change, against what stands there now. Where more
+   * than 10,000 messages stand an entry may be some seconds old, ten at most. Rejects with NOT_SUPPORTED where `conservation` is "none".
+   */
+  ledger(): Promise<readonly LedgerEntry[]>;
 }
 
 export type PurgeState = Exclude<MessageState, "inFlight">;

@@ -6,6 +6,7 @@ import type { Inspection } from "./inspection.ts";
 import type { Logger } from "./logger.ts";
 
 export * from "./inspection.ts";
+export * from "./ledger.ts";
 
 /** What `connect({ transport })` takes: settings that can be opened, once per bus. */
 export interface TransportFactory {
@@ -68,6 +69,8 @@ export interface Capabilities {
   readonly streams: boolean;
   /** An address can be paused for all processes: see `inspection.pause`. It stays so as long as `durability` says. */
   readonly pause: boolean;
+  /** exact: `inspection.ledger` accounts for every message. none: the broker does not keep such counts. */
+  readonly conservation: "exact" | "none";
 }
 
 export type FilterOperator = "eq" | "compare" | "in" | "prefix" | "exists" | "logic";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { audit } from "./load/audit.ts";
+import { audit, readBooks } from "./load/audit.ts";
 import type { Account } from "./load/customer.ts";
 import { balanceOf, describeBalance, replayDead, runLoad } from "./load/run.ts";
 import { Shop } from "./shop.ts";
@@ -95,7 +95,12 @@ async function check(
   const faults = await audit(directory, accounts);
   for (const fault of faults) console.log(`does not fit: ${fault}`);
   if (faults.length === 0) console.log("Stock, money and parcels fit the orders.");
-  return balance.balances && faults.length === 0;
+  const books = await readBooks(directory);
+  for (const line of books.lines) console.log(`  ${line}`);
+  console.log(
+    books.balanced ? "The broker's books balance." : "The broker's books do NOT balance.",
+  );
+  return balance.balances && faults.length === 0 && books.balanced;
 }
 
 /** Answers whom it killed. */

@@ -223,6 +223,7 @@ export class Run {
         if (state === "dead" || !message.address.includes("@")) listed.push([state, message]);
     }
     this.world.listed(listed, this.moment);
+    this.world.booked(await inspection.ledger());
     const told = this.#told.join(" ");
     const expected = this.world.unrouted.join(" ");
     if (told !== expected) fail(`unrouted events told: ${told}; expected: ${expected}`);

@@ -1,4 +1,4 @@
-import type { StoredMessage } from "@waybill/core";
+import type { LedgerEntry, StoredMessage } from "@waybill/core";
 import {
   adopt,
   deliveryFault,
@@ -38,6 +38,7 @@ export class World {
   readonly #log: Sent[] = [];
   readonly #groups = new Set<string>();
   readonly #unstable = new Set<string>();
+  readonly #accepted = new Map<string, number>();
   #order = 0;
   /** Which acceptances the subscriptions have now. */
   variant = 0;
@@ -57,6 +58,7 @@ export class World {
         for (const group of this.#groups) this.#put(sent, group, moment);
         return;
       case "topic":
+        this.#accept(`${topicName}/`);
         if (acceptingTypes(this.variant).has(sent.type)) {
           for (const name of wanting(this.variant, sent))
             this.#put(sent, `${topicName}/${name}`, moment);
@@ -148,6 +150,17 @@ export class World {
     }
   }
 
+  /** Holds the books against what was sent. */
+  booked(entries: readonly LedgerEntry[]): void {
+    for (const { address, kind, accepted, copied, difference } of entries) {
+      if (difference !== 0)
+        throw new Violation(`the books of ${address} (${kind}) miss ${difference}`);
+      const expected = kind === "log" ? this.#log.length : (this.#accepted.get(address) ?? 0);
+      if (accepted - copied !== expected)
+        throw new Violation(`the books of ${address} have ${accepted} accepted, not ${expected}`);
+    }
+  }
+
   /** Whether nothing is left that a receiver could get. */
   unfinished(): Item | undefined {
     for (const item of this.#items.values()) if (unfinished.has(item.state)) return item;
@@ -210,7 +223,12 @@ export class World {
       copied: false,
     };
     this.#items.set(`${address}|${sent.id}`, item);
+    if (!address.endsWith("/")) this.#accept(address);
     return item;
+  }
+
+  #accept(address: string): void {
+    this.#accepted.set(address, (this.#accepted.get(address) ?? 0) + 1);
   }
 
   #orderFault(item: Item, token: Token, moment: Moment): string | undefined {

@@ -48,5 +48,8 @@ export const needsDedup =
 export const needsDeadLetters = (capabilities: Capabilities): string | undefined =>
   capabilities.deadLetters === "transport" ? undefined : "leaves dead letters to the core";
 
+export const needsLedger = (capabilities: Capabilities): string | undefined =>
+  capabilities.conservation === "exact" ? undefined : "keeps no count of what became of messages";
+
 export const needsAttempts = (capabilities: Capabilities): string | undefined =>
   capabilities.attemptsPersisted ? undefined : "does not count attempts durably";

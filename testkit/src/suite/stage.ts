@@ -14,6 +14,7 @@ import {
   systemEnvironment,
 } from "@waybill/core";
 import { reallyWait } from "../environment.ts";
+import { assertBalanced } from "./accounts.ts";
 import { topology } from "./messages.ts";
 import { Probe } from "./probe.ts";
 
@@ -82,6 +83,12 @@ export class Stage {
   /** Ids of what that connection sent and its destinations remembered, in order. */
   duplicates(transport: Transport): readonly string[] {
     return (this.#duplicates.get(transport) ?? []).map(({ header }) => header.id);
+  }
+
+  /** Whatever the case did, the books balance. */
+  async audit(): Promise<void> {
+    const transport = await this.open();
+    if (transport.capabilities.conservation === "exact") await assertBalanced(transport);
   }
 
   async close(): Promise<void> {

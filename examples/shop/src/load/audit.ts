@@ -33,6 +33,19 @@ export async function audit(
   }
 }
 
+/** What the broker itself has counted: one line for each address to which something came. */
+export async function readBooks(
+  directory: string,
+): Promise<{ readonly balanced: boolean; readonly lines: readonly string[] }> {
+  await using bus = await connect({
+    transport: embedded({ directory: join(directory, "broker") }),
+    services: [auditor],
+  });
+  const { balanced, entries } = await bus.ledger();
+  const used = entries.filter(({ accepted, difference }) => accepted > 0 || difference !== 0);
+  return { balanced, lines: used.map(({ address, text }) => `${address}: ${text}`) };
+}
+
 async function compare(bus: AuditorBus, accounts: readonly Account[]): Promise<readonly string[]> {
   const completed = accounts.filter(({ end }) => end === "completed");
   const cents = completed.reduce((sum, { totalCents }) => sum + totalCents, 0);
