@@ -53,7 +53,11 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   pause(target: PauseTarget, options: PauseOptions): Promise<readonly string[]>;
   /** Delivers again, at once and in all processes. Answers the addresses that were paused. Errors: NOT_FOUND, NOT_SUPPORTED. */
   resume(target: PauseTarget): Promise<readonly string[]>;
-  /** Ends and resumes intake of one address, as `addressOf` writes it, in this process alone. Error: NOT_FOUND. */
+  /**
+   * Ends and resumes intake of one address, as `addressOf` writes it, in this process alone. Messages wait. New calls of a query or a feed wait in
+   * its queue, those of this process too: another process of the service answers them, or they end with their deadline. Open
+   * feeds go on. Error: NOT_FOUND.
+   */
   pauseHere(address: string): void;
   resumeHere(address: string): void;
   /**
@@ -118,9 +122,9 @@ export class ConnectedBus implements Bus {
 
   health(): Promise<Health> {
     const { runtime, listeners, servings } = this.#running;
-    const running = new Map(listeners.map((each) => [each.address, each.inFlight]));
-    for (const [address, { local, remote }] of servings)
-      running.set(address, local.inFlight + remote.inFlight);
+    const running = new Map(
+      [...listeners, ...servings].map(({ address, inFlight }) => [address, inFlight]),
+    );
     return readHealth(runtime.transport, runtime.counters, running);
   }
 
@@ -141,11 +145,11 @@ export class ConnectedBus implements Bus {
   }
 
   pauseHere(address: string): void {
-    this.#listener(address).pause();
+    this.#intake(address).pause();
   }
 
   resumeHere(address: string): void {
-    this.#listener(address).resume();
+    this.#intake(address).resume();
   }
 
   close(options: CloseOptions = {}): Promise<void> {
@@ -185,10 +189,11 @@ export class ConnectedBus implements Bus {
     );
   }
 
-  #listener(address: string): Running["listeners"][number] {
-    const listener = this.#running.listeners.find((each) => each.address === address);
-    if (listener !== undefined) return listener;
-    const known = this.#running.listeners.map((each) => each.address).join(", ");
+  #intake(address: string): Running["listeners"][number] | Running["servings"][number] {
+    const intakes = [...this.#running.listeners, ...this.#running.servings];
+    const intake = intakes.find((each) => each.address === address);
+    if (intake !== undefined) return intake;
+    const known = intakes.map((each) => each.address).join(", ");
     throw new WaybillError(
       "NOT_FOUND",
       `This process does not receive from "${address}"; it receives from: ${known || "nothing"}.`,
@@ -221,8 +226,7 @@ export class ConnectedBus implements Bus {
 
   /** Local calls last: handlers that are still running may make them. Answers how many handlers had not ended. */
   async #drain(deadlineMs: number): Promise<number> {
-    const { listeners, runtime } = this.#running;
-    const servings = [...this.#running.servings.values()];
+    const { listeners, servings, runtime } = this.#running;
     const { clock } = runtime.environment;
     const until = clock.monotonic() + deadlineMs;
     const outer = await Promise.all(

@@ -1,7 +1,10 @@
 import { type Bus, ConnectedBus } from "./bus.ts";
+import { BoundedResponder } from "./calls/bounded-responder.ts";
 import { Calls } from "./calls/calls.ts";
 import { LocalChannel } from "./calls/local-channel.ts";
+import { Places } from "./calls/places.ts";
 import { RouteResponder } from "./calls/responder.ts";
+import { Served } from "./calls/served.ts";
 import { TransportChannel } from "./calls/transport-channel.ts";
 import { type Codec, jsonCodec } from "./codec.ts";
 import { consoleLogger } from "./console-logger.ts";
@@ -13,7 +16,6 @@ import { Listener } from "./listener.ts";
 import { MessageRunner } from "./message-runner.ts";
 import { tellOfPauses } from "./pausing.ts";
 import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./pipeline.ts";
-import type { Serving } from "./ports/channel.ts";
 import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { WireTransform } from "./ports/wire.ts";
@@ -187,13 +189,24 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
   }
   await transport.declare(wiring.topology);
   await tellOfPauses({ runtime, wiring });
-  const servings = new Map<string, { local: Serving; remote: Serving }>();
+  const servings: Served[] = [];
   for (const [intake, responder] of responders) {
     const address = addressOf(intake.source);
-    servings.set(address, {
-      local: await local.serve(address, responder),
-      remote: await remote.serve(address, responder, intake),
-    });
+    const places = new Places(intake.concurrency);
+    // The transport's listener bounds itself how many it brings.
+    const unbounded = { places, waitingMax: Number.POSITIVE_INFINITY };
+    const bounded = { places, waitingMax: intake.prefetch };
+    servings.push(
+      new Served(address, {
+        local: await local.serve(address, new BoundedResponder(responder, runtime, bounded)),
+        remote: await remote.serve(
+          address,
+          new BoundedResponder(responder, runtime, unbounded),
+          intake,
+        ),
+        places,
+      }),
+    );
   }
   for (const listener of listeners) listener.start();
   if (wiring.intakes.length > 0) runtime.vigil.hold();

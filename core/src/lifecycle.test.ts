@@ -257,7 +257,7 @@ test("a feed's generator may finish its finally before the transport closes, and
     const items = client.bus.open(Watch, { id: "1" })[Symbol.asyncIterator]();
     await items.next();
     const next = assert.rejects(items.next(), { code: "FEED_FAILED" });
-    assert.deepEqual((await server.bus.health()).running, { "jobs.watch": 0 });
+    assert.deepEqual((await server.bus.health()).running, { "jobs.watch": 1 });
     const closed = await server.bus.close({ deadlineMs: patience }).then(
       () => "closed",
       (error: WaybillError) => error.code,

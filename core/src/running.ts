@@ -1,6 +1,7 @@
 import type { Calls } from "./calls/calls.ts";
+import type { Served } from "./calls/served.ts";
 import type { Listener } from "./listener.ts";
-import type { Channel, Serving } from "./ports/channel.ts";
+import type { Channel } from "./ports/channel.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Speech } from "./speech.ts";
 import type { Wiring } from "./wiring.ts";
@@ -12,7 +13,7 @@ export interface Running {
   readonly speech: Speech;
   readonly calls: Calls;
   readonly listeners: readonly Listener[];
-  /** By address: who answers calls from this process and from others. */
-  readonly servings: ReadonlyMap<string, { readonly local: Serving; readonly remote: Serving }>;
+  /** Who answers calls from this process and from others. */
+  readonly servings: readonly Served[];
   readonly channels: readonly Channel[];
 }

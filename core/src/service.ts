@@ -24,7 +24,7 @@ export type ServeHandler<Input, Item, Upstream, Declared, Cursor = never> = (
 ) => AsyncIterable<Item>;
 
 export interface HandlerOptions<Value = any> {
-  /** Messages handled at the same time in this process, 1 to 1,000. Default 32. */
+  /** Messages, or queries from wherever they come, handled at the same time in this process, 1 to 1,000. Default 32. */
   readonly concurrency?: number;
   /**
    * Messages of one key run one after another in this process, in order; a failing one holds back its key while it is retried. For a contract

@@ -8,7 +8,8 @@ import { FeedSession } from "./feed-session.ts";
 import { closingFrame } from "./frames.ts";
 import type { Inbox } from "./inbox.ts";
 
-const sessionsMax = 1_000;
+/** Feeds that one process serves at a time over the transport; in the process, as many of each address. */
+export const sessionsMax = 1_000;
 
 /** The serving side of feeds over a transport. */
 export class FeedServer {
@@ -21,8 +22,11 @@ export class FeedServer {
     this.#inbox = inbox;
   }
 
-  get size(): number {
-    return this.#sessions.size;
+  /** Feeds of one address that are open. */
+  count(address: string): number {
+    let count = 0;
+    for (const each of this.#sessions.values()) if (each === address) count += 1;
+    return count;
   }
 
   /** Accepts a feed and settles its request: from here on the two processes talk directly, and a death is noticed by silence. */
@@ -63,14 +67,17 @@ export class FeedServer {
   }
 
   async #refuse({ header }: Envelope): Promise<void> {
-    const refusal = new WaybillError(
-      "BUFFER_FULL",
-      `This process serves ${sessionsMax} feeds already. Open it again later.`,
-      { retryable: true },
-    );
-    const answer = closingFrame(this.#runtime, header, refusal);
+    const answer = closingFrame(this.#runtime, header, tooManyFeeds());
     await this.#inbox.send(header.replyto ?? "", [
       { ...answer, header: { ...answer.header, sequence: "0" } },
     ]);
   }
+}
+
+export function tooManyFeeds(): WaybillError {
+  return new WaybillError(
+    "BUFFER_FULL",
+    `This process serves ${sessionsMax} feeds already. Open it again later.`,
+    { retryable: true },
+  );
 }

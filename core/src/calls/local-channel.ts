@@ -10,11 +10,14 @@ import type {
 } from "../ports/channel.ts";
 import type { Environment } from "../ports/environment.ts";
 import { within } from "../within.ts";
+import { sessionsMax, tooManyFeeds } from "./feed-server.ts";
 
 /** An owner in this process, and the calls that it is answering now. */
 interface Owner {
   readonly responder: Responder;
   readonly running: Set<Running>;
+  feeds: number;
+  paused: boolean;
 }
 
 interface Running {
@@ -22,7 +25,7 @@ interface Running {
   cancel(reason: unknown): void;
 }
 
-/** Calls an owner in this very process: same checks, same encoding, no broker in between and no bound but the caller's own. */
+/** Calls an owner in this very process: same checks, same encoding, no broker in between. */
 export class LocalChannel implements Channel {
   readonly name = "local";
   readonly #environment: Environment;
@@ -32,8 +35,9 @@ export class LocalChannel implements Channel {
     this.#environment = environment;
   }
 
+  /** Whether an owner here takes calls now. Calls of one that is paused go over the transport and wait there. */
   has(address: string): boolean {
-    return this.#owners.has(address);
+    return this.#owners.get(address)?.paused === false;
   }
 
   call(request: Envelope, { signal }: CallSettings): Promise<Envelope> {
@@ -65,9 +69,11 @@ export class LocalChannel implements Channel {
   }
 
   async *open(request: Envelope, { signal, upstream }: OpenSettings): AsyncIterable<Envelope> {
-    const { responder } = this.#owners.get(request.header.type) as Owner;
-    const served = responder.serve(request, incoming(signal, upstream ?? nothing()));
+    const owner = this.#owners.get(request.header.type) as Owner;
+    if (owner.feeds >= sessionsMax) throw tooManyFeeds();
+    const served = owner.responder.serve(request, incoming(signal, upstream ?? nothing()));
     const items = served[Symbol.asyncIterator]();
+    owner.feeds += 1;
     let refuse: ((reason: unknown) => void) | undefined;
     const onAbort = (): void => refuse?.(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
@@ -84,17 +90,20 @@ export class LocalChannel implements Channel {
       }
     } finally {
       signal.removeEventListener("abort", onAbort);
+      owner.feeds -= 1;
       // Not awaited: a handler that waits for something else would hold the caller.
       items.return?.().then(undefined, () => undefined);
     }
   }
 
   serve(address: string, responder: Responder): Promise<Serving> {
-    const owner: Owner = { responder, running: new Set() };
+    const owner: Owner = { responder, running: new Set(), feeds: 0, paused: false };
     this.#owners.set(address, owner);
     return Promise.resolve({
-      get inFlight() {
-        return owner.running.size;
+      pause: () => void (owner.paused = true),
+      resume: () => void (owner.paused = false),
+      get feeds() {
+        return owner.feeds;
       },
       // Handlers that are still running may ask each other, so the owner answers until nobody asks any more.
       stop: async (deadlineMs) => {

@@ -96,16 +96,19 @@ export class TransportChannel implements Channel {
       this.#runtime,
     );
     listener.start();
+    const feeds = this.#feeds;
     return Promise.resolve({
+      pause: () => listener.pause(),
+      resume: () => listener.resume(),
       stop: async (deadlineMs) => {
         const { clock } = this.#runtime.environment;
         const until = clock.monotonic() + deadlineMs;
         // First no new feeds, then the open ones.
         const calls = await listener.stop(deadlineMs);
-        return calls + (await this.#feeds.stop(address, until - clock.monotonic()));
+        return calls + (await feeds.stop(address, until - clock.monotonic()));
       },
-      get inFlight() {
-        return listener.inFlight;
+      get feeds() {
+        return feeds.count(address);
       },
     });
   }

@@ -48,7 +48,11 @@ export interface ServeSettings {
 export interface Serving {
   /** No new calls; resolves when the running ones have ended or `deadlineMs` has passed, and says how many were left. */
   stop(deadlineMs: number): Promise<number>;
-  readonly inFlight: number;
+  /** No new calls through this channel until `resume()`; what came before is answered. */
+  pause(): void;
+  resume(): void;
+  /** Feeds that are open now. */
+  readonly feeds: number;
 }
 
 /** The `type` of the envelopes that carry answers and the traffic of a feed. */
