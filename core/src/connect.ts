@@ -12,8 +12,8 @@ import { Counters } from "./counters.ts";
 import { systemEnvironment } from "./environment/system.ts";
 import { WaybillError, messageOf } from "./errors.ts";
 import { orderingKey } from "./key.ts";
-import { Listener } from "./listener.ts";
-import { MessageRunner } from "./message-runner.ts";
+import type { Listener } from "./listener.ts";
+import { toListener } from "./listening.ts";
 import { tellOfPauses } from "./pausing.ts";
 import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./pipeline.ts";
 import type { Environment } from "./ports/environment.ts";
@@ -185,7 +185,7 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
         intake,
         new RouteResponder(route, compileIncoming(callers, route, runtime), { speech, runtime }),
       );
-    } else listeners.push(toListener(intake, runtime, messages));
+    } else listeners.push(toListener(intake, { runtime, speech, steps: messages }));
   }
   await transport.declare(wiring.topology);
   await tellOfPauses({ runtime, wiring });
@@ -211,30 +211,6 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
   for (const listener of listeners) listener.start();
   if (wiring.intakes.length > 0) runtime.vigil.hold();
   return { runtime, wiring, speech, calls, listeners, servings, channels: [local, remote] };
-}
-
-function toListener(
-  intake: Intake,
-  runtime: Runtime,
-  steps: Parameters<typeof compileIncoming>[0],
-): Listener {
-  const runner = new MessageRunner(intake, runtime, steps);
-  const { source, concurrency, prefetch, lockMs, start } = intake;
-  return new Listener(
-    {
-      source,
-      concurrency,
-      prefetch,
-      lockMs,
-      start,
-      // As many as handlers can be busy with, and as many again that wait for a handler.
-      sessions: Math.min(prefetch, concurrency * 2),
-      ...(runner.ordered && { lane: (delivery) => runner.lane(delivery) }),
-      run: (entry) => runner.run(entry),
-      released: (entry) => runner.released(entry),
-    },
-    runtime,
-  );
 }
 
 /** A user's step beside `settle`, `exhaust` or `retry` has no place in a call, which is neither settled nor retried. Nor has one beside such a step. */

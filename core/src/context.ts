@@ -97,14 +97,8 @@ export interface Verbs<Declared> {
   ): AsyncIterable<ItemOf<C>>;
 }
 
-/** What a handler gets beside its input. */
-export interface Context<Declared = never> extends Verbs<Declared> {
-  /** The header of the message in hand. */
-  readonly header: Header;
-  /** 1 for the first delivery. */
-  readonly attempt: number;
-  /** Where the item stands, in a `consume` handler. */
-  readonly position: Position | undefined;
+/** What the handler of a batch gets beside its messages: what does not belong to a single one. */
+export interface BatchContext<Declared = never> extends Verbs<Declared> {
   /** The service this handler belongs to. */
   readonly service: string;
   /** Aborted when the result can no longer count: lock lost, deadline passed, call cancelled, shutdown out of time. */
@@ -114,6 +108,16 @@ export interface Context<Declared = never> extends Verbs<Declared> {
   now(): Date;
   /** Waits by the bus's clock. Rejects when `signal` is aborted. */
   sleep(delayMs: number): Promise<void>;
+}
+
+/** What a handler gets beside its input. */
+export interface Context<Declared = never> extends BatchContext<Declared> {
+  /** The header of the message in hand. */
+  readonly header: Header;
+  /** 1 for the first delivery. */
+  readonly attempt: number;
+  /** Where the item stands, in a `consume` handler. */
+  readonly position: Position | undefined;
 }
 
 /** What a `consume` handler gets. */

@@ -1,6 +1,10 @@
 import { WaybillError } from "./errors.ts";
-import type { Incoming, Lifetime } from "./message.ts";
+import type { Incoming, Joining, Lifetime } from "./message.ts";
+import type { Outcome } from "./outcome.ts";
 import type { Delivery, Failure } from "./ports/transport.ts";
+
+/** How a run ended; `back`: it did not begin, and the bus closes. */
+export type Ending = Outcome | { readonly outcome: "back" } | undefined;
 
 /** What an entry occupies while its handler runs. */
 export interface Slot {
@@ -19,6 +23,10 @@ export class Entry implements Lifetime {
   lost = false;
   /** Set when it runs. */
   message: Incoming | undefined;
+  /** Where messages are handled in batches. Not a field of all others. */
+  declare member?: Joining;
+  /** Stands in the order of arrival, where messages are handled in batches. */
+  declare order?: number;
   #slot: Slot | undefined;
   #ended: { readonly reason: unknown } | undefined;
   #abort: ((reason: unknown) => void) | undefined;
@@ -56,7 +64,14 @@ export class Entry implements Lifetime {
   }
 
   onSignal(abort: (reason: unknown) => void): void {
-    this.#abort = abort;
+    const earlier = this.#abort;
+    this.#abort =
+      earlier === undefined
+        ? abort
+        : (reason) => {
+            earlier(reason);
+            abort(reason);
+          };
     if (this.#ended !== undefined) abort(this.#ended.reason);
   }
 

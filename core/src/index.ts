@@ -1,9 +1,11 @@
+export type { BatchBounds, BatchHandler, BatchItem } from "./batch/batch.ts";
 export type { Bus, CloseOptions } from "./bus.ts";
 export { type Codec, jsonCodec } from "./codec.ts";
 export { type BusOf, type ConnectOptions, type DeclaredBy, connect } from "./connect.ts";
 export { consoleLogger } from "./console-logger.ts";
 export type {
   AppendOptions,
+  BatchContext,
   CallOptions,
   ConsumeContext,
   Context,
@@ -56,6 +58,7 @@ export { type CompiledRule, type Predicate, compileRule } from "./rules.ts";
 export type { CallDepthPolicy } from "./runtime.ts";
 export {
   type AnswerHandler,
+  type Batched,
   type ConsumeOptions,
   type HandlerDefaults,
   type HandlerOptions,

@@ -1,6 +1,5 @@
-import { Entry, type Slot } from "./entry.ts";
+import { type Ending, Entry, type Slot } from "./entry.ts";
 import { WaybillError, messageOf, stackOf } from "./errors.ts";
-import type { Outcome } from "./outcome.ts";
 import type { Delivery, Receiver, Source } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
 import type { Runtime } from "./runtime.ts";
@@ -18,9 +17,19 @@ export interface ListenerOptions {
   /** Entries of one lane run one after another; undefined for no lane. */
   readonly lane?: (delivery: Delivery) => string | undefined;
   /** Settles the entry, or answers `retry`: after which time to run it again without letting its lane go on. */
-  readonly run: (entry: Entry) => Outcome | undefined | PromiseLike<Outcome | undefined>;
+  readonly run: (entry: Entry) => Ending | PromiseLike<Ending>;
+  /** Where entries are gathered before they run. */
+  readonly gathering?: Gathering;
   /** Told how many entries went back unhandled at shutdown. */
   readonly released?: (entry: Entry) => void;
+}
+
+/** Runs entries many at a time and keeps their order itself. It is given those whose lock is lost, too. */
+export interface Gathering {
+  /** Messages in handlers. */
+  readonly inFlight: number;
+  /** Intake has ended: what is gathered runs at once where a handler is free; the rest ends as `back`. */
+  close(): void;
 }
 
 const prefetchBytes = 16 * 1024 * 1024;
@@ -53,7 +62,7 @@ export class Listener implements Slot {
   }
 
   get inFlight(): number {
-    return this.#running.size;
+    return this.#options.gathering?.inFlight ?? this.#running.size;
   }
 
   start(): void {
@@ -94,6 +103,7 @@ export class Listener implements Slot {
     const { environment } = this.#runtime;
     const until = environment.clock.monotonic() + deadlineMs;
     this.#stopping = true;
+    this.#options.gathering?.close();
     await within(environment, this.#endIntake(), deadlineMs);
     if (this.#running.size > 0) {
       const drained = new Promise<void>((resolve) => (this.#drained = resolve));
@@ -128,9 +138,9 @@ export class Listener implements Slot {
     this.#pump();
   }
 
-  /** Whether the entry is the head of its lane, or has none. */
+  /** Whether the entry may run: it is the head of its lane, has none, or its lane is kept elsewhere. */
   #joinLane(entry: Entry): boolean {
-    if (entry.lane === undefined) return true;
+    if (entry.lane === undefined || this.#options.gathering !== undefined) return true;
     const lane = this.#lanes.get(entry.lane);
     if (lane === undefined) {
       this.#lanes.set(entry.lane, [entry]);
@@ -169,7 +179,7 @@ export class Listener implements Slot {
     this.#pumping = true;
     while (this.#hasRoom() && this.#next < this.#waiting.length && !this.#stopping) {
       const entry = this.#waiting[this.#next++] as Entry;
-      if (entry.lost) this.#leaveLane(entry);
+      if (entry.lost && this.#options.gathering === undefined) this.#leaveLane(entry);
       else this.#start(entry);
     }
     this.#pumping = false;
@@ -210,7 +220,8 @@ export class Listener implements Slot {
     this.#goOn();
   }
 
-  #finish(entry: Entry, outcome: Outcome | undefined): void {
+  #finish(entry: Entry, outcome: Ending): void {
+    if (outcome?.outcome === "back") return void this.#giveUp(entry);
     if (outcome?.outcome !== "retry") {
       this.#end(entry);
       this.#leaveLane(entry);

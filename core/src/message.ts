@@ -2,6 +2,7 @@ import type { FeedCursor } from "@waybill/contracts";
 import type { HandlerContext } from "./handler-context.ts";
 import type { SendOptions } from "./context.ts";
 import type { Body, Envelope, Header } from "./envelope.ts";
+import type { Outcome } from "./outcome.ts";
 import type { Delivery, Destination, Failure, Outgoing } from "./ports/transport.ts";
 import type { Route } from "./route.ts";
 import type { AnyContract } from "./uses.ts";
@@ -29,6 +30,8 @@ export interface Incoming {
   readonly upstream: AsyncIterable<Envelope> | undefined;
   /** Where the caller of a feed goes on; checked. */
   resumeFrom: FeedCursor | undefined;
+  /** Why its settlement did not bring what its outcome was: an error, or what the transport answered. Only then set. */
+  trouble?: unknown;
 }
 
 /** Where a message's end can come from outside: a lost lock, a caller that gave up, a shutdown out of time. */
@@ -39,6 +42,14 @@ export interface Lifetime {
   readonly over: boolean;
   /** The handler has ended and its settlement is on its way. */
   handled?(): void;
+  /** Where it joins its batch, for a handler of batches. */
+  readonly member?: Joining;
+}
+
+/** A place in a batch. */
+export interface Joining {
+  /** Answers what the handler of the batch decided about this message; rejects when it failed. */
+  join(message: Incoming): Promise<Outcome>;
 }
 
 /** A header under construction. */

@@ -1,4 +1,5 @@
 import type { Schema } from "@waybill/contracts";
+import type { BatchBounds } from "./batch/batch.ts";
 import type { Source } from "./ports/transport.ts";
 import type { RetryPolicy } from "./retry.ts";
 import type { Binding } from "./service.ts";
@@ -18,12 +19,15 @@ export interface Route {
   readonly policy: Required<RetryPolicy>;
   /** A failing message waits in its lane instead of going back to the broker, because others must not overtake it. */
   readonly inPlace: boolean;
+  /** Undefined for a handler that takes one message. */
+  readonly batch: Required<BatchBounds> | undefined;
 }
 
 /** All routes that share one source, and how it is read. */
 export interface Intake {
   readonly source: Source;
   readonly routes: readonly Route[];
+  /** Handlers at a time: of messages, or of batches. */
   readonly concurrency: number;
   readonly prefetch: number;
   readonly lockMs: number;

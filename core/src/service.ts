@@ -1,4 +1,5 @@
 import type { Command, Event, Feed, Query, Rule, Stream } from "@waybill/contracts";
+import type { BatchBounds, BatchHandler } from "./batch/batch.ts";
 import type { ConsumeContext, Context, FeedContext } from "./context.ts";
 import type { Outcome } from "./outcome.ts";
 import type { RetryPolicy } from "./retry.ts";
@@ -66,12 +67,19 @@ export interface ConsumeOptions extends Omit<
   readonly start?: "earliest" | "latest";
 }
 
+/** What a handler of batches says beside its own options. There `concurrency` counts batches, default 1, and `prefetch` is what they need. */
+export interface Batched {
+  readonly batch: BatchBounds;
+}
+
 /** One handler bound to one contract. */
 export interface Binding {
   readonly verb: "handle" | "on" | "answer" | "serve" | "consume";
   readonly contract: AnyContract;
   readonly handler: (value: any, context: any) => unknown;
   readonly options: HandlerOptions & SubscriptionOptions<any, any> & ConsumeOptions;
+  /** Undefined for a handler that takes one message. */
+  readonly batch: BatchBounds | undefined;
   /** File and line of the binding, for errors that name two places. */
   readonly place: string;
 }
@@ -120,6 +128,27 @@ export interface Service<U extends Uses = any, Bound = any> {
     handler: NoInfer<ConsumeHandler<Item, DeclaredIn<U>>>,
     options?: ConsumeOptions,
   ): Service<U, Bound | Stream<Name, Item>>;
+
+  /** As `handle`, with many messages at once. Messages that cannot be read or came too late are set aside before and never fail their neighbours. */
+  handleBatch<Name extends string, Input>(
+    command: Command<Name, Input>,
+    handler: NoInfer<BatchHandler<Input, DeclaredIn<U>>>,
+    options: NoInfer<HandlerOptions<Input> & Batched>,
+  ): Service<U, Bound | Command<Name, Input>>;
+
+  /** As `on`, with many events at once. */
+  onBatch<Name extends string, Payload, Shown extends Record<string, any>>(
+    event: Event<Name, Payload, Shown>,
+    handler: NoInfer<BatchHandler<Payload, DeclaredIn<U>>>,
+    options: NoInfer<SubscriptionOptions<Payload, Shown> & Batched>,
+  ): Service<U, Bound | Event<Name, Payload, Shown>>;
+
+  /** As `consume`, with many items at once, those of one partition in order. */
+  consumeBatch<Name extends string, Item>(
+    stream: Stream<Name, Item>,
+    handler: NoInfer<BatchHandler<Item, DeclaredIn<U>, ConsumeContext<DeclaredIn<U>>>>,
+    options: ConsumeOptions & Pick<HandlerOptions, "concurrency"> & Batched,
+  ): Service<U, Bound | Stream<Name, Item>>;
 }
 
 /** The type of the context that a service's handlers get: what a function that handlers share names. */
@@ -148,16 +177,21 @@ interface Parts<U> {
 
 function build<U extends Uses>(parts: Parts<U>): Service<U, any> {
   const bind =
-    (verb: Binding["verb"]) =>
+    (verb: Binding["verb"], isBatch = false) =>
     (
       contract: AnyContract,
       handler: Binding["handler"],
-      options: Binding["options"] = {},
-    ): Service<U, any> =>
-      build({
-        ...parts,
-        bindings: [...parts.bindings, { verb, contract, handler, options, place: placeOutside(2) }],
-      });
+      given: Binding["options"] & Partial<Batched> = {},
+    ): Service<U, any> => {
+      const { batch, ...rest } = given;
+      // Without bounds it stays a batch, for the check at start to say so.
+      const bounds = batch ?? ({} as BatchBounds);
+      const taken = isBatch
+        ? { batch: bounds, options: rest }
+        : { batch: undefined, options: given };
+      const binding: Binding = { verb, contract, handler, ...taken, place: placeOutside(2) };
+      return build({ ...parts, bindings: [...parts.bindings, binding] });
+    };
   return Object.freeze({
     ...parts,
     handle: bind("handle"),
@@ -165,6 +199,9 @@ function build<U extends Uses>(parts: Parts<U>): Service<U, any> {
     answer: bind("answer"),
     serve: bind("serve"),
     consume: bind("consume"),
+    handleBatch: bind("handle", true),
+    onBatch: bind("on", true),
+    consumeBatch: bind("consume", true),
   }) as Service<U, any>;
 }
 

@@ -292,6 +292,29 @@ test("with the SDK", async (t) => {
       assert.equal(named("process jobs.run").status.code, SpanStatusCode.ERROR);
     },
   );
+
+  await t.test(
+    "a batch has one span, linked with every sender's, and its sends stand under it",
+    async () => {
+      const jobs = service("jobs", { publishes: [Ran] })
+        .handleBatch(Run, async (_items, it) => void (await it.publish(Ran, { id: "all" })), {
+          batch: { size: 2, maxAgeMs: 1_000 },
+        })
+        .on(Ran, () => undefined);
+      await using it = await tested([jobs]);
+      await it.bus.send(Run, { id: "1" });
+      await it.bus.send(Run, { id: "2" });
+      await until("five spans", () => spans().length === 5);
+      const batch = named("process jobs.run");
+      const senders = spans().filter(({ name }) => name === "send jobs.run");
+      assert.deepEqual(
+        batch.links.map(({ context: { spanId } }) => spanId),
+        senders.map((sender) => sender.spanContext().spanId),
+      );
+      assert.equal(batch.attributes["messaging.batch.message_count"], 2);
+      isChild(named("send jobs.ran"), batch);
+    },
+  );
 });
 
 test("sends and runs of handlers are counted and timed", async (t) => {

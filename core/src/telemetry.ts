@@ -1,4 +1,11 @@
-import type { Attributes, Context, Span, TextMapGetter, TextMapSetter } from "@opentelemetry/api";
+import type {
+  Attributes,
+  Context,
+  Span,
+  TextMapGetter,
+  TextMapSetter,
+  Tracer,
+} from "@opentelemetry/api";
 import type { Header } from "./envelope.ts";
 import { messageOf } from "./errors.ts";
 import type { WritableHeader } from "./message.ts";
@@ -19,6 +26,12 @@ export interface Telemetry {
   ): Promise<Result>;
   /** Counts a lost feed that is opened again. */
   resumed(destination: string): void;
+  /** Runs `work` inside a span of its own that is linked with the trace of every sender. */
+  receivedBatch(
+    headers: readonly Header[],
+    details: Pick<ReceivedDetails, "destination" | "service">,
+    work: () => Promise<void>,
+  ): Promise<void>;
 }
 
 export interface SentDetails {
@@ -85,6 +98,36 @@ function telemetryOver(api: Api, system: string, clock: Clock): Telemetry {
       );
     },
     resumed: (destination) => meter.resumed(metricAttributes(system, destination, "send")),
+    receivedBatch: batches(api, tracer, { system, meter }),
+  };
+}
+
+function batches(
+  api: Api,
+  tracer: Tracer,
+  { system, meter }: { system: string; meter: Meters },
+): Telemetry["receivedBatch"] {
+  return (headers, { destination, service }, work) => {
+    const links = headers.flatMap((header) => {
+      const sender = api.propagation.extract(api.ROOT_CONTEXT, header, headerGetter);
+      const context = api.trace.getSpanContext(sender);
+      return context === undefined ? [] : [{ context }];
+    });
+    const attributes = metricAttributes(system, destination, "process");
+    const options = {
+      kind: api.SpanKind.CONSUMER,
+      links,
+      attributes: {
+        ...attributes,
+        "messaging.operation.type": "process",
+        "messaging.batch.message_count": headers.length,
+        "messaging.consumer.group.name": service,
+      },
+    };
+    const measured = meter.processing(attributes, work, headers.length);
+    return tracer.startActiveSpan(`process ${destination}`, options, api.ROOT_CONTEXT, (span) =>
+      finished(api, span, measured),
+    );
   };
 }
 
@@ -117,8 +160,12 @@ function record(api: Api, span: Span, error: unknown): void {
 interface Meters {
   sent(attributes: Attributes): void;
   resumed(attributes: Attributes): void;
-  /** The same work, counted and timed. */
-  processing<Result>(attributes: Attributes, work: () => Promise<Result>): () => Promise<Result>;
+  /** The same work on so many messages, counted and timed. */
+  processing<Result>(
+    attributes: Attributes,
+    work: () => Promise<Result>,
+    messages?: number,
+  ): () => Promise<Result>;
 }
 
 function metersOf(api: Api, clock: Clock): Meters {
@@ -130,19 +177,21 @@ function metersOf(api: Api, clock: Clock): Meters {
   return {
     sent: (attributes) => sent.add(1, attributes),
     resumed: (attributes) => resumes.add(1, attributes),
-    processing: (attributes, work) => async () => {
-      const begun = clock.monotonic();
-      let outcome = attributes;
-      try {
-        return await work();
-      } catch (error) {
-        outcome = { ...attributes, "error.type": judge(error).reason };
-        throw error;
-      } finally {
-        consumed.add(1, outcome);
-        duration.record((clock.monotonic() - begun) / 1_000, outcome);
-      }
-    },
+    processing:
+      (attributes, work, messages = 1) =>
+      async () => {
+        const begun = clock.monotonic();
+        let outcome = attributes;
+        try {
+          return await work();
+        } catch (error) {
+          outcome = { ...attributes, "error.type": judge(error).reason };
+          throw error;
+        } finally {
+          consumed.add(messages, outcome);
+          duration.record((clock.monotonic() - begun) / 1_000, outcome);
+        }
+      },
   };
 }
 

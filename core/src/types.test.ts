@@ -7,8 +7,9 @@ import { command, event, feed, query, stream } from "@waybill/contracts";
 import * as z from "zod";
 import type { Bus } from "./bus.ts";
 import { type DeclaredBy, connect } from "./connect.ts";
-import type { Context, FeedContext, Receipt, Verbs } from "./context.ts";
+import type { BatchContext, Context, FeedContext, Receipt, Verbs } from "./context.ts";
 import { memory } from "./memory/index.ts";
+import type { Position } from "./ports/transport.ts";
 import { complete, deadLetter, defer, retry } from "./outcome.ts";
 import { type Service, service } from "./service.ts";
 import type { DeclaredIn } from "./uses.ts";
@@ -192,6 +193,52 @@ function declared(): void {
   service("wrong", { send: [PlaceOrder] });
 }
 
+// Handlers of batches.
+const batch = { size: 10, maxAgeMs: 10 };
+function batches(): void {
+  orders.handleBatch(
+    PlaceOrder,
+    async (items, context) => {
+      same<typeof context, BatchContext<Declared>>(true);
+      await context.publish(OrderPlaced, order);
+      // @ts-expect-error a batch has no attempt, its messages have
+      void context.attempt;
+      for (const item of items) {
+        same<typeof item.value, Order>(true);
+        same<typeof item.context, Context<Declared>>(true);
+        if (item.context.attempt > 2) item.mark(deadLetter("enough"));
+        // @ts-expect-error a command that is not among the uses
+        await item.context.send(CancelOrder, { id: "1" });
+        // @ts-expect-error an outcome that does not exist
+        item.mark({ outcome: "approved" });
+      }
+    },
+    { batch, concurrency: 2, retry: { attempts: 2 } },
+  );
+  orders.onBatch(OrderPlaced, () => undefined, { batch, where: { region: "EU" } });
+  orders.consumeBatch(
+    OrderLog,
+    ([first]) => void (first === undefined || same<typeof first.context.position, Position>(true)),
+    { batch, group: "readers" },
+  );
+  // @ts-expect-error the bounds are missing
+  orders.handleBatch(PlaceOrder, () => undefined);
+  // @ts-expect-error the oldest message waits for how long?
+  orders.handleBatch(PlaceOrder, () => undefined, { batch: { size: 10 } });
+  // @ts-expect-error a bound that does not exist
+  orders.handleBatch(PlaceOrder, () => undefined, { batch: { ...batch, maxCount: 1 } });
+  // @ts-expect-error an event is subscribed to: onBatch()
+  orders.handleBatch(OrderPlaced, () => undefined, { batch });
+  // @ts-expect-error an outcome would be for all: mark single messages
+  orders.handleBatch(PlaceOrder, () => retry(), { batch });
+  // @ts-expect-error the handler takes a list
+  orders.handleBatch(PlaceOrder, (input: Order) => void input, { batch });
+  // @ts-expect-error the event shows no such attribute
+  orders.onBatch(OrderPlaced, () => undefined, { batch, where: { colour: "red" } });
+  // @ts-expect-error the items of another stream
+  orders.consumeBatch(OtherLog, (items: readonly { value: Order }[]) => void items, { batch });
+}
+
 // Handlers.
 function handlers(): void {
   orders.handle(PlaceOrder, (input, context) => {
@@ -218,6 +265,8 @@ function handlers(): void {
     orderedBy: ({ id }) => id,
     retry: { attempts: 2 },
   });
+  // @ts-expect-error many messages at once: handleBatch()
+  orders.handle(PlaceOrder, () => undefined, { batch: { size: 10, maxAgeMs: 10 } });
   // @ts-expect-error the key is text
   orders.handle(PlaceOrder, () => undefined, { orderedBy: ({ total }) => total });
   // @ts-expect-error an option that does not exist
@@ -355,5 +404,5 @@ async function buses(): Promise<void> {
 }
 
 test("the types hold", () => {
-  void [verbs, declared, handlers, resumes, buses];
+  void [verbs, declared, batches, handlers, resumes, buses];
 });

@@ -1,3 +1,4 @@
+import { batchFaults, batchSharingFaults } from "./batch/options.ts";
 import { contractFaults, doubleNameFaults } from "./contract-checks.ts";
 import { at, doubles, isCount, shown } from "./faults.ts";
 import { compileRule } from "./rules.ts";
@@ -31,6 +32,7 @@ export function checkServices(services: readonly Service[]): readonly string[] {
       ...sound.flatMap(bindingFaults),
       ...ownerFaults(sound),
       ...subscriptionFaults(sound),
+      ...batchSharingFaults(sound),
     ]),
   ];
 }
@@ -143,7 +145,8 @@ const optionBounds: readonly (readonly [keyof HandlerDefaults, number, number])[
 ];
 
 function bindingFaults(service: Service): readonly string[] {
-  return service.bindings.flatMap(({ verb, contract, options, place }) => {
+  return service.bindings.flatMap((binding) => {
+    const { verb, contract, options, place } = binding;
     const where = `${verb}("${contract.name}") of service "${service.name}"${at(place)}`;
     const faults = optionFaults(options, where);
     for (const name of [options.name, options.group]) {
@@ -151,7 +154,7 @@ function bindingFaults(service: Service): readonly string[] {
       if (fault !== undefined)
         faults.push(`The name "${name}" of ${where} is not legal: ${fault}.`);
     }
-    faults.push(...orderFaults(contract, options, where));
+    faults.push(...orderFaults(contract, options, where), ...batchFaults(binding, where));
     if (options.where !== undefined) attempt(faults, where, () => compileRule(options.where ?? {}));
     return faults;
   });

@@ -1,3 +1,4 @@
+import { batchBounds, batchConcurrencyDefault, batchPrefetch } from "./batch/options.ts";
 import { WaybillError } from "./errors.ts";
 import type { CallDepthPolicy } from "./runtime.ts";
 import { checkOptions, checkServices } from "./wiring-checks.ts";
@@ -75,25 +76,26 @@ function speakersOf(services: readonly Service[]): Map<string, string> {
 }
 
 function toRoute(service: Service, binding: Binding, defaults: HandlerDefaults): Route {
-  const { contract, verb, options } = binding;
+  const { contract, verb, options, batch } = binding;
   return {
     service: service.name,
     binding,
     contract,
     source: sourceOf(service, binding),
-    handlerName: `${service.name}.${verb}(${contract.name})`,
+    handlerName: `${service.name}.${verb}${batch === undefined ? "" : "Batch"}(${contract.name})`,
     schema: inputSchema(contract),
     options: { ...defaults, ...options },
     policy: retryPolicy(defaults.retry, options.retry),
     inPlace:
       verb === "consume" || options.orderedBy !== undefined || orderingKey(contract) !== undefined,
+    batch: batch === undefined ? undefined : batchBounds(batch),
   };
 }
 
 function toIntakes(routes: readonly Route[]): readonly Intake[] {
   const byAddress = Map.groupBy(routes, ({ source }) => addressOf(source));
   return [...byAddress.values()].map((shared) => {
-    const options = shared.map((route) => route.options);
+    const options = shared.map(sizesOf);
     const concurrency = Math.min(...options.map((each) => each.concurrency ?? concurrencyDefault));
     return {
       source: (shared[0] as Route).source,
@@ -110,6 +112,14 @@ function lockMsOf({ binding: { verb }, options }: Route): number {
   return (
     options.lockMs ?? (verb === "answer" || verb === "serve" ? callLockMsDefault : lockMsDefault)
   );
+}
+
+/** What the bus sets for single messages says nothing about batches. */
+function sizesOf({ batch, binding, options }: Route): Route["options"] {
+  if (batch === undefined) return options;
+  const { concurrency = batchConcurrencyDefault } = binding.options;
+  const { prefetch = batchPrefetch(batch, concurrency) } = binding.options;
+  return { ...options, concurrency, prefetch };
 }
 
 function toTopology(services: readonly Service[], routes: readonly Route[]): Topology {

@@ -1,5 +1,6 @@
 import { after, describe, test } from "node:test";
 import type { FailureCase } from "./failures/case.ts";
+import { batchFailures } from "./failures/batches.ts";
 import { callFailures } from "./failures/calls.ts";
 import { handlerFailures } from "./failures/handlers.ts";
 import { messageFailures } from "./failures/messages.ts";
@@ -18,6 +19,7 @@ export interface FailureSuiteOptions {
 export const failureCases: readonly FailureCase[] = [
   ...handlerFailures,
   ...orderFailures,
+  ...batchFailures,
   ...messageFailures,
   ...processFailures,
   ...callFailures,

@@ -4,6 +4,7 @@ import type { Service } from "@waybill/core";
 export interface Run {
   readonly contract: string;
   readonly service: string;
+  /** The value; for a batch the list of its values. */
   readonly input: unknown;
   readonly attempt: number;
   /** What it returned; undefined while it runs and when it threw. */
@@ -27,6 +28,12 @@ type Writable<Value> = { -readonly [Key in keyof Value]: Value[Key] };
 type Handler = Service["bindings"][number]["handler"];
 type AnyContext = Record<string, any>;
 
+interface Watched {
+  readonly contract: string;
+  readonly service: string;
+  readonly isBatch: boolean;
+}
+
 /** Waits that end by time or by another handler, so that a handler in one of them is at rest. */
 const waits = ["sleep", "ask"] as const;
 
@@ -47,11 +54,12 @@ export function watchHandlers<Services extends readonly Service[]>(
       waiting -= 1;
     }
   };
-  const watched = (handler: Handler, names: { contract: string; service: string }): Handler => {
-    return async (input, context: AnyContext) => {
+  const watched = (handler: Handler, { isBatch, ...names }: Watched): Handler => {
+    return async (given, context: AnyContext) => {
+      const items = isBatch ? (given as readonly AnyContext[]) : [];
       const run: Writable<Run> = {
         ...names,
-        input,
+        input: isBatch ? items.map(({ value }) => value as unknown) : given,
         attempt: context["attempt"],
         result: undefined,
         error: undefined,
@@ -60,6 +68,7 @@ export function watchHandlers<Services extends readonly Service[]>(
       runs.push(run);
       running += 1;
       try {
+        const input = isBatch ? items.map((item) => watchItem(item, waitFor)) : given;
         run.result = await handler(input, watchWaits(context, waitFor));
         run.state = "returned";
         return run.result;
@@ -83,7 +92,7 @@ export function watchHandlers<Services extends readonly Service[]>(
 
 function watchService(
   service: Service,
-  watched: (handler: Handler, names: { contract: string; service: string }) => Handler,
+  watched: (handler: Handler, names: Watched) => Handler,
 ): Service {
   const bindings = service.bindings.map((binding) =>
     // A feed runs as long as its caller reads it: it never counts as work to wait for.
@@ -94,6 +103,7 @@ function watchService(
           handler: watched(binding.handler, {
             contract: binding.contract.name,
             service: service.name,
+            isBatch: binding.batch !== undefined,
           }),
         },
   );
@@ -116,6 +126,11 @@ function watchWaits(context: AnyContext, waitFor: WaitFor): AnyContext {
       return bound;
     },
   });
+}
+
+/** A message of a batch, whose context waits like any other. */
+function watchItem(item: AnyContext, waitFor: WaitFor): AnyContext {
+  return { ...item, context: watchWaits(item["context"] as AnyContext, waitFor) };
 }
 
 async function* watchItems(

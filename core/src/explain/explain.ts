@@ -75,6 +75,7 @@ function toTaker(
     where: binding.options.where,
     sharedWith: intake.routes.filter((each) => each !== route).map((each) => each.contract.name),
     concurrency: intake.concurrency,
+    batch: route.batch,
     prefetch: intake.prefetch,
     lockMs: intake.lockMs,
     order: orderOf(route, broker.capabilities),

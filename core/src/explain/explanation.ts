@@ -1,3 +1,4 @@
+import type { BatchBounds } from "../batch/batch.ts";
 import type { Rule } from "@waybill/contracts";
 import type { AddressState, Capabilities, Destination } from "../ports/transport.ts";
 import type { AnyContract } from "../uses.ts";
@@ -38,7 +39,10 @@ export interface Taker {
   readonly where: Rule | undefined;
   /** Other contracts that are read from the same address, one limit for all. */
   readonly sharedWith: readonly string[];
+  /** Handlers at a time in each process: of messages, or of batches. */
   readonly concurrency: number;
+  /** When a batch closes; undefined for a handler of single messages. */
+  readonly batch: Required<BatchBounds> | undefined;
   readonly prefetch: number;
   readonly lockMs: number;
   readonly order: Order;

@@ -64,11 +64,16 @@ function takerInWords(taker: Taker): readonly string[] {
   return [
     `  ${handler}${place === "" ? "" : ` at ${place}`}`,
     `    reads "${address}"${wanted}${shared}`,
+    ...(taker.batch === undefined ? [] : [`    ${batchInWords(taker.batch)}`]),
     `    ${concurrency} at a time in each process, ${prefetch} fetched ahead, locked for ${duration(lockMs)} and renewed while the process lives`,
     `    order: ${orders[taker.order]}`,
     ...(taker.retry === undefined ? [] : [`    retries: ${retriesInWords(taker.retry)}`]),
     ...(taker.state === undefined ? [] : [`    now: ${stateInWords(taker.state)}`]),
   ];
+}
+
+function batchInWords({ size, maxAgeMs, bytesMax }: NonNullable<Taker["batch"]>): string {
+  return `in batches of up to ${size} messages or ${bytesMax} bytes, closed when the oldest has waited ${duration(maxAgeMs)}`;
 }
 
 function retriesInWords({ runsPerDelivery, attempts, pausesMs, jitter, inPlace }: Retries): string {

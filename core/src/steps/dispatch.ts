@@ -1,3 +1,4 @@
+import { joinBatch } from "../batch/member.ts";
 import { HandlerContext } from "../handler-context.ts";
 import type { Incoming } from "../message.ts";
 import { type Outcome, complete, toOutcome } from "../outcome.ts";
@@ -9,7 +10,8 @@ import { isThenable } from "../thenable.ts";
 export function dispatch(speech: Speech): IncomingStep {
   return {
     name: "dispatch",
-    wrap: (_next, { binding }, runtime) => {
+    wrap: (_next, { binding, batch }, runtime) => {
+      if (batch !== undefined) return joinBatch(speech, runtime);
       const { handler, verb } = binding;
       const calls = verb === "answer" || verb === "serve";
       const end = (message: Incoming, result: unknown): Outcome => {

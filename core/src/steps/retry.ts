@@ -1,6 +1,7 @@
 import type { Incoming } from "../message.ts";
 import type { Outcome } from "../outcome.ts";
 import type { IncomingStep } from "../pipeline.ts";
+import { runAgainInBatch } from "../batch/member.ts";
 import { judge, mayRetry } from "../taxonomy.ts";
 import { isThenable } from "../thenable.ts";
 
@@ -10,7 +11,8 @@ import { isThenable } from "../thenable.ts";
  */
 export const retryImmediately: IncomingStep = {
   name: "retry",
-  wrap: (next, { policy, contract }, { counters }) => {
+  wrap: (next, { policy, contract, batch }, { counters }) => {
+    if (batch !== undefined) return runAgainInBatch(next);
     if (policy.immediate === 0) return next;
     const counted = counters.of(contract.name);
     const run = (message: Incoming, left: number): Outcome | Promise<Outcome> => {

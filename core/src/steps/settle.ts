@@ -1,3 +1,4 @@
+import { heldBack } from "../batch/member.ts";
 import { type Chance, type Decision, decideOnError, decideOnOutcome } from "../decision.ts";
 import type { ContractCounters } from "../counters.ts";
 import type { Incoming } from "../message.ts";
@@ -34,6 +35,8 @@ export const settle: IncomingStep = {
     };
     /** The handler failed, or what it sent was refused: either way nothing of it has left. */
     const fail = (message: Incoming, error: unknown): Outcome | Promise<Outcome> => {
+      message.trouble = error;
+      if (error === heldBack) return completed;
       counted.failed += 1;
       message.held = [];
       return act(message, decideOnError(error, message, chance()));
@@ -147,6 +150,7 @@ interface Settling {
 
 function report(settled: Settled, { decision, counted, runtime, message }: Settling): void {
   const { id, type } = message.envelope.header;
+  if (settled !== "settled") message.trouble = settled;
   if (settled === "lockLost") {
     counted.lockLost += 1;
     runtime.logger.warn(

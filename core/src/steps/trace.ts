@@ -5,8 +5,9 @@ import { addressOf } from "../ports/transport.ts";
 /** Continues the sender's trace around everything that follows. Nothing where OpenTelemetry is not installed. */
 export const traceIncoming: IncomingStep = {
   name: "trace",
-  wrap: (next, { source, service, binding }, { telemetry }) => {
-    if (telemetry === undefined) return next;
+  wrap: (next, { source, service, binding, batch }, { telemetry }) => {
+    // A batch has one span, around its handler.
+    if (telemetry === undefined || batch !== undefined) return next;
     const call = binding.verb === "answer" || binding.verb === "serve";
     const destination = addressOf(source);
     return (message) =>

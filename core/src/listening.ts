@@ -1,0 +1,59 @@
+import { Gatherer } from "./batch/gatherer.ts";
+import type { Entry } from "./entry.ts";
+import { Listener } from "./listener.ts";
+import { MessageRunner } from "./message-runner.ts";
+import type { IncomingStep } from "./pipeline.ts";
+import type { Delivery } from "./ports/transport.ts";
+import type { Intake } from "./route.ts";
+import type { Runtime } from "./runtime.ts";
+import type { Speech } from "./speech.ts";
+
+interface ListenerParts {
+  readonly runtime: Runtime;
+  readonly speech: Speech;
+  readonly steps: readonly IncomingStep[];
+}
+
+/** What reads a queue, a subscription or a stream for its handlers. Compiles their steps; nothing is received before `start()`. */
+export function toListener(intake: Intake, { runtime, speech, steps }: ListenerParts): Listener {
+  const runner = new MessageRunner(intake, runtime, steps);
+  const { source, concurrency, prefetch, lockMs, start } = intake;
+  const shared = {
+    source,
+    prefetch,
+    lockMs,
+    start,
+    ...(runner.ordered && { lane: (delivery: Delivery) => runner.lane(delivery) }),
+    released: (entry: Entry): void => runner.released(entry),
+  };
+  const [route] = intake.routes;
+  if (route?.batch !== undefined) {
+    const gathering = new Gatherer({ concurrency, bounds: route.batch }, runtime, {
+      route,
+      speech,
+      begin: (entry) => runner.run(entry),
+    });
+    return new Listener(
+      {
+        ...shared,
+        // Each waits with the others for its batch.
+        concurrency: prefetch,
+        // Enough for a batch of as many keys; the rest of the prefetch is for more messages of each.
+        sessions: Math.min(prefetch, route.batch.size * concurrency),
+        gathering,
+        run: (entry) => gathering.run(entry),
+      },
+      runtime,
+    );
+  }
+  return new Listener(
+    {
+      ...shared,
+      concurrency,
+      // As many as handlers can be busy with, and as many again that wait for a handler.
+      sessions: Math.min(prefetch, concurrency * 2),
+      run: (entry) => runner.run(entry),
+    },
+    runtime,
+  );
+}
