@@ -9,14 +9,18 @@ import type { Operation } from "./writer.ts";
 const trimMs = 10_000;
 /** Pause between two steps while there is more to remove: writers come in between. */
 const stepMs = 20;
-/** Items of one partition that one step removes. */
-const stepMax = 500;
+/** Items that one step removes, of all partitions together. */
+export const trimItemsMax = 1_000;
+/** Bytes of bodies that one step removes; one item is always let through. */
+export const trimBytesMax: number = 8 * 1024 * 1024;
 
 /** Removes the items of streams that are too old or too many, oldest first. Any process does it for all. */
 export class Retention {
   readonly #connection: Connection;
   #timer: Timer | undefined;
   #closed = false;
+  /** The partition that the next step begins at, so that a busy one does not keep the others from their turn. */
+  #from = 0;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -41,7 +45,12 @@ export class Retention {
     if (this.#closed) return;
     const { sql, environment, writer } = this.#connection;
     if (!isDue(sql, environment.clock.now())) return this.start();
-    writer.submit(new TrimOperation((hasMore) => (hasMore ? this.#wait(stepMs) : this.start())));
+    const operation = new TrimOperation(this.#from, (next) => {
+      this.#from = next ?? 0;
+      if (next === undefined) this.start();
+      else this.#wait(stepMs);
+    });
+    writer.submit(operation);
   }
 }
 
@@ -61,7 +70,7 @@ interface OldestRow {
 
 function isDue(sql: Statements, now: number): boolean {
   try {
-    return bounded(sql).some((row) => surplusOf(sql, row, { now, limit: 1 }) !== undefined);
+    return bounded(sql).some((row) => surplusOf(sql, row, { now, room: one }) !== undefined);
   } catch {
     // Busy at this moment: the next time will do.
     return false;
@@ -69,33 +78,47 @@ function isDue(sql: Statements, now: number): boolean {
 }
 
 function bounded(sql: Statements): BoundedRow[] {
-  return sql.boundedPartitions.all() as unknown as BoundedRow[];
+  const rows = sql.boundedPartitions.all() as unknown as BoundedRow[];
+  return rows.toSorted((left, right) => left.id - right.id);
 }
+
+/** What a step may still remove. */
+interface Room {
+  readonly items: number;
+  readonly bytes: number;
+}
+
+const one: Room = { items: 1, bytes: 0 };
 
 interface Surplus {
   readonly last: number;
   readonly bytes: number;
   readonly count: number;
+  /** There may be more, for which there was no room. */
+  readonly cut: boolean;
 }
 
-/** What of the oldest items is beyond the bounds; undefined when nothing is. */
+/** What of the oldest items is beyond the bounds, as much as there is room for; undefined when nothing is. */
 function surplusOf(
   sql: Statements,
   row: BoundedRow,
-  { now, limit }: { now: number; limit: number },
+  { now, room }: { now: number; room: Room },
 ): Surplus | undefined {
   const before = row.age_ms === null ? Number.NEGATIVE_INFINITY : now - row.age_ms;
   const bytesMax = row.bytes_max ?? Number.POSITIVE_INFINITY;
   let surplus: Surplus | undefined;
-  const items = sql.oldestItems.all(
+  // Read one by one: most looks end at the first.
+  const items = sql.oldestItems.iterate(
     placeOf(row.id, row.first),
     placeOf(row.id + 1, 0),
-    limit,
-  ) as unknown as OldestRow[];
+    room.items,
+  ) as unknown as Iterable<OldestRow>;
   for (const { place, enqueued_at: enqueuedAt, bytes } of items) {
     const gone = surplus?.bytes ?? 0;
-    if (enqueuedAt >= before && row.bytes - gone <= bytesMax) break;
-    surplus = { last: place, bytes: gone + bytes, count: (surplus?.count ?? 0) + 1 };
+    if (enqueuedAt >= before && row.bytes - gone <= bytesMax) return surplus;
+    if (surplus !== undefined && gone + bytes > room.bytes) return { ...surplus, cut: true };
+    const count = (surplus?.count ?? 0) + 1;
+    surplus = { last: place, bytes: gone + bytes, count, cut: count === room.items };
   }
   return surplus;
 }
@@ -111,40 +134,48 @@ export function bookSkipped(
     book.countMany(address, "skipped", Math.max(0, next - Math.max(committed, first)));
 }
 
+/** One step: a transaction of its own size, so that writers come in between however much there is to remove. */
 class TrimOperation implements Operation {
-  readonly weight = stepMax;
+  readonly weight = trimItemsMax;
   readonly bytes = 0;
-  readonly #answer: (hasMore: boolean) => void;
-  #hasMore = false;
+  readonly #from: number;
+  readonly #answer: (next: number | undefined) => void;
+  #next: number | undefined;
 
-  constructor(answer: (hasMore: boolean) => void) {
+  /** Begins at that partition, or the first behind it. Answers where the next step should begin; undefined when nothing is left. */
+  constructor(from: number, answer: (next: number | undefined) => void) {
+    this.#from = from;
     this.#answer = answer;
   }
 
   run(transaction: Transaction): void {
     const { sql, now } = transaction;
-    this.#hasMore = false;
-    let left = 2 * stepMax;
-    for (const row of bounded(sql)) {
-      if (left <= 0) {
-        this.#hasMore = true;
+    this.#next = undefined;
+    let room: Room = { items: trimItemsMax, bytes: trimBytesMax };
+    const rows = bounded(sql);
+    const ahead = rows.filter(({ id }) => id >= this.#from);
+    const behind = rows.filter(({ id }) => id < this.#from);
+    for (const row of [...ahead, ...behind]) {
+      if (room.items <= 0 || room.bytes <= 0) {
+        this.#next = row.id;
         return;
       }
-      const surplus = surplusOf(sql, row, { now, limit: stepMax });
+      const surplus = surplusOf(sql, row, { now, room });
       if (surplus === undefined) continue;
       sql.deleteItems.run(placeOf(row.id, row.first), surplus.last);
       bookSkipped(transaction, row, offsetOf(surplus.last) + 1);
       sql.trimPartition.run(offsetOf(surplus.last) + 1, surplus.bytes, row.id);
-      left -= surplus.count;
-      if (surplus.count === stepMax) this.#hasMore = true;
+      room = { items: room.items - surplus.count, bytes: room.bytes - surplus.bytes };
+      // The others come before what is left of this one.
+      if (surplus.cut) this.#next = row.id + 1;
     }
   }
 
   done(): void {
-    this.#answer(this.#hasMore);
+    this.#answer(this.#next);
   }
 
   failed(_error: WaybillError): void {
-    this.#answer(false);
+    this.#answer(undefined);
   }
 }
