@@ -221,5 +221,6 @@ function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
     streams: true,
     pause: true,
     conservation: "exact",
+    seek: true,
   };
 }

@@ -4,13 +4,16 @@ import {
   checkPauseReason,
   deliversNothing,
   type Envelope,
+  type GroupState,
   type Inspection,
   type LedgerEntry,
   type ListQuery,
   type PurgeState,
+  type SeekTarget,
   type StoredMessage,
   type Whereabouts,
   WaybillError,
+  addressOf,
 } from "@waybill/core";
 import { PauseOperation, ResumeOperation } from "./address-pause.ts";
 import type { Address } from "./addresses.ts";
@@ -30,6 +33,7 @@ import {
 import { ReplaceOperation, ReplayOperation } from "./replay.ts";
 import type { Operation } from "./writer.ts";
 import { stateOf } from "./states.ts";
+import { SeekOperation, groupState } from "./stream-seek.ts";
 
 const limitMax = 1_000;
 /** Handles that one transaction works on. */
@@ -137,6 +141,45 @@ export class EmbeddedInspection implements Inspection {
   async ledger(): Promise<readonly LedgerEntry[]> {
     this.#assertOpen();
     return this.#ledger.read();
+  }
+
+  async groups(stream: string): Promise<readonly GroupState[]> {
+    const { id, groups } = this.#groupsOf(stream);
+    const { sql } = this.#connection;
+    return [...groups].map(([group, address]) => groupState(sql, { stream: id, address, group }));
+  }
+
+  async seek(stream: string, group: string, to: SeekTarget): Promise<GroupState> {
+    const { id, groups } = this.#groupsOf(stream);
+    const address = groups.get(group);
+    if (address === undefined) {
+      throw new WaybillError(
+        "NOT_FOUND",
+        `The stream "${stream}" has no group "${group}"; it has ${[...groups.keys()].join(", ") || "none"}. A group begins when a service first reads.`,
+      );
+    }
+    const place = { stream: id, address, group };
+    return new Promise((resolve, reject) =>
+      this.#connection.writer.submit(new SeekOperation(place, to, { resolve, reject })),
+    );
+  }
+
+  /** Addresses of its groups, by their names. */
+  #groupsOf(stream: string): { readonly id: number; readonly groups: Map<string, number> } {
+    const all = [...this.#all()];
+    const entry = this.#connection.addresses.stream(stream);
+    if (entry === undefined) {
+      throw new WaybillError(
+        "NOT_FOUND",
+        `There is no stream "${stream}" on the broker. Declare it, or connect a service that uses it.`,
+      );
+    }
+    const prefix = addressOf({ kind: "stream", name: stream, group: "" });
+    const own = all.filter(({ kind, name }) => kind === "stream" && name.startsWith(prefix));
+    return {
+      id: entry.id,
+      groups: new Map(own.map(({ id, name }) => [name.slice(prefix.length), id])),
+    };
   }
 
   #purgeOf(name: string, state: PurgeState): Purge {

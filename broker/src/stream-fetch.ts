@@ -50,6 +50,8 @@ export interface Fetched {
   readonly acquired: readonly StreamReader[];
   /** Partitions beyond the fair share. */
   readonly surplus: readonly number[];
+  /** Readers of partitions that were taken away. */
+  readonly lost: readonly StreamReader[];
   readonly items: readonly FetchedItem[];
   /** Nothing else was there. */
   readonly drained: boolean;
@@ -57,12 +59,13 @@ export interface Fetched {
   readonly blocked: boolean;
 }
 
-const unchanged: Share = { acquired: [], surplus: [] };
+const unchanged: Share = { acquired: [], surplus: [], lost: [] };
 const nothing: Fetched = {
   grant: undefined,
   address: undefined,
   acquired: [],
   surplus: [],
+  lost: [],
   items: [],
   drained: true,
   blocked: false,
@@ -100,7 +103,8 @@ export class FetchOperation implements Operation {
     const acquired = share.acquired.map(
       (stored) => new StreamReader(partitions.indexOf(stored.partition), stored),
     );
-    const readers = [...kept, ...acquired].filter(
+    const lost = kept.filter(({ partition }) => share.lost.includes(partition));
+    const readers = [...kept.filter((reader) => !lost.includes(reader)), ...acquired].filter(
       ({ partition }) => !share.surplus.includes(partition),
     );
     const plan = fetcher.plan();
@@ -109,12 +113,14 @@ export class FetchOperation implements Operation {
       readOn(transaction, { reader, plan, address, lease: grant.id }),
     );
     const items = read.flatMap((each) => each.items);
+    lost.push(...read.flatMap((each) => each.lost));
     const blocked = read.some((each) => each.blocked);
     this.#fetched = {
       grant,
       address,
       acquired,
       surplus: share.surplus,
+      lost,
       items,
       drained: items.length < room && !blocked,
       blocked,
@@ -140,18 +146,25 @@ interface Reading {
 interface Read {
   readonly items: readonly FetchedItem[];
   readonly blocked: boolean;
+  /** The reader, when its partition was taken away. */
+  readonly lost: readonly StreamReader[];
 }
+
+const nothingRead: Read = { items: [], blocked: false, lost: [] };
 
 function readOn({ sql }: Transaction, { reader, plan, address, lease }: Reading): Read {
   const { partition, number } = reader;
   const limit = reader.readable(plan.room);
-  if (limit === 0) return { items: [], blocked: false };
+  if (limit === 0) return nothingRead;
   const from = placeOf(partition, reader.next);
   const head = sql.headItems.all(from, placeOf(partition + 1, 0), limit) as unknown as HeadRow[];
   const fitting = head.findIndex(([, bytes]) => !plan.fits(bytes));
   const last = (fitting < 0 ? head : head.slice(0, fitting)).at(-1);
   const blocked = fitting >= 0;
-  if (last === undefined) return { items: [], blocked };
+  if (last === undefined) return { ...nothingRead, blocked };
+  const delivered = offsetOf(last[0]) + 1;
+  if (sql.markDelivered.run(delivered, address, partition, lease).changes === 0)
+    return { ...nothingRead, lost: [reader] };
   const rows = sql.itemContents.all(from, last[0]) as unknown as ItemRow[];
   const items = rows.map(([place, bytes, enqueuedAt, header, body]): FetchedItem => {
     const offset = offsetOf(place);
@@ -167,6 +180,5 @@ function readOn({ sql }: Transaction, { reader, plan, address, lease }: Reading)
   const [first] = items;
   if (first !== undefined && reader.isSuspect)
     sql.countAttempt.run(first.attempt, address, partition, lease);
-  sql.markDelivered.run(offsetOf(last[0]) + 1, address, partition, lease);
-  return { items, blocked };
+  return { ...nothingRead, items, blocked };
 }

@@ -105,9 +105,19 @@ export class StreamHand {
 
   /** Everything may be somebody else's by now. */
   lose(): void {
-    const lost = [...this.#held];
-    this.#held.clear();
     this.#readers = [];
+    this.#lose([...this.#held]);
+  }
+
+  /** What these readers had is not theirs any more. */
+  drop(readers: readonly StreamReader[]): void {
+    for (const reader of readers) reader.lost = true;
+    this.#readers = this.#readers.filter(({ lost }) => !lost);
+    this.#lose([...this.#held].filter(([, { reader }]) => reader.lost));
+  }
+
+  #lose(lost: readonly (readonly [StreamDelivery, Held])[]): void {
+    for (const [delivery] of lost) this.#held.delete(delivery);
     for (const [delivery, { entry }] of lost) {
       this.#options.budget.give(entry.bytes);
       delivery.lose();
@@ -123,6 +133,7 @@ export class StreamHand {
     const { partition, committed, delivered, attempt } = reader.handover();
     const operation = simpleOperation((transaction) => {
       const { sql, madeReady } = transaction;
+      if (reader.lost) return;
       bookProgress(transaction, { address, lease, partition }, committed);
       sql.giveUpCursor.run(committed, delivered, attempt, address, partition, lease);
       madeReady.add(address);

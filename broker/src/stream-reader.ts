@@ -36,6 +36,8 @@ export class StreamReader {
   next: number;
   /** It shall be given up as soon as nothing of it is in the hands of a handler. */
   leaving = false;
+  /** Somebody else has the partition, or it was put to another place: nothing that was read here counts any more. */
+  lost = false;
 
   constructor(number: number, stored: StoredCursor) {
     this.partition = stored.partition;

@@ -13,7 +13,8 @@ import { QueueReceiver } from "./queue-receiver.ts";
 import { type Fetched, type Fetcher, FetchOperation } from "./stream-fetch.ts";
 import { StreamHand } from "./stream-hand.ts";
 import { placeOf } from "./places.ts";
-import { type GroupStart, isUnfair } from "./stream-share.ts";
+import type { StreamReader } from "./stream-reader.ts";
+import { type GroupStart, isUnfair, lostBy } from "./stream-share.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Waiter } from "./wake.ts";
 
@@ -108,7 +109,7 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
   hasWork(): boolean {
     const { sql } = this.#connection;
     if (this.#address === undefined) return true;
-    if (isUnfair(sql, this.#address, this.lease.id)) return true;
+    if (isUnfair(sql, this.#address, this.lease.id) || this.#lostSome().length > 0) return true;
     if (this.#rests) return false;
     if (this.#replays.hasWork()) return true;
     return this.hand.readers.some(
@@ -118,6 +119,8 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
   }
 
   signal(): void {
+    // One that has stopped fetches no more, and its handlers are to hear of it all the same.
+    if (this.isStopped) return this.#dropLost();
     this.#drained = false;
     this.sharesAgain = true;
     this.#replays.signal();
@@ -125,13 +128,16 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
   }
 
   /** A fetch was committed. */
-  fetched({ grant, address, acquired, surplus, items, drained, blocked }: Fetched): void {
+  fetched(fetched: Fetched): void {
+    const { grant, address, acquired, surplus, lost, items, drained, blocked } = fetched;
     this.#fetching = false;
     if (address !== undefined) {
       this.#address = address;
-      this.sharesAgain = false;
+      // What was taken away may be free for whoever asks.
+      this.sharesAgain = lost.length > 0;
     }
     if (grant !== undefined) this.lease.adopt(grant);
+    this.hand.drop(lost);
     this.hand.add(acquired);
     this.#drained = drained;
     const returned = this.#rests || this.#replays.isClaiming ? [] : this.hand.deliverReturned();
@@ -206,6 +212,20 @@ export class StreamReceiver implements Receiver, Waiter, Fetcher {
     );
     this.hand.giveUp(({ leaving }) => leaving);
     this.#fetch();
+    this.#endWhenEmpty();
+  }
+
+  #lostSome(): readonly StreamReader[] {
+    const { id } = this.lease;
+    const { readers } = this.hand;
+    if (id === undefined || this.#address === undefined || readers.length === 0) return [];
+    const held = new Set(readers.map(({ partition }) => partition));
+    const lost = lostBy(this.#connection.sql, { address: this.#address, lease: id, held });
+    return readers.filter(({ partition }) => lost.includes(partition));
+  }
+
+  #dropLost(): void {
+    this.hand.drop(this.#lostSome());
     this.#endWhenEmpty();
   }
 

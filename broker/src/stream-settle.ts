@@ -72,7 +72,8 @@ export class StreamSettleOperation implements Operation {
     const { partition } = reader;
     const { address, lease } = this.#group;
     const committed = reader.commitPoint(ended);
-    if (!bookProgress(transaction, { ...this.#group, partition }, committed)) {
+    // The lease may hold the partition again, under another reader.
+    if (reader.lost || !bookProgress(transaction, { ...this.#group, partition }, committed)) {
       this.#lost.add(reader);
       return;
     }

@@ -11,16 +11,15 @@ export interface Share {
   readonly acquired: readonly StoredCursor[];
   /** Partitions beyond the fair share, to be given up. */
   readonly surplus: readonly number[];
+  /** Partitions that were held and are not any more, though one may be among the acquired again. */
+  readonly lost: readonly number[];
 }
 
 /**
  * What one member of a group should read: shares differ by one at most, and a partition moves only when it has to.
  * Every member computes it for itself, from the same rows; a free partition goes to whoever is first to take it.
  */
-export function shareOf(
-  { sql }: Transaction,
-  { address, lease, held }: { address: number; lease: number; held: ReadonlySet<number> },
-): Share {
+export function shareOf({ sql }: Transaction, { address, lease, held }: Holding): Share {
   const { cursors, quota } = positionOf(sql, address, lease);
   // One that is booked on this lease but read by nobody was meant to be given up, which failed: it is as free as any.
   const mine = cursors.filter((cursor) => cursor.lease === lease && held.has(cursor.partition));
@@ -29,8 +28,35 @@ export function shareOf(
   );
   const acquired = free.slice(0, Math.max(0, quota - mine.length));
   for (const { partition } of acquired) sql.acquireCursor.run(lease, address, partition);
-  return { acquired, surplus: mine.slice(quota).map(({ partition }) => partition) };
+  const surplus = mine.slice(quota).map(({ partition }) => partition);
+  return { acquired, surplus, lost: lostOf(cursors, lease, held) };
 }
+
+/** What one member of a group reads, as it knows. */
+export interface Holding {
+  /** The group's. */
+  readonly address: number;
+  readonly lease: number;
+  readonly held: ReadonlySet<number>;
+}
+
+/** Partitions that were taken away from it since: the group was put to another place. */
+export function lostBy(sql: Statements, { address, lease, held }: Holding): readonly number[] {
+  return lostOf(sql.cursorsOf.all(address) as unknown as CursorRow[], lease, held);
+}
+
+function lostOf(
+  cursors: readonly CursorRow[],
+  lease: number,
+  held: ReadonlySet<number>,
+): readonly number[] {
+  if (held.size === 0) return none;
+  const booked = cursors.filter((cursor) => cursor.lease === lease);
+  const still = new Set(booked.map(({ partition }) => partition));
+  return [...held].filter((partition) => !still.has(partition));
+}
+
+const none: readonly number[] = [];
 
 /** Whether `shareOf` would change something; only reads. */
 export function isUnfair(sql: Statements, address: number, lease: number | undefined): boolean {

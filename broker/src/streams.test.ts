@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { Delivery, Transport } from "@waybill/core";
 import { type FakeEnvironment, fakeEnvironment, stallingEnvironment } from "@waybill/testkit";
-import { failure, folder, open, probe, toStream, topology } from "./fixture.test.support.ts";
+import {
+  failure,
+  folder,
+  open,
+  probe,
+  toQueue,
+  toStream,
+  topology,
+} from "./fixture.test.support.ts";
 import { hash } from "./stream-log.ts";
 
 const lockMs = 3_000;
@@ -127,6 +135,59 @@ test("a reader that stops hands over without an attempt being counted for what i
   const second = probe(transport, group, { lockMs });
   await environment.advance(2_000);
   assert.deepEqual(seen(second.deliveries), ["0#1", "1#1", "2#1"]);
+});
+
+test("what was read before a seek is fenced though the same reader has the partition again", async (context) => {
+  const { environment, transport } = await withStream(context);
+  await transport.declare(topology({ queues: [{ name: "other" }] }));
+  await transport.send(numbers(5).map((body) => toStream("readings", body, "k")));
+  const reader = probe(transport, group, { lockMs });
+  await environment.drain();
+  const [, second] = reader.deliveries;
+  await transport.inspection.seek("readings", "audit", "start");
+  // The reader takes the partition in the next transaction, which these fill: the settlement comes in the one after.
+  const filling = transport.send(numbers(1_000).map((body) => toQueue("other", body)));
+  const settling = second?.settle({ kind: "complete" });
+  await environment.drain();
+  await filling;
+  assert.equal(await settling, "lockLost");
+  assert.deepEqual(seen(reader.deliveries.slice(5)), ["0#1", "1#1", "2#1", "3#1", "4#1"]);
+  for (const delivery of reader.deliveries.slice(5, 8)) void delivery.settle({ kind: "complete" });
+  await environment.drain();
+  const [audit] = await transport.inspection.groups("readings");
+  assert.equal(audit?.partitions[0]?.committed, 3);
+});
+
+test("a reader that is stopping is told what a seek took from it, and ends", async (context) => {
+  const { directory, environment, transport } = await withStream(context);
+  await transport.send(numbers(2).map((body) => toStream("readings", body, "k")));
+  const reader = probe(transport, group, { lockMs });
+  await environment.drain();
+  let lost = 0;
+  for (const delivery of reader.deliveries) delivery.onLockLost = () => void (lost += 1);
+  await reader.receiver.stop();
+  const other = await open(context, directory, { environment });
+  await other.inspection.seek("readings", "audit", "start");
+  await environment.advance(2_000);
+  assert.equal(lost, 2);
+  const next = probe(other, group, { lockMs });
+  await environment.advance(2_000);
+  assert.deepEqual(seen(next.deliveries), ["0#1", "1#1"]);
+});
+
+test("a seek to a moment looks at few of many items", async (context) => {
+  const { environment, transport } = await withStream(context);
+  for (let batch = 0; batch < 10; batch++) {
+    await transport.send(numbers(1_000).map((body) => toStream("readings", body, "k")));
+    await environment.advance(10);
+  }
+  const reader = probe(transport, group, { lockMs, prefetch: 1 });
+  await environment.drain();
+  await reader.receiver.stop();
+  await reader.deliveries[0]?.settle({ kind: "complete" });
+  const at = environment.clock.now() - 45;
+  const { partitions } = await transport.inspection.seek("readings", "audit", { at });
+  assert.equal(partitions[0]?.committed, 6_000);
 });
 
 test("items leave by age and by size, oldest first, and a reader goes on behind them", async (context) => {

@@ -11,6 +11,7 @@ import { type PauseOptions, type PauseTarget, pause, resume } from "./pausing.ts
 import type { Capabilities } from "./ports/transport.ts";
 import { rewriting } from "./rewriting.ts";
 import type { Running } from "./running.ts";
+import { Streams } from "./streams.ts";
 import type { AnyContract } from "./uses.ts";
 import { within } from "./within.ts";
 
@@ -33,6 +34,8 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   readonly scheduled: ScheduledMessages;
   /** What can be delivered and is not in anybody's hands. */
   readonly waiting: StoredMessages;
+  /** How far groups of streams have come, and putting them to another place. */
+  readonly streams: Streams;
   health(): Promise<Health>;
   /**
    * The books of the broker: for each address what was accepted, over all processes and restarts, and what became of it. Whatever is not
@@ -75,6 +78,7 @@ export class ConnectedBus implements Bus {
   readonly deferred: AsideMessages;
   readonly scheduled: ScheduledMessages;
   readonly waiting: StoredMessages;
+  readonly streams: Streams;
   readonly #running: Running;
   #closing: Promise<void> | undefined;
 
@@ -88,6 +92,7 @@ export class ConnectedBus implements Bus {
     this.deferred = new AsideMessages(parts, "deferred");
     this.scheduled = new ScheduledMessages(parts);
     this.waiting = new StoredMessages(parts, "ready");
+    this.streams = new Streams(transport);
   }
 
   send(command: Command, input: unknown, options: SendOptions = {}): Promise<Receipt> {

@@ -56,6 +56,7 @@ export type * from "./ports/wire.ts";
 export type { RetryPolicy } from "./retry.ts";
 export { type CompiledRule, type Predicate, compileRule } from "./rules.ts";
 export type { CallDepthPolicy } from "./runtime.ts";
+export { type RetainedRange, firstSince, seekOffsets } from "./seek.ts";
 export {
   type AnswerHandler,
   type Batched,
@@ -76,6 +77,7 @@ export {
   checkPauseReason,
   deliversNothing,
 } from "./pausing.ts";
+export type { StreamPosition, Streams } from "./streams.ts";
 export { type FailureKind, type Judgement, judge } from "./taxonomy.ts";
 export { type Termination, terminated } from "./termination.ts";
 export type { AnyContract, DeclaredIn, Uses } from "./uses.ts";

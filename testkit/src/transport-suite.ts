@@ -17,6 +17,7 @@ import { receiverCases } from "./suite/receivers.ts";
 import { removingCases } from "./suite/removing.ts";
 import { ruleCases } from "./suite/rules.ts";
 import { scheduleCases } from "./suite/schedule.ts";
+import { seekCases } from "./suite/seeking.ts";
 import { sessionCases } from "./suite/sessions.ts";
 import { sessionEndCases } from "./suite/session-ends.ts";
 import { sessionStateCases } from "./suite/session-state.ts";
@@ -53,6 +54,7 @@ export const transportCases: readonly SuiteCase[] = [
   ...streamCases,
   ...groupCases,
   ...pausingCases,
+  ...seekCases,
   ...declaringCases,
   ...inspectionCases,
   ...removingCases,

@@ -1,7 +1,16 @@
+import type { GroupProgress } from "../ports/transport.ts";
 import { Deque } from "./deque.ts";
 import { Message, type MessageHome } from "./message.ts";
 import type { Partition } from "./partition.ts";
 import type { MemoryReceiver } from "./receiver.ts";
+
+/** What the books of a group say of one partition. */
+interface Progress {
+  readonly appended: number;
+  readonly passed: number;
+  readonly skipped: number;
+  readonly repeated: number;
+}
 
 /** How far one group has come in one partition, and which of its receivers reads on. */
 export class Cursor {
@@ -21,8 +30,7 @@ export class Cursor {
   #inFlight = 0;
   /** Where its book begins. */
   readonly #began: number;
-  #passed = 0;
-  #skipped = 0;
+  readonly #counts = { passed: 0, skipped: 0, repeated: 0 };
 
   constructor(partition: Partition, home: MessageHome, start: "earliest" | "latest") {
     this.partition = partition;
@@ -33,10 +41,11 @@ export class Cursor {
   }
 
   /** What came since it began, and what became of it beside what is pending. */
-  get progress(): { readonly appended: number; readonly passed: number; readonly skipped: number } {
+  get progress(): Progress {
     this.#skipRemoved();
     const appended = this.partition.appended - this.#began;
-    return { appended, passed: this.#passed, skipped: this.#skipped };
+    const { passed, skipped, repeated } = this.#counts;
+    return { appended, passed, skipped, repeated };
   }
 
   get inFlight(): number {
@@ -73,6 +82,25 @@ export class Cursor {
     }
   }
 
+  reached(): GroupProgress {
+    this.#skipRemoved();
+    const { index: partition, base: oldest, end } = this.partition;
+    const committed = this.#committed;
+    return { partition, committed, end, lag: end - committed, oldest };
+  }
+
+  /** Goes on from another offset. Nothing but replays may be in flight. */
+  seek(offset: number): void {
+    this.#skipRemoved();
+    const again = this.#committed + this.#finished.size - offset;
+    if (again > 0) this.#counts.repeated += again;
+    else this.#counts.skipped -= again;
+    this.#committed = offset;
+    this.#next = offset;
+    this.#finished.clear();
+    this.#returned.length = 0;
+  }
+
   /** The message is done with, one way or the other. */
   finish(message: Message): void {
     this.#inFlight -= 1;
@@ -81,7 +109,7 @@ export class Cursor {
     const offset = message.position?.offset ?? -1;
     // Retention was faster: it was counted as skipped.
     if (offset < this.#committed) return;
-    this.#passed += 1;
+    this.#counts.passed += 1;
     if (offset > this.#committed) return void this.#finished.add(offset);
     this.#committed += 1;
     while (this.#finished.size > 0 && this.#finished.delete(this.#committed)) this.#committed += 1;
@@ -143,9 +171,9 @@ export class Cursor {
   #skipRemoved(): void {
     const { base } = this.partition;
     if (base <= this.#committed) return;
-    this.#skipped += base - this.#committed;
+    this.#counts.skipped += base - this.#committed;
     for (const offset of this.#finished)
-      if (offset < base && this.#finished.delete(offset)) this.#skipped -= 1;
+      if (offset < base && this.#finished.delete(offset)) this.#counts.skipped -= 1;
     this.#committed = base;
     this.#next = Math.max(this.#next, base);
     while (this.#finished.size > 0 && this.#finished.delete(this.#committed)) this.#committed += 1;

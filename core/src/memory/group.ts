@@ -2,10 +2,13 @@ import { WaybillError } from "../errors.ts";
 import { type LedgerEntry, type LeftBy, ledgerEntry, nothingStands } from "../ports/ledger.ts";
 import {
   type AddressState,
+  type GroupState,
   type MessageState,
+  type SeekTarget,
   type Settlement,
   addressOf,
 } from "../ports/transport.ts";
+import { seekOffsets } from "../seek.ts";
 import { Aside } from "./aside.ts";
 import { Book } from "./book.ts";
 import { Cursor } from "./cursor.ts";
@@ -30,6 +33,7 @@ export class Group implements Supply, MessageHome {
   readonly kind = "stream";
   readonly aside: Aside = new Aside();
   readonly receivers: Receivers = new Receivers();
+  readonly #name: string;
   readonly #kernel: Kernel;
   readonly #log: GroupLog;
   readonly #cursors: readonly Cursor[];
@@ -44,6 +48,7 @@ export class Group implements Supply, MessageHome {
     parts: { readonly kernel: Kernel; readonly start: "earliest" | "latest" },
   ) {
     this.address = addressOf({ kind: "stream", name: log.name, group: name });
+    this.#name = name;
     this.#kernel = parts.kernel;
     this.#log = log;
     this.#cursors = log.partitions.map((partition) => new Cursor(partition, this, parts.start));
@@ -149,6 +154,31 @@ export class Group implements Supply, MessageHome {
     this.#kernel.free(message.parcel.bytes);
   }
 
+  progress(): GroupState {
+    this.#log.trim();
+    return { group: this.#name, partitions: this.#cursors.map((cursor) => cursor.reached()) };
+  }
+
+  /** Goes on from other offsets, by partition. Throws OPTION_INVALID. */
+  seek(to: SeekTarget): GroupState {
+    this.#log.trim();
+    const offsets = seekOffsets(
+      to,
+      this.#log.partitions.map((partition) => partition.range()),
+    );
+    this.receivers.fence(
+      (message) =>
+        offsets.has(message.position?.partition ?? -1) &&
+        !this.#cursorOf(message).isReplay(message),
+    );
+    for (const [partition, offset] of offsets) {
+      const cursor = this.#cursors[partition] as Cursor;
+      cursor.seek(offset);
+      this.#pass(cursor);
+    }
+    return this.progress();
+  }
+
   onDue(): void {
     // Items of a stream have no alarms: neither delay nor expiry.
   }
@@ -192,6 +222,7 @@ export class Group implements Supply, MessageHome {
       accepted: accepted + this.#total(({ progress }) => progress.appended),
       completed: completed + this.#total(({ progress }) => progress.passed),
       skipped: this.#total(({ progress }) => progress.skipped),
+      repeated: this.#total(({ progress }) => progress.repeated),
     };
     // What is in flight is pending too, unless retention has removed it since.
     const held = Math.min(inFlight, pending);

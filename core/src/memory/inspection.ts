@@ -3,10 +3,12 @@ import { type LedgerEntry, type LeftBy, ledgerEntry, nothingStands } from "../po
 import type {
   AddressSettings,
   AddressState,
+  GroupState,
   Inspection,
   ListQuery,
   MessageState,
   PurgeState,
+  SeekTarget,
   StoredMessage,
   Whereabouts,
 } from "../ports/transport.ts";
@@ -15,6 +17,7 @@ import type { Envelope } from "../envelope.ts";
 import { ownCopy } from "./delivery.ts";
 import { checkPauseReason, deliversNothing } from "../pausing.ts";
 import type { Engine } from "./engine.ts";
+import type { Group } from "./group.ts";
 import type { Message, Parcel } from "./message.ts";
 import type { Receivers } from "./receivers.ts";
 
@@ -193,6 +196,30 @@ export class MemoryInspection implements Inspection {
     throw new WaybillError(
       "NOT_FOUND",
       `There is no address "${address}" on the in-memory broker. addresses() lists those that are.`,
+    );
+  }
+
+  async groups(stream: string): Promise<readonly GroupState[]> {
+    return [...this.#groupsOf(stream).values()].map((group) => group.progress());
+  }
+
+  async seek(stream: string, group: string, to: SeekTarget): Promise<GroupState> {
+    const groups = this.#groupsOf(stream);
+    const found = groups.get(group);
+    if (found !== undefined) return found.seek(to);
+    throw new WaybillError(
+      "NOT_FOUND",
+      `The stream "${stream}" has no group "${group}"; it has ${[...groups.keys()].join(", ") || "none"}. A group begins when a service first reads.`,
+    );
+  }
+
+  #groupsOf(stream: string): ReadonlyMap<string, Group> {
+    this.#assertOpen();
+    const log = this.#engine.streams.get(stream);
+    if (log !== undefined) return log.groups;
+    throw new WaybillError(
+      "NOT_FOUND",
+      `There is no stream "${stream}" on the in-memory broker. Declare it, or connect a service that uses it.`,
     );
   }
 

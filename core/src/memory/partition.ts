@@ -1,3 +1,4 @@
+import { type RetainedRange, firstSince } from "../seek.ts";
 import { Deque } from "./deque.ts";
 import type { Parcel } from "./message.ts";
 
@@ -35,6 +36,14 @@ export class Partition {
 
   at(offset: number): Item | undefined {
     return this.#items.at(offset - this.#base);
+  }
+
+  range(): RetainedRange {
+    const { index: partition, base: oldest, end } = this;
+    const takenAt = (offset: number): number => this.at(offset)?.parcel.enqueuedAt ?? Infinity;
+    const offsetAt = (moment: number): number =>
+      firstSince(moment, { low: oldest, high: end }, takenAt);
+    return { partition, oldest, end, offsetAt };
   }
 
   append(item: Item): void {

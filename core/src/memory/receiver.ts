@@ -144,6 +144,11 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
     }
   }
 
+  /** Loses the locks of what passes. */
+  fence(passes: (message: Message) => boolean): void {
+    for (const delivery of this.#hand.all()) if (passes(delivery.message)) this.#lose(delivery);
+  }
+
   held(): readonly Message[] {
     return this.#hand.all().map((delivery) => delivery.message);
   }

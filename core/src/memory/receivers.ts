@@ -58,6 +58,11 @@ export class Receivers {
     for (const receiver of this.#holding) yield* receiver.held();
   }
 
+  /** Takes away what passes, wherever it is held. */
+  fence(passes: (message: Message) => boolean): void {
+    for (const receiver of this.#holding) receiver.fence(passes);
+  }
+
   close(): void {
     for (const receiver of this.#holding) receiver.close();
   }

@@ -141,6 +141,7 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   streams: true,
   pause: true,
   conservation: "exact",
+  seek: true,
 };
 
 function assertOptions(options: ReceiveOptions): void {

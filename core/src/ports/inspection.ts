@@ -1,6 +1,6 @@
 import type { Envelope } from "../envelope.ts";
 import type { LedgerEntry } from "./ledger.ts";
-import type { Failure, Source } from "./transport.ts";
+import type { Failure, Position, Source } from "./transport.ts";
 
 /** Looking into the broker, moving what was set aside, and stopping what is delivered. */
 export interface Inspection {
@@ -44,6 +44,44 @@ export interface Inspection {
    * than 10,000 messages stand an entry may be some seconds old, ten at most. Rejects with NOT_SUPPORTED where `conservation` is "none".
    */
   ledger(): Promise<readonly LedgerEntry[]>;
+  /** The groups of a stream and how far each has come. Rejects with NOT_FOUND, or NOT_SUPPORTED where `capabilities.streams` is false. */
+  groups(stream: string): Promise<readonly GroupState[]>;
+  /**
+   * Puts a group of a stream to another place, whether somebody reads or not: what is retained from there on is delivered again, attempts at
+   * one. What its readers hold of the partitions that are named is fenced: they are told that the lock is lost, and settle in vain. Dead letters of the group stay as they
+   * are. Answers where it stands. Rejects with NOT_FOUND, OPTION_INVALID, or NOT_SUPPORTED where `capabilities.seek` is false.
+   */
+  seek(stream: string, group: string, to: SeekTarget): Promise<GroupState>;
+}
+
+/**
+ * start: the oldest item that is retained. end: only what is appended from now on. at: the first item that the broker took at that moment or later,
+ * milliseconds since 1970; where the clock was set back, one of the places at which it passes that moment. offsets: partition by partition,
+ * the others stay. Before the oldest item means the oldest, beyond the end the end.
+ */
+export type SeekTarget =
+  | "start"
+  | "end"
+  | { readonly at: number }
+  | { readonly offsets: readonly Position[] };
+
+export interface GroupState {
+  readonly group: string;
+  /** In their order. */
+  readonly partitions: readonly GroupProgress[];
+}
+
+/** How far a group has come in one partition. */
+export interface GroupProgress {
+  readonly partition: number;
+  /** Everything below is done, or was removed by retention: the next offset of a reader that begins now. */
+  readonly committed: number;
+  /** The offset that the next item gets. */
+  readonly end: number;
+  /** Items from `committed` to `end`. */
+  readonly lag: number;
+  /** Offset of the oldest item that is retained; `end` when there is none. */
+  readonly oldest: number;
 }
 
 export type PurgeState = Exclude<MessageState, "inFlight">;

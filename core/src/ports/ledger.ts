@@ -10,7 +10,7 @@ import type { Source } from "./transport.ts";
  * - routed, filtered: at a topic, events that some subscription took; that none of those that name the type wanted
  * - republished: dead letters of a topic that found a subscription when they were replayed
  * - dropped: what stood at a temporary address when it ended
- * - skipped: items that left a stream before its group had read them
+ * - skipped: items that left a stream before its group had read them, or that a seek passed over
  * - retention: items that left a stream
  */
 export type LeftBy =
@@ -28,8 +28,8 @@ export type LeftBy =
   | "skipped"
   | "retention";
 
-/** What a transport counts, in the same step as the change itself. `opening`: stood there when counting began. `copied`: dead letters that a group set aside. */
-export type BookLine = "accepted" | "opening" | "copied" | "completed" | LeftBy;
+/** What a transport counts, in the same step as the change itself. `opening`: stood there when counting began. `copied`: dead letters that a group set aside. `repeated`: items that a seek put before a group again. */
+export type BookLine = "accepted" | "opening" | "copied" | "repeated" | "completed" | LeftBy;
 
 export type BookLines = { readonly [Line in BookLine]?: number };
 
@@ -73,6 +73,8 @@ export interface LedgerEntry extends LedgerCounts {
   readonly opening: number;
   /** Of `accepted`: dead letters of a group. The item is completed, for the group has moved on, and its copy is accounted for besides. */
   readonly copied: number;
+  /** Of `accepted`: items that were put before a group again, by a seek. */
+  readonly repeated: number;
   /** Items that a log keeps. 0 for others. */
   readonly retained: number;
   /** Age in milliseconds of the oldest that is ready, in flight or scheduled; 0 when none is. */
@@ -115,6 +117,7 @@ export function ledgerEntry(parts: LedgerParts): LedgerEntry {
     ...balance(sums, standing, retained),
     opening: sums.opening ?? 0,
     copied: sums.copied ?? 0,
+    repeated: sums.repeated ?? 0,
     retained,
     oldestWaitingMs,
     contracts: [...book.keys()],
@@ -137,7 +140,7 @@ export function equationOf(counts: LedgerCounts & { readonly retained?: number }
 
 /** What passes through an address without ever standing there is accepted, too. */
 const passing: readonly LeftBy[] = ["duplicates", "routed", "filtered"];
-const sources: readonly BookLine[] = ["accepted", "opening", "copied", "completed"];
+const origins: readonly BookLine[] = ["accepted", "opening", "copied", "repeated"];
 
 function balance(lines: BookLines, standing: Standing, retained: number): LedgerCounts {
   const { dead, deferred, ...waiting } = standing;
@@ -145,11 +148,12 @@ function balance(lines: BookLines, standing: Standing, retained: number): Ledger
   const left: { [Name in LeftBy]?: number } = {};
   let gone = 0;
   for (const [line, count] of Object.entries(lines) as [BookLine, number][]) {
-    if (sources.includes(line) || count === 0) continue;
+    if (origins.includes(line) || line === "completed" || count === 0) continue;
     left[line as LeftBy] = count;
     gone += count;
   }
-  let accepted = (lines.accepted ?? 0) + (lines.opening ?? 0) + (lines.copied ?? 0);
+  let accepted = 0;
+  for (const line of origins) accepted += lines[line] ?? 0;
   for (const line of passing) accepted += left[line] ?? 0;
   const difference = accepted - completed - gone - total(standing) - retained;
   const balanced = difference === 0;

@@ -71,6 +71,8 @@ export interface Capabilities {
   readonly pause: boolean;
   /** exact: `inspection.ledger` accounts for every message. none: the broker does not keep such counts. */
   readonly conservation: "exact" | "none";
+  /** A group of a stream can be put to another place: `inspection.seek`. */
+  readonly seek: boolean;
 }
 
 export type FilterOperator = "eq" | "compare" | "in" | "prefix" | "exists" | "logic";

@@ -15,6 +15,9 @@ export interface SuiteCase {
 export const needsStreams = (capabilities: Capabilities): string | undefined =>
   capabilities.streams ? undefined : "has no streams";
 
+export const needsSeek = (capabilities: Capabilities): string | undefined =>
+  needsStreams(capabilities) ?? (capabilities.seek ? undefined : "cannot seek");
+
 export const needsOrder = (capabilities: Capabilities): string | undefined =>
   capabilities.order === "queue" ? undefined : "promises no order";
 

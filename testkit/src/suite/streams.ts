@@ -110,6 +110,48 @@ export const streamCases: readonly SuiteCase[] = [
     },
   },
   {
+    id: "stream.progress",
+    title: "a stream tells its groups: how far each has come, the end, the lag, the oldest item",
+    notFor: needsStreams,
+    run: async (stage) => {
+      const { transport, stream, group } = await withStream(stage, 1);
+      await transport.send(items(stream, 5, ["a"]));
+      assert.deepEqual(await transport.inspection.groups(stream), []);
+      const probe = stage.receive(transport, group());
+      for (const delivery of (await probe.take(5)).slice(0, 2)) await delivery.settle(complete);
+      const other = stage.receive(transport, group("others"), settleAll);
+      await other.take(5);
+      await stage.until("the numbers", async () => {
+        const groups = await transport.inspection.groups(stream);
+        const lags = groups.map((each) => `${each.group} ${each.partitions[0]?.lag}`);
+        return lags.toSorted().join() === "others 0,readers 3";
+      });
+      const groups = await transport.inspection.groups(stream);
+      const readers = groups.find((each) => each.group === "readers");
+      const [progress] = readers?.partitions ?? [];
+      assert.deepEqual(progress, { partition: 0, committed: 2, end: 5, lag: 3, oldest: 0 });
+      await assert.rejects(transport.inspection.groups(stage.name("nowhere")), {
+        code: "NOT_FOUND",
+      });
+    },
+  },
+  {
+    id: "stream.late-group",
+    title:
+      "a group that begins late is given everything that is retained, though others have done with it",
+    notFor: needsStreams,
+    run: async (stage) => {
+      const { transport, stream, group } = await withStream(stage, 1);
+      const sent = items(stream, 20, ["a"]);
+      await transport.send(sent);
+      await stage.receive(transport, group(), settleAll).take(20);
+      const late = stage.receive(await stage.open(), group("late"), settleAll);
+      const bodies = sent.map(({ envelope }) => envelope.body);
+      assert.deepEqual((await late.take(20)).map(bodyText), bodies);
+      await late.nothingMore();
+    },
+  },
+  {
     id: "stream.latest",
     title: "a new group that starts at the latest gets only what is appended from then on",
     notFor: needsStreams,
