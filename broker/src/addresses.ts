@@ -1,11 +1,10 @@
-import type { Attributes } from "@waybill/contracts";
 import {
   type Acceptance,
   addressOf,
-  compileRule,
+  compileAcceptances,
   type Pause,
-  type Predicate,
   type Source,
+  type Taking,
 } from "@waybill/core";
 import { BookTypes } from "./book.ts";
 import type { Statements } from "./statements.ts";
@@ -26,10 +25,9 @@ export interface Address {
   readonly paused: Pause | undefined;
 }
 
-/** A subscription that names an event's type, and whether it wants this one. */
-export interface Taker {
+/** A subscription that names an event's type, whether it wants this one, and what it changes. */
+export interface Taker extends Taking {
   readonly address: number;
-  readonly wants: Predicate;
 }
 
 interface Topic {
@@ -149,12 +147,12 @@ export class AddressBook {
   #subscribe(row: AddressRow): void {
     const topic = row.topic === null ? undefined : this.#topics.get(row.topic);
     if (row.kind !== "subscription" || topic === undefined) return;
-    for (const [type, wants] of compileAcceptances(
-      JSON.parse(row.accepts ?? "[]") as Acceptance[],
-    )) {
+    const accepts = JSON.parse(row.accepts ?? "[]") as Acceptance[];
+    for (const [type, { wants, change }] of compileAcceptances(accepts)) {
+      const taker = { address: row.id, wants, change };
       const takers = topic.takers.get(type);
-      if (takers === undefined) topic.takers.set(type, [{ address: row.id, wants }]);
-      else takers.push({ address: row.id, wants });
+      if (takers === undefined) topic.takers.set(type, [taker]);
+      else takers.push(taker);
     }
   }
 
@@ -171,27 +169,6 @@ export class AddressBook {
     }
     this.#streams = streams;
   }
-}
-
-/** One predicate per type: several entries of one type are alternatives. Throws RangeError when a rule is no rule. */
-export function compileAcceptances(accepts: readonly Acceptance[]): Map<string, Predicate> {
-  const byType = new Map<string, Predicate[]>();
-  for (const { type, where } of accepts) {
-    const wants = where === undefined ? always : compileRule(where).matches;
-    byType.set(type, [...(byType.get(type) ?? []), wants]);
-  }
-  return new Map([...byType].map(([type, alternatives]) => [type, anyOf(alternatives)]));
-}
-
-function anyOf(alternatives: readonly Predicate[]): Predicate {
-  const [only] = alternatives;
-  if (alternatives.length === 1 && only !== undefined) return only;
-  if (alternatives.includes(always)) return always;
-  return (attributes: Attributes) => alternatives.some((wants) => wants(attributes));
-}
-
-function always(): boolean {
-  return true;
 }
 
 function addressOfRow(row: AddressRow): Address {

@@ -1,6 +1,7 @@
 import { crc32 } from "node:zlib";
 import {
   type Body,
+  type Change,
   type Envelope,
   type Failure,
   type Header,
@@ -61,6 +62,21 @@ export function encodeHeader(header: Header, body: Body): string {
       `The header of ${header.type} ${header.id} is longer than ${headerBytesMax} bytes. Move data from its attributes into the body.`,
     );
   }
+  return seal(text, body);
+}
+
+/** The copy of a subscription that writes into the attributes. What its rule adds counts not against the length of a header. */
+export function changed({ outgoing, ...message }: Encoded, change: Change): Encoded {
+  const { header, body } = outgoing.envelope;
+  const envelope = { header: change(header), body };
+  return {
+    ...message,
+    outgoing: { ...outgoing, envelope },
+    header: seal(JSON.stringify(envelope.header), body),
+  };
+}
+
+function seal(text: string, body: Body): string {
   return `${sealBefore}${sealOf(text, body)}${sealAfter}${text.slice(1)}`;
 }
 

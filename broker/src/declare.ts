@@ -1,5 +1,6 @@
 import {
   addressOf,
+  compileAcceptances,
   type QueueSpec,
   type StreamSpec,
   type SubscriptionSpec,
@@ -7,7 +8,6 @@ import {
   type Topology,
   WaybillError,
 } from "@waybill/core";
-import { compileAcceptances } from "./addresses.ts";
 import { dedupWindowMsMax } from "./dedup.ts";
 import { messageOf } from "./errors.ts";
 import { partitionIdMax } from "./places.ts";

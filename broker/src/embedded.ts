@@ -214,6 +214,7 @@ function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
     dedupWindowMs: dedupWindowMsMax,
     bodyBytesMax,
     filters: ["eq", "compare", "in", "prefix", "exists", "logic"],
+    ruleActions: true,
     deadLetters: "transport",
     atomicSettle: true,
     atomicBatch: true,

@@ -1,6 +1,6 @@
 import { type Failure, type Outgoing, WaybillError } from "@waybill/core";
 import { isDuplicate } from "./dedup.ts";
-import { type Encoded, encodeFailure } from "./codec.ts";
+import { changed, type Encoded, encodeFailure } from "./codec.ts";
 import { leave } from "./dead-letters.ts";
 import { arrive } from "./sessions.ts";
 import { appendItem } from "./stream-log.ts";
@@ -115,7 +115,8 @@ export function publish(transaction: Transaction, message: Encoded): number | un
   let taken = 0;
   for (const taker of takers) {
     if (!taker.wants(header.attributes ?? {})) continue;
-    enqueue(transaction, taker.address, message);
+    const copy = taker.change === undefined ? message : changed(message, taker.change);
+    enqueue(transaction, taker.address, copy);
     taken += 1;
   }
   return takers.length > 0 ? taken : undefined;

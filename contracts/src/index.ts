@@ -18,6 +18,6 @@ export {
   feed,
 } from "./feed.ts";
 export { type Query, type QueryOptions, query } from "./query.ts";
-export type { Rule, RuleTest } from "./rule.ts";
+export type { AttributeChanges, Rule, RuleTest } from "./rule.ts";
 export { type Issue, type Schema, type Validated, type Validation, validate } from "./schema.ts";
 export { type Retention, type Stream, type StreamOptions, stream } from "./stream.ts";

@@ -1,6 +1,17 @@
 import type { Attributes, AttributeValue } from "./contract.ts";
 
 /**
+ * What a subscription writes into the attributes of its own copies: a value, or null to take one away; at most 20, text of at most 1,000
+ * characters. Names may be new; those that the event shows keep their type.
+ *
+ * @example
+ * { tier: "gold", internal: null }
+ */
+export type AttributeChanges<Shown extends Attributes = Attributes> = Readonly<
+  Record<string, AttributeValue | null>
+> & { readonly [Name in keyof Shown]?: Widen<Shown[Name]> | null };
+
+/**
  * A test of one attribute. A bare value means equality. Several operators in one test must all hold.
  * An attribute that is absent fails every operator but `exists: false` and `not`.
  */

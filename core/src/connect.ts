@@ -20,6 +20,8 @@ import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { WireTransform } from "./ports/wire.ts";
 import {
+  type Capabilities,
+  type Topology,
   type Transport,
   type TransportFactory,
   type TransportHost,
@@ -187,7 +189,7 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
       );
     } else listeners.push(toListener(intake, { runtime, speech, steps: messages }));
   }
-  await transport.declare(wiring.topology);
+  await transport.declare(declarable(wiring.topology, transport.capabilities));
   await tellOfPauses({ runtime, wiring });
   const servings: Served[] = [];
   for (const [intake, responder] of responders) {
@@ -211,6 +213,19 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
   for (const listener of listeners) listener.start();
   if (wiring.intakes.length > 0) runtime.vigil.hold();
   return { runtime, wiring, speech, calls, listeners, servings, channels: [local, remote] };
+}
+
+/** What core does itself is not asked of the broker. */
+function declarable(topology: Topology, { ruleActions }: Capabilities): Topology {
+  if (ruleActions) return topology;
+  const subscriptions = topology.subscriptions.map((spec) => ({
+    ...spec,
+    accepts: spec.accepts.map(({ type, where }) => ({
+      type,
+      ...(where !== undefined && { where }),
+    })),
+  }));
+  return { ...topology, subscriptions };
 }
 
 /** A user's step beside `settle`, `exhaust` or `retry` has no place in a call, which is neither settled nor retried. Nor has one beside such a step. */

@@ -1,4 +1,4 @@
-import type { Command, Event, Feed, Query, Stream } from "@waybill/contracts";
+import type { Attributes, Command, Event, Feed, Query, Stream } from "@waybill/contracts";
 import type { Header } from "./envelope.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { Position } from "./ports/transport.ts";
@@ -114,6 +114,8 @@ export interface BatchContext<Declared = never> extends Verbs<Declared> {
 export interface Context<Declared = never> extends BatchContext<Declared> {
   /** The header of the message in hand. */
   readonly header: Header;
+  /** What the publisher shows of an event, with what the subscription writes over it (`set`). Empty when there is nothing. */
+  readonly attributes: Attributes;
   /** 1 for the first delivery. */
   readonly attempt: number;
   /** Where the item stands, in a `consume` handler. */

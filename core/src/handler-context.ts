@@ -1,4 +1,4 @@
-import type { Command, Event, Feed, Query, Schema, Stream } from "@waybill/contracts";
+import type { Attributes, Command, Event, Feed, Query, Schema, Stream } from "@waybill/contracts";
 import type { Codec } from "./codec.ts";
 import type {
   AppendOptions,
@@ -44,6 +44,10 @@ export class HandlerContext implements Context<any> {
 
   get position(): Position | undefined {
     return this.#message.delivery?.position;
+  }
+
+  get attributes(): Attributes {
+    return this.header.attributes ?? {};
   }
 
   get logger(): Logger {

@@ -1,3 +1,5 @@
+import { type Change, compileChanges } from "./acceptances.ts";
+import type { Envelope } from "./envelope.ts";
 import type { Entry } from "./entry.ts";
 import { orderingKey } from "./key.ts";
 import type { Incoming } from "./message.ts";
@@ -12,6 +14,8 @@ import { readBody } from "./steps/decode.ts";
 interface Compiled {
   readonly route: Route;
   readonly run: Incomer;
+  /** Undefined where the broker has changed the attributes already, or nobody asked for it. */
+  readonly change: Change | undefined;
 }
 
 /** Brings each delivery of one source to the pipeline of its contract. */
@@ -31,6 +35,7 @@ export class MessageRunner {
     const compiled = intake.routes.map((route) => ({
       route,
       run: compileIncoming(steps, route, runtime),
+      change: changeHere(route, runtime),
     }));
     this.#compiled = new Map(compiled.map((each) => [each.route.contract.name, each]));
     this.#only = compiled.length === 1 ? compiled[0] : undefined;
@@ -43,7 +48,7 @@ export class MessageRunner {
     if (compiled === undefined) return this.#setAside(entry);
     const message: Incoming = {
       route: compiled.route,
-      envelope,
+      envelope: compiled.change === undefined ? envelope : changed(envelope, compiled.change),
       delivery: entry.delivery,
       lifetime: entry,
       attempt: entry.attempt,
@@ -106,4 +111,13 @@ export class MessageRunner {
     });
     return complete();
   }
+}
+
+function changeHere({ binding }: Route, { transport }: Runtime): Change | undefined {
+  const { set } = binding.options;
+  return set === undefined || transport.capabilities.ruleActions ? undefined : compileChanges(set);
+}
+
+function changed({ header, body }: Envelope, change: Change): Envelope {
+  return { header: change(header), body };
 }

@@ -1,4 +1,12 @@
-import type { Command, Event, Feed, Query, Rule, Stream } from "@waybill/contracts";
+import type {
+  AttributeChanges,
+  Command,
+  Event,
+  Feed,
+  Query,
+  Rule,
+  Stream,
+} from "@waybill/contracts";
 import type { BatchBounds, BatchHandler } from "./batch/batch.ts";
 import type { ConsumeContext, Context, FeedContext } from "./context.ts";
 import type { Outcome } from "./outcome.ts";
@@ -53,6 +61,11 @@ export interface SubscriptionOptions<
 > extends HandlerOptions<Value> {
   /** Which events to take; all when absent. */
   readonly where?: Rule<Shown>;
+  /**
+   * Written into the attributes of this subscription's own copies (`context.attributes`), also in their dead letters where
+   * `capabilities.ruleActions`; null removes one. A copy that is edited has the attributes of its new value.
+   */
+  readonly set?: AttributeChanges<Shown>;
   /** Names one of several subscriptions of this service to the same event. */
   readonly name?: string;
 }

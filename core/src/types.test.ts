@@ -288,6 +288,15 @@ function handlers(): void {
   });
   // @ts-expect-error the event shows no such attribute
   orders.on(OrderPlaced, () => undefined, { where: { colour: "red" } });
+  orders.on(OrderPlaced, () => undefined, { set: { tier: "gold", region: "US", vip: null } });
+  // @ts-expect-error the attribute is a number
+  orders.on(OrderPlaced, () => undefined, { set: { total: "100" } });
+  // @ts-expect-error the attribute never has this value
+  orders.on(OrderPlaced, () => undefined, { set: { region: "AP" } });
+  // @ts-expect-error no value of an attribute
+  orders.on(OrderPlaced, () => undefined, { set: { tier: { name: "gold" } } });
+  // @ts-expect-error only subscriptions change attributes
+  orders.handle(PlaceOrder, () => undefined, { set: { tier: "gold" } });
   // @ts-expect-error the attribute is a number
   orders.on(OrderPlaced, () => undefined, { where: { total: "100" } });
   // @ts-expect-error the attribute never has this value

@@ -1,3 +1,4 @@
+import { compileChanges } from "./acceptances.ts";
 import { batchFaults, batchSharingFaults } from "./batch/options.ts";
 import { contractFaults, doubleNameFaults } from "./contract-checks.ts";
 import { at, doubles, isCount, shown } from "./faults.ts";
@@ -155,6 +156,8 @@ function bindingFaults(service: Service): readonly string[] {
         faults.push(`The name "${name}" of ${where} is not legal: ${fault}.`);
     }
     faults.push(...orderFaults(contract, options, where), ...batchFaults(binding, where));
+    const { set } = options;
+    if (set !== undefined) attempt(faults, where, () => compileChanges(set));
     if (options.where !== undefined) attempt(faults, where, () => compileRule(options.where ?? {}));
     return faults;
   });

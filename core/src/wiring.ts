@@ -176,10 +176,12 @@ function toSubscriptions(routes: readonly Route[]): readonly SubscriptionSpec[] 
     if (source.kind !== "subscription") continue;
     const { topic, name } = source;
     const known = subscriptions.get(addressOf(source)) ?? { topic, name, accepts: [] };
-    const { where } = binding.options;
-    known.accepts.push(
-      where === undefined ? { type: contract.name } : { type: contract.name, where },
-    );
+    const { where, set } = binding.options;
+    known.accepts.push({
+      type: contract.name,
+      ...(where !== undefined && { where }),
+      ...(set !== undefined && { set }),
+    });
     if (orderingKey(contract) !== undefined) known.sessions = true;
     subscriptions.set(addressOf(source), known);
   }

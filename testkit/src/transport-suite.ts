@@ -15,6 +15,7 @@ import { pausingCases } from "./suite/pausing.ts";
 import { queueCases } from "./suite/queues.ts";
 import { receiverCases } from "./suite/receivers.ts";
 import { removingCases } from "./suite/removing.ts";
+import { ruleActionCases } from "./suite/rule-actions.ts";
 import { ruleCases } from "./suite/rules.ts";
 import { scheduleCases } from "./suite/schedule.ts";
 import { seekCases } from "./suite/seeking.ts";
@@ -51,6 +52,7 @@ export const transportCases: readonly SuiteCase[] = [
   ...sessionEndCases,
   ...topicCases,
   ...ruleCases,
+  ...ruleActionCases,
   ...streamCases,
   ...groupCases,
   ...pausingCases,

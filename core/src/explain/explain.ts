@@ -73,6 +73,7 @@ function toTaker(
     place: binding.place,
     address,
     where: binding.options.where,
+    set: binding.options.set,
     sharedWith: intake.routes.filter((each) => each !== route).map((each) => each.contract.name),
     concurrency: intake.concurrency,
     batch: route.batch,

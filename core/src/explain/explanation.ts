@@ -1,5 +1,5 @@
 import type { BatchBounds } from "../batch/batch.ts";
-import type { Rule } from "@waybill/contracts";
+import type { AttributeChanges, Rule } from "@waybill/contracts";
 import type { AddressState, Capabilities, Destination } from "../ports/transport.ts";
 import type { AnyContract } from "../uses.ts";
 
@@ -37,6 +37,8 @@ export interface Taker {
   readonly address: string;
   /** Only what fits is delivered. */
   readonly where: Rule | undefined;
+  /** What is written into the attributes of its copies. */
+  readonly set: AttributeChanges | undefined;
   /** Other contracts that are read from the same address, one limit for all. */
   readonly sharedWith: readonly string[];
   /** Handlers at a time in each process: of messages, or of batches. */

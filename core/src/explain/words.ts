@@ -58,12 +58,13 @@ const orders: Readonly<Record<Order, string>> = {
 };
 
 function takerInWords(taker: Taker): readonly string[] {
-  const { handler, place, address, where, sharedWith, concurrency, prefetch, lockMs } = taker;
+  const { handler, place, address, where, set, sharedWith, concurrency, prefetch, lockMs } = taker;
   const wanted = where === undefined ? "" : `, where ${JSON.stringify(where)}`;
+  const changed = set === undefined ? "" : `, attributes changed by ${JSON.stringify(set)}`;
   const shared = sharedWith.length === 0 ? "" : `, together with ${sharedWith.join(", ")}`;
   return [
     `  ${handler}${place === "" ? "" : ` at ${place}`}`,
-    `    reads "${address}"${wanted}${shared}`,
+    `    reads "${address}"${wanted}${changed}${shared}`,
     ...(taker.batch === undefined ? [] : [`    ${batchInWords(taker.batch)}`]),
     `    ${concurrency} at a time in each process, ${prefetch} fetched ahead, locked for ${duration(lockMs)} and renewed while the process lives`,
     `    order: ${orders[taker.order]}`,

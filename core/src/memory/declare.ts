@@ -1,5 +1,5 @@
 import { WaybillError, messageOf } from "../errors.ts";
-import { compileRule } from "../rules.ts";
+import { compileAcceptances } from "../acceptances.ts";
 import {
   type Dedup,
   type StreamSpec,
@@ -110,14 +110,12 @@ function assertSubscription(
       `The subscription "${name}" names the topic "${topic}", which does not exist. Declare the topic with it.`,
     );
   }
-  for (const { type, where } of accepts) {
-    try {
-      if (where !== undefined) compileRule(where);
-    } catch (error) {
-      throw wiring(
-        `The rule of the subscription "${topic}/${name}" for "${type}" cannot be read: ${messageOf(error)}. Correct the rule.`,
-      );
-    }
+  try {
+    compileAcceptances(accepts);
+  } catch (error) {
+    throw wiring(
+      `A rule of the subscription "${topic}/${name}" cannot be read: ${messageOf(error)}. Correct the rule.`,
+    );
   }
 }
 

@@ -1,5 +1,5 @@
+import { type Change, type Taking, compileAcceptances } from "../acceptances.ts";
 import type { Header } from "../envelope.ts";
-import { type Predicate, compileRule } from "../rules.ts";
 import { type LedgerEntry, type LeftBy, ledgerEntry, nothingStands } from "../ports/ledger.ts";
 import type { AddressState, MessageState, SubscriptionSpec } from "../ports/transport.ts";
 import { Aside, brokerFailure } from "./aside.ts";
@@ -10,9 +10,13 @@ import { Remembered } from "./remembered.ts";
 import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
 import { standingByType } from "./standing.ts";
 
-interface Route {
-  readonly mailbox: Mailbox;
-  readonly rules: readonly Predicate[];
+/** Where a copy of an event comes to lie. */
+export interface Copies {
+  put(parcel: Parcel): void;
+}
+
+interface Route extends Taking {
+  readonly copies: Copies;
 }
 
 /** An event's name and who wants it. Events that nobody wants stay here, as dead letters of the topic itself. */
@@ -49,13 +53,11 @@ export class Topic implements MessageHome {
   }
 
   /** The subscriptions that take an event; undefined when none so much as names its type. */
-  route(header: Header): readonly Mailbox[] | undefined {
+  route(header: Header): readonly Copies[] | undefined {
     const routes = this.#routes.get(header.type);
     if (routes === undefined) return undefined;
     const attributes = header.attributes ?? {};
-    return routes
-      .filter((route) => route.rules.some((holds) => holds(attributes)))
-      .map((route) => route.mailbox);
+    return routes.filter(({ wants }) => wants(attributes)).map(({ copies }) => copies);
   }
 
   /** Keeps an event that nobody subscribes to, the newest `unroutedMax` of them. */
@@ -94,10 +96,10 @@ export class Topic implements MessageHome {
   }
 
   #publish(message: Message, parcel: Parcel, by: LeftBy): boolean {
-    const mailboxes = this.route(parcel.envelope.header);
-    if (mailboxes === undefined) return false;
+    const places = this.route(parcel.envelope.header);
+    if (places === undefined) return false;
     this.discard(message, by);
-    for (const mailbox of mailboxes) mailbox.put(inTime(parcel, this.#kernel.now()));
+    for (const copies of places) copies.put(inTime(parcel, this.#kernel.now()));
     return true;
   }
 
@@ -153,28 +155,25 @@ export class Topic implements MessageHome {
   }
 
   #readRoutes(): void {
-    const routes = new Map<string, Map<Mailbox, Predicate[]>>();
+    const routes = new Map<string, Route[]>();
     for (const [name, mailbox] of this.subscriptions) {
-      for (const { type, where } of this.#accepts.get(name) ?? []) {
-        const ofType = routes.get(type) ?? new Map<Mailbox, Predicate[]>();
-        routes.set(type, ofType);
-        ofType.set(mailbox, [
-          ...(ofType.get(mailbox) ?? []),
-          where === undefined ? always : compileRule(where).matches,
-        ]);
+      for (const [type, { wants, change }] of compileAcceptances(this.#accepts.get(name) ?? [])) {
+        const copies = change === undefined ? mailbox : changing(mailbox, change);
+        const route = { wants, change, copies };
+        routes.set(type, [...(routes.get(type) ?? []), route]);
       }
     }
-    this.#routes = new Map(
-      [...routes].map(([type, ofType]) => [
-        type,
-        [...ofType].map(([mailbox, rules]) => ({ mailbox, rules })),
-      ]),
-    );
+    this.#routes = routes;
   }
 }
 
 const evictionsPerLine = 10_000;
 
-function always(): boolean {
-  return true;
+function changing(mailbox: Mailbox, change: Change): Copies {
+  return {
+    put: (parcel) => {
+      const { header, body } = parcel.envelope;
+      mailbox.put({ ...parcel, envelope: { header: change(header), body } });
+    },
+  };
 }

@@ -133,6 +133,7 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   sessionStateBytesMax,
   dedupWindowMs: Number.MAX_SAFE_INTEGER,
   filters: ["eq", "compare", "in", "prefix", "exists", "logic"],
+  ruleActions: true,
   deadLetters: "transport",
   atomicSettle: true,
   atomicBatch: true,

@@ -1,4 +1,4 @@
-import type { Rule } from "@waybill/contracts";
+import type { AttributeChanges, Rule } from "@waybill/contracts";
 import type { Body, Envelope } from "../envelope.ts";
 import type { WaybillError } from "../errors.ts";
 import type { Environment } from "./environment.ts";
@@ -59,6 +59,8 @@ export interface Capabilities {
   readonly bodyBytesMax: number;
   /** Rule operators that the broker evaluates itself; core evaluates the others at the consumer. */
   readonly filters: readonly FilterOperator[];
+  /** `Acceptance.set` is done by the broker, so that dead letters show it; else core does it before the handler. */
+  readonly ruleActions: boolean;
   /** Who keeps dead letters. */
   readonly deadLetters: "transport" | "core";
   /** `settle({ kind: "complete", send })` is one transaction. */
@@ -127,6 +129,8 @@ export interface SubscriptionSpec {
 export interface Acceptance {
   readonly type: string;
   readonly where?: Rule;
+  /** Changes the attributes of the copy that this subscription gets, and of no other. Of several entries that hold, the first one's. */
+  readonly set?: AttributeChanges;
 }
 
 export interface StreamSpec {

@@ -24,6 +24,9 @@ export const needsOrder = (capabilities: Capabilities): string | undefined =>
 export const needsPause = (capabilities: Capabilities): string | undefined =>
   capabilities.pause ? undefined : "does not pause an address for all processes";
 
+export const needsRuleActions = (capabilities: Capabilities): string | undefined =>
+  capabilities.ruleActions ? undefined : "leaves what rules change to the core";
+
 export const needsSessions = (capabilities: Capabilities): string | undefined =>
   capabilities.sessions ? undefined : "has no sessions";
 

@@ -13,7 +13,7 @@ interface TopicSetting {
   readonly source: (name: string) => Source;
 }
 
-async function withTopic(
+export async function withTopic(
   stage: Stage,
   accepts: Readonly<Record<string, readonly Acceptance[]>>,
 ): Promise<TopicSetting> {
