@@ -1,3 +1,5 @@
+import { Overdue } from "./time-limit.ts";
+
 /** What happened to the messages of one contract in this process since it connected. */
 export interface ContractCounters {
   sent: number;
@@ -20,6 +22,8 @@ export interface ContractCounters {
   unrouted: number;
   /** Calls whose caller stopped waiting before there was an answer. */
   abandoned: number;
+  /** Runs of a handler that were given up, because they had not ended when their time was over. */
+  timedOut: number;
   /** Times that this process opened a feed again after it had lost it. */
   resumed: number;
 }
@@ -38,6 +42,7 @@ export class Counters {
   readonly replies: ReplyCounters = { late: 0, forged: 0, undeliverable: 0 };
   /** Messages of a type that nothing here handles, by address. */
   readonly unknownTypes: Map<string, number> = new Map();
+  readonly #overdue = new Map<string, Overdue>();
   readonly #contracts = new Map<string, ContractCounters>();
 
   of(contract: string): ContractCounters {
@@ -56,10 +61,23 @@ export class Counters {
       settleUnknown: 0,
       unrouted: 0,
       abandoned: 0,
+      timedOut: 0,
       resumed: 0,
     };
     this.#contracts.set(contract, fresh);
     return fresh;
+  }
+
+  overdueOf(handler: string): Overdue {
+    const known = this.#overdue.get(handler) ?? new Overdue();
+    this.#overdue.set(handler, known);
+    return known;
+  }
+
+  /** By handler: runs that were given up and have not ended. */
+  overdue(): Readonly<Record<string, number>> {
+    const running = [...this.#overdue].map(([name, each]) => [name, each.running] as const);
+    return Object.fromEntries(running.filter(([, count]) => count > 0));
   }
 
   /** A copy of everything counted so far. */

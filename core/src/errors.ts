@@ -17,6 +17,7 @@ export type ErrorCode =
   | "FEED_FAILED"
   | "HANDLER_CRASHED"
   | "HANDLER_FAILED"
+  | "HANDLER_TIMED_OUT"
   | "LOCK_LOST"
   | "MESSAGE_INVALID"
   | "NOT_FOUND"

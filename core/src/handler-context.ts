@@ -121,6 +121,12 @@ export class HandlerContext implements Context<any> {
     return this.#said === undefined ? undefined : allEnded(this.#said);
   }
 
+  /** Its time is over: aborts the signal, also for who asks for it only now. */
+  expire(reason: unknown): void {
+    this.#controller ??= new AbortController();
+    this.#controller.abort(reason);
+  }
+
   /** From here on a send would vanish, so it is refused. */
   close(): void {
     this.#closed = true;

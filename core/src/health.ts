@@ -5,7 +5,7 @@ import type { AddressState, Capabilities, Transport } from "./ports/transport.ts
 
 export interface Health {
   /**
-   * up: all is well. degraded: messages wait where nobody receives, or stand among the dead letters, or an address is paused for all. failed: the
+   * up: all is well. degraded: messages wait where nobody receives, or stand among the dead letters, an address is paused for all, or handlers that were given up still run. failed: the
    * books of an address do not balance, so messages were lost or came from nowhere. down: the broker does not answer.
    */
   readonly status: "up" | "degraded" | "failed" | "down";
@@ -15,6 +15,8 @@ export interface Health {
   readonly addresses: readonly AddressState[];
   /** Handlers running in this process now, by address. */
   readonly running: Readonly<Record<string, number>>;
+  /** Runs in this process that were given up when their time was over and have not ended, by handler. */
+  readonly overdue: Readonly<Record<string, number>>;
   /** What this process has counted since it connected, by contract. */
   readonly contracts: Readonly<Record<string, Readonly<ContractCounters>>>;
   readonly replies: Readonly<ReplyCounters>;
@@ -30,6 +32,9 @@ export async function readHealth(
   const reasons: string[] = [];
   let addresses: readonly AddressState[] = [];
   let status: Health["status"] = "up";
+  const overdue = counters.overdue();
+  for (const [handler, count] of Object.entries(overdue))
+    reasons.push(`${handler}: ${count} runs were given up after their time and have not ended`);
   try {
     addresses = await transport.inspection.addresses();
     reasons.push(...addresses.flatMap(complaints));
@@ -47,6 +52,7 @@ export async function readHealth(
     transport: { name: transport.name, durability: transport.capabilities.durability },
     addresses,
     running: Object.fromEntries(running),
+    overdue,
     contracts: counters.snapshot(),
     replies: { ...counters.replies },
     unknownTypes: Object.fromEntries(counters.unknownTypes),

@@ -7,6 +7,7 @@ import type { Delivery } from "./ports/transport.ts";
 import type { Intake } from "./route.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Speech } from "./speech.ts";
+import { timeLimit } from "./time-limit.ts";
 
 interface ListenerParts {
   readonly runtime: Runtime;
@@ -31,6 +32,7 @@ export function toListener(intake: Intake, { runtime, speech, steps }: ListenerP
     const gathering = new Gatherer({ concurrency, bounds: route.batch }, runtime, {
       route,
       speech,
+      limit: timeLimit(route, runtime),
       begin: (entry) => runner.run(entry),
     });
     return new Listener(

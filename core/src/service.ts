@@ -48,12 +48,21 @@ export interface HandlerOptions<Value = any> {
   readonly retry?: RetryPolicy;
   /** How long a message stays locked without renewal, 1,000 to 300,000 ms. Default 30,000, of a call 5,000. The lock is renewed while the process lives. */
   readonly lockMs?: number;
+  /**
+   * How long one run may take, 1 to 86,400,000 ms. Then `context.signal` is aborted, and one second later the run is given up: it has failed and is
+   * retried, though it may still be at work; what it sends by then is refused. Default: no limit, because a message stays locked while its process
+   * lives, and only the handler's author knows how long is too long. A query is bounded by its caller's deadline in any case.
+   */
+  readonly timeoutMs?: number;
   /** Messages fetched ahead, 1 to 10,000. Default four times the concurrency. */
   readonly prefetch?: number;
 }
 
 /** What `connect({ handlers })` sets for every handler that does not say otherwise. */
-export type HandlerDefaults = Pick<HandlerOptions, "concurrency" | "lockMs" | "prefetch" | "retry">;
+export type HandlerDefaults = Pick<
+  HandlerOptions,
+  "concurrency" | "lockMs" | "prefetch" | "retry" | "timeoutMs"
+>;
 
 export interface SubscriptionOptions<
   Value,
@@ -132,7 +141,7 @@ export interface Service<U extends Uses = any, Bound = any> {
   serve<Name extends string, Input, Item, Upstream, Cursor>(
     feed: Feed<Name, Input, Item, Upstream, Cursor>,
     handler: NoInfer<ServeHandler<Input, Item, Upstream, DeclaredIn<U>, Cursor>>,
-    options?: NoInfer<HandlerOptions<Input>>,
+    options?: NoInfer<Omit<HandlerOptions<Input>, "timeoutMs">>,
   ): Service<U, Bound | Feed<Name, Input, Item, Upstream, Cursor>>;
 
   /** Binds a reader of a stream. Items of one partition come one after another; a failing one is retried in place, then set aside. */

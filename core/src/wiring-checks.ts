@@ -143,6 +143,7 @@ const optionBounds: readonly (readonly [keyof HandlerDefaults, number, number])[
   ["concurrency", 1, 1_000],
   ["prefetch", 1, 10_000],
   ["lockMs", 1_000, 300_000],
+  ["timeoutMs", 1, 86_400_000],
 ];
 
 function bindingFaults(service: Service): readonly string[] {
@@ -155,6 +156,10 @@ function bindingFaults(service: Service): readonly string[] {
       if (fault !== undefined)
         faults.push(`The name "${name}" of ${where} is not legal: ${fault}.`);
     }
+    if (verb === "serve" && options.timeoutMs !== undefined)
+      faults.push(
+        `${where} says timeoutMs, and a feed runs as long as its caller reads it. Remove it.`,
+      );
     faults.push(...orderFaults(contract, options, where), ...batchFaults(binding, where));
     const { set } = options;
     if (set !== undefined) attempt(faults, where, () => compileChanges(set));

@@ -82,10 +82,11 @@ export class Member implements Joining {
     return this.entry.order ?? 0;
   }
 
-  /** Runs alone: its last delivery ended without a word, so it may be what ended the process. */
+  /** Runs alone: its last delivery ended without a word or took too long, and it may be why. */
   get isSuspect(): boolean {
     const { attempt, failure } = this.entry;
-    return attempt > 1 && failure?.attempts !== attempt - 1;
+    const isSilent = failure?.attempts !== attempt - 1;
+    return attempt > 1 && (isSilent || failure.reason === "HANDLER_TIMED_OUT");
   }
 
   get isRetried(): boolean {

@@ -8,6 +8,8 @@ import type { Route } from "../route.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Speech } from "../speech.ts";
 import { judge, mayRetry } from "../taxonomy.ts";
+import { isThenable } from "../thenable.ts";
+import type { TimeLimit } from "../time-limit.ts";
 import type { BatchItem } from "./batch.ts";
 import type { Member } from "./member.ts";
 import { type Verdict, Verdicts, completed } from "./verdicts.ts";
@@ -18,6 +20,7 @@ export interface BatchParts {
   readonly speech: Speech;
   /** Begins the pipeline of one message. */
   readonly begin: (entry: Entry) => Outcome | Promise<Outcome>;
+  readonly limit: TimeLimit | undefined;
   /** Keeps a message until those before it in its lane are done. */
   readonly holdBack: (member: Member) => Promise<void>;
 }
@@ -43,7 +46,7 @@ export class BatchRun {
 
   /**
    * A failure that is not the messages' own (a refused connection) fails them all, after the immediate runs of the policy. Any other may be the fault of
-   * one: the batch runs again by halves until that one fails alone.
+   * one, and so may any at all when it would be the last: the batch runs again by halves until that one fails alone.
    */
   async #attempt(members: readonly Member[], immediate: number): Promise<void> {
     const present = await this.#verdicts.present(members);
@@ -54,15 +57,18 @@ export class BatchRun {
     const { decided, undecided } = split(call);
     this.#verdicts.deliver(decided);
     if (undecided.length === 0) return;
-    const { kind } = judge(failure.error);
-    const isTheirs = kind !== "retryable" && kind !== "throttled" && kind !== "ambiguous";
-    const [first] = undecided;
+    const { kind, reason } = judge(failure.error);
+    const isTheirs =
+      (kind !== "retryable" && kind !== "throttled" && kind !== "ambiguous") ||
+      undecided.some(({ entry }) => entry.attempt >= this.#parts.route.policy.attempts);
+    // A run that was given up may still be at work.
+    const isLater = kind === "throttled" || reason === "HANDLER_TIMED_OUT";
     if (isTheirs && undecided.length > 1) {
       const middle = Math.ceil(undecided.length / 2);
       await this.#again(undecided);
       await this.#attempt(undecided.slice(0, middle), this.#parts.route.policy.immediate);
       await this.#attempt(undecided.slice(middle), this.#parts.route.policy.immediate);
-    } else if (immediate > 0 && mayRetry(kind) && kind !== "throttled" && first !== undefined) {
+    } else if (immediate > 0 && mayRetry(kind) && !isLater) {
       await this.#again(undecided);
       await this.#attempt(undecided, immediate - 1);
     } else this.#verdicts.deliver(undecided.map((member) => ({ member, error: failure.error })));
@@ -141,14 +147,15 @@ class BatchCall {
   }
 
   async #handle(): Promise<void> {
-    const { route, speech, runtime } = this.#parts;
+    const { route, speech, runtime, limit } = this.#parts;
     const context = new HandlerContext(this.#scope, speech, runtime);
     const contexts = this.members.flatMap(({ message }) => message?.context ?? []);
     try {
-      const result: unknown = await route.binding.handler(
-        this.members.map((member) => this.#itemOf(member)),
-        context,
-      );
+      const items = this.members.map((member) => this.#itemOf(member));
+      const work: unknown = route.binding.handler(items, context);
+      const result = await (limit === undefined || !isThenable(work)
+        ? work
+        : limit(work, [context, ...contexts]));
       for (const each of [context, ...contexts]) {
         const held = each.held();
         if (held !== undefined) await held;

@@ -5,14 +5,17 @@ import { type Outcome, complete, toOutcome } from "../outcome.ts";
 import type { IncomingStep } from "../pipeline.ts";
 import type { Speech } from "../speech.ts";
 import { isThenable } from "../thenable.ts";
+import { timeLimit } from "../time-limit.ts";
 
 /** The innermost step: runs the handler. What it sends is held in the message until all outer steps agree that it succeeded. */
 export function dispatch(speech: Speech): IncomingStep {
   return {
     name: "dispatch",
-    wrap: (_next, { binding, batch }, runtime) => {
+    wrap: (_next, route, runtime) => {
+      const { binding, batch } = route;
       if (batch !== undefined) return joinBatch(speech, runtime);
       const { handler, verb } = binding;
+      const limit = timeLimit(route, runtime);
       const calls = verb === "answer" || verb === "serve";
       const end = (message: Incoming, result: unknown): Outcome => {
         if (!calls) return toOutcome(result);
@@ -25,7 +28,9 @@ export function dispatch(speech: Speech): IncomingStep {
         result: unknown,
       ): Promise<Outcome> => {
         try {
-          const value = await result;
+          const value = await (limit === undefined || !isThenable(result)
+            ? result
+            : limit(result, [context], message.envelope));
           const held = context.held();
           if (held !== undefined) await held;
           return end(message, value);

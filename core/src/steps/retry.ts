@@ -25,9 +25,10 @@ export const retryImmediately: IncomingStep = {
       }
     };
     const again = (message: Incoming, left: number, error: unknown): Outcome | Promise<Outcome> => {
-      const { kind } = judge(error);
-      if (left === 0 || !mayRetry(kind) || kind === "throttled" || message.lifetime.over)
-        throw error;
+      const { kind, reason } = judge(error);
+      // A run that was given up may still be at work.
+      const isLater = kind === "throttled" || reason === "HANDLER_TIMED_OUT";
+      if (left === 0 || !mayRetry(kind) || isLater || message.lifetime.over) throw error;
       counted.failed += 1;
       message.held = [];
       return run(message, left - 1);

@@ -162,6 +162,39 @@ export const handlerFailures: readonly FailureCase[] = [
     },
   },
   {
+    id: "handler-hangs",
+    what: "a handler with `timeoutMs` does not end",
+    then: "its signal is aborted, a second later it is given up and its message retried; what it sends late is refused, and `health()` shows it until it ends",
+    run: async (failing) => {
+      const DoJob = failing.command("job");
+      const Done = failing.event("done");
+      const hang = Promise.withResolvers<void>();
+      const ends: string[] = [];
+      const worker = service("worker", { publishes: [Done] }).handle(
+        DoJob,
+        async (job, context) => {
+          if (context.attempt === 1) await hang.promise;
+          await context.publish(Done, job).then(
+            () => ends.push(`attempt ${context.attempt}`),
+            ({ code }: { code: string }) => ends.push(code),
+          );
+        },
+        { timeoutMs: 20, retry: quick },
+      );
+      const seen: string[] = [];
+      const reader = service("reader").on(Done, ({ id }) => void seen.push(id));
+      const { bus } = await failing.process(worker, reader);
+      await bus.send(DoJob, { id: "1" });
+      await failing.stage.until("the next attempt", () => seen.length === 1);
+      assert.equal(Object.values((await bus.health()).overdue)[0], 1);
+      hang.resolve();
+      await failing.stage.until("it ends", () => ends.length === 2);
+      assert.deepEqual(ends, ["attempt 2", "CLOSED"]);
+      assert.deepEqual((await bus.health()).overdue, {});
+      assert.deepEqual(seen, ["1"]);
+    },
+  },
+  {
     id: "answer-throws",
     what: "the handler of a query throws",
     then: "the caller gets ANSWER_FAILED with the message and without the stack; nothing is retried behind its back",
