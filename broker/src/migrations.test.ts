@@ -4,16 +4,21 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type TestContext, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { gunzipSync } from "node:zlib";
+import { type Delivery, equationOf } from "@waybill/core";
 import { folder, open, probe, toQueue, toStream, until } from "./fixture.test.support.ts";
 import { migrate, migrations, schemaVersion } from "./migrations.ts";
 import { pragma } from "./pragma.ts";
 
-/** A folder with a file that version 1 wrote: see the first test for what is in it. */
-function oldFolder(context: TestContext): { readonly directory: string; readonly file: string } {
+/** A folder with a file that an older version wrote: see the first tests for what is in it. */
+function oldFolder(
+  context: TestContext,
+  version: 1 | 6 = 1,
+): { readonly directory: string; readonly file: string } {
   const directory = folder(context);
   const file = join(directory, "waybill.db");
-  const packed = readFileSync(new URL("./fixtures/version-1.db.gz", import.meta.url));
+  const packed = readFileSync(new URL(`./fixtures/version-${version}.db.gz`, import.meta.url));
   writeFileSync(file, gunzipSync(packed));
   return { directory, file };
 }
@@ -82,6 +87,53 @@ test("a file of version 1 is brought up to date when it is opened, with everythi
     inspect(file, (db) => pragma(db, "user_version")),
     schemaVersion,
   );
+});
+
+test("the books of a file of version 6 begin with what stands in it, by type, and balance from then on", async (context) => {
+  const { directory } = oldFolder(context, 6);
+  const transport = await open(context, directory);
+  const { inspection } = transport;
+  const texts = async (): Promise<Record<string, string>> =>
+    Object.fromEntries(
+      (await inspection.ledger()).map((entry) => [entry.address, equationOf(entry)]),
+    );
+  const books = await inspection.ledger();
+  assert.deepEqual(await texts(), {
+    orders: "6 = dead 1 + deferred 1 + ready 3 + scheduled 1",
+    keyed: "4 = dead 1 + ready 3",
+    once: "0 = nothing",
+    "placed/": "1 = dead 1",
+    "placed/eu": "1 = ready 1",
+    "readings@group": "4 = dead 1 + ready 3",
+    readings: "5 = retained 5",
+  });
+  const types = books[0]?.types.map((each) => `${each.type}: ${equationOf(each)}`);
+  assert.deepEqual(types?.toSorted(), [
+    "order.cancel: 2 = ready 2",
+    "order.place: 3 = dead 1 + deferred 1 + ready 1",
+    "test.message: 1 = scheduled 1",
+  ]);
+  for (const state of ["dead", "deferred"] as const) {
+    const aside = await inspection.list({ state, limit: 10 });
+    await inspection.replay(aside.map(({ handle }) => handle));
+  }
+  const sources = [
+    { kind: "queue", name: "orders" },
+    { kind: "queue", name: "keyed" },
+    { kind: "stream", name: "readings", group: "group" },
+  ] as const;
+  const onDelivery = (delivery: Delivery): void => void delivery.settle({ kind: "complete" });
+  for (const source of sources) probe(transport, source, { onDelivery });
+  const handled = {
+    orders: "6 = completed 5 + scheduled 1",
+    keyed: "4 = completed 4",
+    once: "0 = nothing",
+    "placed/": "1 = dead 1",
+    "placed/eu": "1 = ready 1",
+    "readings@group": "4 = completed 4",
+    readings: "5 = retained 5",
+  };
+  await until("all is handled", async () => isDeepStrictEqual(await texts(), handled));
 });
 
 test("a migrated file has the schema of a new one", async (context) => {
