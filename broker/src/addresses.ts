@@ -61,6 +61,7 @@ export class AddressBook {
   readonly types: BookTypes;
   readonly #sql: Statements;
   #version = -1;
+  #foreseen = false;
   #byName = new Map<string, Address>();
   #byId = new Map<number, Address>();
   #topics = new Map<string, Topic>();
@@ -81,13 +82,20 @@ export class AddressBook {
     this.refresh(topology);
   }
 
-  /** A transaction was rolled back: what was read in it may never have been. */
+  /** As `refresh`, in a transaction that changed the topology itself. */
+  foresee(version: number): void {
+    this.refresh(version);
+    this.#foreseen = true;
+  }
+
+  /** A transaction was rolled back: what it foresaw never was. */
   doubt(): void {
-    this.#version = -1;
+    if (this.#foreseen) this.#version = -1;
   }
 
   /** `version` is the one that the database holds now. */
   refresh(version: number): void {
+    this.#foreseen = false;
     if (version === this.#version) return;
     this.#byName = new Map();
     this.#byId = new Map();

@@ -76,6 +76,15 @@ test("a message that is lost, or comes from nowhere, shows as a difference", asy
   assert.deepEqual([found.difference, found.balanced], [-2, false]);
 });
 
+test("a message whose header cannot be read is discarded and booked like any other", async (context) => {
+  const { transport, edit } = await withOrders(context, 3);
+  const { inspection } = transport;
+  edit("update message set header = '{' where seq = (select min(seq) from message)");
+  assert.equal(await inspection.purge(queue, "ready"), 3);
+  const { accepted, left, balanced } = await entry(transport);
+  assert.deepEqual([accepted, left, balanced], [3, { purged: 3 }, true]);
+});
+
 test("an item that is lost from a log, and a group that skips some, show as differences", async (context) => {
   const directory = folder(context);
   const transport = await open(context, directory);

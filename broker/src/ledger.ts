@@ -116,7 +116,6 @@ export class EmbeddedLedger {
       standing: nothingStands,
       retained,
       oldestWaitingMs: 0,
-      byType: () => new Map(),
     });
   }
 
@@ -147,7 +146,6 @@ export class EmbeddedLedger {
         book: new Map([["", book?.get("") ?? {}]]),
         standing: { ...standing, inFlight },
         oldestWaitingMs: 0,
-        byType: () => new Map(),
       }),
     ];
   }

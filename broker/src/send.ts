@@ -81,7 +81,7 @@ export function store(transaction: Transaction, batch: readonly Encoded[]): void
   const parkedIn = new Set<number>();
   for (const message of batch) {
     const { kind, name } = message.outgoing.to;
-    if (isDuplicate(transaction, message.outgoing)) refuse(transaction, message.outgoing);
+    if (isDuplicate(transaction, message.outgoing)) passOver(transaction, message.outgoing);
     else if (kind === "queue")
       enqueue(transaction, transaction.addresses.find(kind, name)?.id ?? 0, message);
     else if (kind === "stream") appendItem(transaction, name, message);
@@ -101,7 +101,8 @@ export function store(transaction: Transaction, batch: readonly Encoded[]): void
   for (const topic of parkedIn) evictUnrouted(transaction, topic);
 }
 
-function refuse({ duplicates, book, addresses }: Transaction, outgoing: Outgoing): void {
+/** It is accepted and not stored. */
+function passOver({ duplicates, book, addresses }: Transaction, outgoing: Outgoing): void {
   const { kind, name } = outgoing.to;
   const address = kind === "queue" ? addresses.find(kind, name)?.id : addresses.topic(name);
   book.count(address ?? 0, outgoing.envelope.header.type, "duplicates");

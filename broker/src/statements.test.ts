@@ -22,7 +22,7 @@ const mayScan: Readonly<Record<string, string>> = {
   typesScheduled: "as typesReady",
   typesDeferred: "as typesReady",
   typesDead: "as typesReady",
-  oldestWaiting: "the least of the first rows of four tables, and of what is in flight",
+  oldestWaiting: "the first rows of an address and of its sessions, and what is in flight",
   countItems: "as many as are asked for",
   countLockedRemoved: "one row per receiver, and what those of gone addresses hold",
   foldBook: "the lines of one temporary address that has ended",

@@ -18,7 +18,7 @@ const otherTexts = {
   deleteBook: "delete from book where address = ?",
   allBooks: "select address, type, line, count from book",
   bookedAs:
-    "select address, iif(place is null, header ->> '$.type', '') as type from message where seq = ?",
+    "select address, iif(place is null and json_valid(header), header ->> '$.type', '') as type from message where seq = ?",
   bumpTopology: "update state set topology = topology + 1 where id = 1",
 
   readBoot: "select boot from boot where id = 1",
@@ -177,22 +177,21 @@ const otherTexts = {
   countItems:
     "select count(*) as count from (select 1 from stream_item where place >= ? and place < ? limit ?)",
   typesReady:
-    "select m.header ->> '$.type' as type, count(*) as count from ready r join message m on m.seq = r.seq where r.address = ? group by 1",
+    "select iif(json_valid(m.header), m.header ->> '$.type', '') as type, count(*) as count from ready r join message m on m.seq = r.seq where r.address = ? group by 1",
   typesReadySessions:
-    "select m.header ->> '$.type' as type, count(*) as count from session s join ready r on r.address = -s.id join message m on m.seq = r.seq where s.address = ? group by 1",
+    "select iif(json_valid(m.header), m.header ->> '$.type', '') as type, count(*) as count from session s join ready r on r.address = -s.id join message m on m.seq = r.seq where s.address = ? group by 1",
   typesLocked:
-    "select m.header ->> '$.type' as type, count(*) as count from lease l join locked k on k.lease = l.id join message m on m.seq = k.seq where l.address = ? group by 1",
+    "select iif(json_valid(m.header), m.header ->> '$.type', '') as type, count(*) as count from lease l join locked k on k.lease = l.id join message m on m.seq = k.seq where l.address = ? group by 1",
   typesScheduled:
-    "select m.header ->> '$.type' as type, count(*) as count from scheduled r join message m on m.seq = r.seq where r.address = ? group by 1",
+    "select iif(json_valid(m.header), m.header ->> '$.type', '') as type, count(*) as count from scheduled r join message m on m.seq = r.seq where r.address = ? group by 1",
   typesDeferred:
-    "select m.header ->> '$.type' as type, count(*) as count from deferred r join message m on m.seq = r.seq where r.address = ? group by 1",
+    "select iif(json_valid(m.header), m.header ->> '$.type', '') as type, count(*) as count from deferred r join message m on m.seq = r.seq where r.address = ? group by 1",
   typesDead:
-    "select m.header ->> '$.type' as type, count(*) as count from dead r join message m on m.seq = r.seq where r.address = ? group by 1",
+    "select iif(json_valid(m.header), m.header ->> '$.type', '') as type, count(*) as count from dead r join message m on m.seq = r.seq where r.address = ? group by 1",
   oldestWaiting: `select enqueued_at as at from message where seq = (select min(seq) from (
     select min(seq) as seq from ready where address = ?1
     union all select min((select min(r.seq) from ready r where r.address = -s.id)) from session s where s.address = ?1
-    union all select min(k.seq) from lease l join locked k on k.lease = l.id where l.address = ?1
-    union all select min(seq) from scheduled where address = ?1))`,
+    union all select min(k.seq) from lease l join locked k on k.lease = l.id where l.address = ?1))`,
   countReceivers:
     "select count(*) as count from lease l join instance i on i.id = l.instance where l.address = ? and l.counts = 1 and i.until > ?",
   oldestReady:

@@ -52,7 +52,7 @@ export class Transaction {
   changeTopology(): void {
     this.sql.bumpTopology.run();
     const [, topology] = this.sql.readState.get() as unknown as [number, number];
-    this.addresses.refresh(topology);
+    this.addresses.foresee(topology);
   }
 
   /** To be called before COMMIT. */

@@ -68,7 +68,7 @@ export class Engine {
       topic?.passed(parcel.envelope.header.type, places.length);
     }
     for (const { to, envelope } of noted.duplicates)
-      this.#remembering(to)?.refuse(envelope.header.type);
+      this.#remembering(to)?.duplicate(envelope.header.type);
     return noted;
   }
 

@@ -232,7 +232,6 @@ export class Group implements Supply, MessageHome {
       book: new Map([["", book]]),
       standing: { ...nothingStands, ready: pending - held, inFlight: held, dead },
       oldestWaitingMs: oldestReadyMs,
-      byType: () => new Map(),
     });
   }
 

@@ -180,7 +180,7 @@ export class MemoryInspection implements Inspection {
     const entries = [...this.#shelves(), ...streams.values()].map((each) => each.ledger());
     const book = kernel.removed.lines();
     if (book.size === 0) return entries;
-    const nothing = { standing: nothingStands, oldestWaitingMs: 0, byType: () => new Map() };
+    const nothing = { standing: nothingStands, oldestWaitingMs: 0 };
     return [...entries, ledgerEntry({ address: "#removed", kind: "removed", book, ...nothing })];
   }
 

@@ -46,7 +46,6 @@ export class Log implements GroupLog {
       standing: nothingStands,
       retained: sum(({ base, end }) => end - base),
       oldestWaitingMs: 0,
-      byType: () => new Map(),
     });
   }
 

@@ -193,8 +193,8 @@ export class Mailbox implements Supply, MessageHome {
     return this.#stock.ledger(this);
   }
 
-  /** Not stored, because it is remembered. */
-  refuse(type: string): void {
+  /** One came that is not stored, because it is remembered. */
+  duplicate(type: string): void {
     this.#stock.book.count(type, "duplicates");
   }
 

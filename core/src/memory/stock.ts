@@ -56,34 +56,35 @@ export class Stock {
   }
 
   state({ address, kind }: Pick<AddressState, "address" | "kind">): AddressState {
-    const heads = [this.line.peek(), this.sessions?.oldest()].filter((head) => head !== undefined);
     return {
       address,
       kind,
       ...this.standing(),
-      oldestReadyMs: this.#age(heads),
+      oldestReadyMs: this.#age(this.#heads()),
       receivers: this.receivers.count,
       paused: this.receivers.paused,
     };
   }
 
   ledger({ address, kind }: Pick<AddressState, "address" | "kind">): LedgerEntry {
-    const waiting = (["ready", "inFlight", "scheduled"] as const).flatMap((state) => [
-      ...this.messages(state),
-    ]);
     return ledgerEntry({
       address,
       kind,
       book: this.book.lines(),
       standing: this.standing(),
-      oldestWaitingMs: this.#age(waiting),
+      oldestWaitingMs: this.#age([...this.#heads(), ...this.receivers.held()]),
       byType: () => standingByType(this, this.book),
     });
   }
 
+  #heads(): readonly Message[] {
+    return [this.line.peek(), this.sessions?.oldest()].filter((head) => head !== undefined);
+  }
+
   #age(messages: readonly Message[]): number {
-    let oldest = Infinity;
+    const now = this.#kernel.now();
+    let oldest = now;
     for (const { parcel } of messages) oldest = Math.min(oldest, parcel.enqueuedAt);
-    return oldest === Infinity ? 0 : Math.max(0, this.#kernel.now() - oldest);
+    return now - oldest;
   }
 }

@@ -75,8 +75,8 @@ export class Topic implements MessageHome {
     if (this.aside.dead > this.#kernel.limits.unroutedMax) this.#evict();
   }
 
-  /** Not stored, because it is remembered. */
-  refuse(type: string): void {
+  /** One came that is not stored, because it is remembered. */
+  duplicate(type: string): void {
     this.#book.count(type, "duplicates");
   }
 

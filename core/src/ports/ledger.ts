@@ -77,7 +77,7 @@ export interface LedgerEntry extends LedgerCounts {
   readonly repeated: number;
   /** Items that a log keeps. 0 for others. */
   readonly retained: number;
-  /** Age in milliseconds of the oldest that is ready, in flight or scheduled; 0 when none is. */
+  /** Age in milliseconds of the first in line of what is ready or in flight; 0 when nothing is. */
   readonly oldestWaitingMs: number;
   /** Types that came here; "" stands for those beyond the first 100, and for the items of a group. */
   readonly contracts: readonly string[];
@@ -99,8 +99,8 @@ export interface LedgerParts extends Pick<LedgerEntry, "address" | "kind" | "old
   readonly book: ReadonlyMap<string, BookLines>;
   readonly standing: Standing;
   readonly retained?: number;
-  /** Asked where types share the address. */
-  readonly byType: () => ReadonlyMap<string, Standing>;
+  /** What stands there by type; asked where several share the address. */
+  readonly byType?: () => ReadonlyMap<string, Standing>;
 }
 
 /** Draws up an entry from what was counted as it changed and what stands there. */
@@ -110,7 +110,7 @@ export function ledgerEntry(parts: LedgerParts): LedgerEntry {
   for (const lines of book.values())
     for (const [line, count] of Object.entries(lines) as [BookLine, number][])
       sums[line] = (sums[line] ?? 0) + count;
-  const types = book.size > 1 && total(standing) <= typedMax ? typesOf(book, parts.byType()) : [];
+  const countTypes = book.size > 1 && total(standing) <= typedMax ? parts.byType : undefined;
   return {
     address,
     kind,
@@ -121,7 +121,7 @@ export function ledgerEntry(parts: LedgerParts): LedgerEntry {
     retained,
     oldestWaitingMs,
     contracts: [...book.keys()],
-    types,
+    types: countTypes === undefined ? [] : typesOf(book, countTypes()),
   };
 }
 
