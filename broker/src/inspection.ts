@@ -9,6 +9,7 @@ import {
   type LedgerEntry,
   type ListQuery,
   type PurgeState,
+  type Resumed,
   type SeekTarget,
   type StoredMessage,
   type Whereabouts,
@@ -21,7 +22,7 @@ import { encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { Kept } from "./depths.ts";
 import { EmbeddedLedger } from "./ledger.ts";
-import { listMessages } from "./listing.ts";
+import { asideMessage, listMessages } from "./listing.ts";
 import {
   CancelOperation,
   type CountAnswer,
@@ -30,7 +31,8 @@ import {
   PurgeOperation,
   removeStepMax,
 } from "./discard.ts";
-import { ReplaceOperation, ReplayOperation } from "./replay.ts";
+import { ReplaceOperation, ReplayOperation, ResumeDeferredOperation } from "./replay.ts";
+import { seqOf, whereaboutsOf } from "./whereabouts.ts";
 import type { Operation } from "./writer.ts";
 import { stateOf } from "./states.ts";
 import { SeekOperation, groupState } from "./stream-seek.ts";
@@ -92,12 +94,19 @@ export class EmbeddedInspection implements Inspection {
   async follow(handles: readonly string[]): Promise<readonly Whereabouts[]> {
     this.#assertOpen();
     const { sql } = this.#connection;
-    return handles.map((handle) => {
-      const seq = /^\d{1,15}$/.test(handle) ? Number(handle) : 0;
-      if (sql.hasMessage.get(seq) === undefined) return "gone";
-      if (sql.deadOf.get(seq) !== undefined) return "dead";
-      return sql.deferredOf.get(seq) === undefined ? "waiting" : "deferred";
-    });
+    return handles.map((handle) => whereaboutsOf(sql, seqOf(handle)));
+  }
+
+  async resumeDeferred(handle: string): Promise<Resumed> {
+    this.#assertOpen();
+    return new Promise((resolve, reject) =>
+      this.#connection.writer.submit(new ResumeDeferredOperation(handle, { resolve, reject })),
+    );
+  }
+
+  async get(handle: string): Promise<StoredMessage | undefined> {
+    this.#all();
+    return asideMessage(this.#connection, handle);
   }
 
   async discard(handles: readonly string[]): Promise<number> {

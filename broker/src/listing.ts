@@ -9,6 +9,7 @@ import type { Address } from "./addresses.ts";
 import { decode, decodeFailure } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { offsetOf, placeOf } from "./places.ts";
+import { type AsideRow, seqOf } from "./whereabouts.ts";
 
 interface Found {
   readonly seq: number;
@@ -66,6 +67,21 @@ export function listMessages(
     ...listed,
     ...unread(connection, group, { after: position.place, limit: limit - listed.length }),
   ];
+}
+
+/** The dead or deferred message of that handle. */
+export function asideMessage(
+  { addresses, sql }: Connection,
+  handle: string,
+): StoredMessage | undefined {
+  const seq = seqOf(handle);
+  const dead = sql.deadOf.get(seq) as AsideRow | undefined;
+  const row = dead ?? (sql.deferredOf.get(seq) as AsideRow | undefined);
+  const content = sql.contentOf.get(seq) as ContentRow | undefined;
+  if (row === undefined || content === undefined) return undefined;
+  const address = addresses.get(row.address)?.name ?? "";
+  const state = dead === undefined ? "deferred" : "dead";
+  return stored(content, { handle: String(seq), address, state, attempt: row.attempt });
 }
 
 function find(

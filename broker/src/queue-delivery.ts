@@ -71,6 +71,10 @@ export class QueueDelivery implements Delivery, Claimed {
       content.session === undefined ? undefined : settler.session(content.session, this);
   }
 
+  get handle(): string | undefined {
+    return this.position === undefined ? String(this.seq) : undefined;
+  }
+
   settle(settlement: Settlement): Promise<Settled> {
     return this.#settler.settle(this, settlement);
   }

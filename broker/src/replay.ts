@@ -1,10 +1,11 @@
-import type { Body, WaybillError } from "@waybill/core";
+import type { Body, Resumed, WaybillError } from "@waybill/core";
 import { decode, type Encoded } from "./codec.ts";
 import { leave } from "./dead-letters.ts";
 import { remove } from "./discard.ts";
 import { publish } from "./send.ts";
 import { arriveAgain, unpark } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
+import { type AsideRow, seqOf, whereaboutsOf } from "./whereabouts.ts";
 import type { Operation } from "./writer.ts";
 
 export interface Answer {
@@ -28,7 +29,7 @@ export abstract class AsideOperation implements Operation {
   run(transaction: Transaction): void {
     this.#count = 0;
     for (const handle of this.#handles) {
-      const seq = /^\d{1,15}$/.test(handle) ? Number(handle) : 0;
+      const seq = seqOf(handle);
       const address = addressOfAside(transaction, seq);
       if (address !== undefined && this.move(transaction, seq, address)) this.#count += 1;
     }
@@ -58,6 +59,48 @@ export class ReplayOperation extends AsideOperation {
     arriveAgain(transaction, { address, seq, attempt: 0, bytes, expires: null });
     unpark(transaction, seq);
     return true;
+  }
+}
+
+export interface ResumeAnswer {
+  resolve(resumed: Resumed): void;
+  reject(error: WaybillError): void;
+}
+
+/** Gives a deferred message back to its receivers, as the attempt that deferred it; its number is its place. */
+export class ResumeDeferredOperation implements Operation {
+  readonly weight = 1;
+  readonly bytes = 0;
+  readonly #seq: number;
+  readonly #answer: ResumeAnswer;
+  #resumed: Resumed = "gone";
+
+  constructor(handle: string, answer: ResumeAnswer) {
+    this.#seq = seqOf(handle);
+    this.#answer = answer;
+  }
+
+  run(transaction: Transaction): void {
+    const { sql, addresses } = transaction;
+    const seq = this.#seq;
+    const where = whereaboutsOf(sql, seq);
+    this.#resumed = where === "deferred" ? "gone" : where;
+    if (where !== "deferred") return;
+    const { address, attempt } = sql.deferredOf.get(seq) as unknown as AsideRow;
+    // What is left of a queue that ended is on its way out.
+    if (addresses.get(address) === undefined) return;
+    sql.deleteDeferred.run(seq);
+    const { bytes } = sql.bytesOf.get(seq) as { bytes: number };
+    arriveAgain(transaction, { address, seq, attempt: attempt - 1, bytes, expires: null });
+    this.#resumed = "resumed";
+  }
+
+  done(): void {
+    this.#answer.resolve(this.#resumed);
+  }
+
+  failed(error: WaybillError): void {
+    this.#answer.reject(error);
   }
 }
 
@@ -113,7 +156,7 @@ export class ReplaceOperation extends AsideOperation {
 }
 
 function addressOfAside({ sql }: Transaction, seq: number): number | undefined {
-  const row = (sql.deadOf.get(seq) ?? sql.deferredOf.get(seq)) as { address: number } | undefined;
+  const row = (sql.deadOf.get(seq) ?? sql.deferredOf.get(seq)) as AsideRow | undefined;
   return row?.address;
 }
 

@@ -110,12 +110,12 @@ const otherTexts = {
     "select due, seq, address, attempt from scheduled where expires <= ? order by expires limit ?",
 
   insertDead: "insert into dead(seq, address, attempt) values (?, ?, ?)",
-  deadOf: "select address from dead where seq = ?",
+  deadOf: "select address, attempt from dead where seq = ?",
   deleteDead: "delete from dead where seq = ?",
   deadBeyond: "select seq from dead where address = ? order by seq desc limit 1 offset ?",
   deadUpTo: "select seq from dead where address = ? and seq <= ? order by seq limit ?",
   insertDeferred: "insert into deferred(seq, address, attempt) values (?, ?, ?)",
-  deferredOf: "select address from deferred where seq = ?",
+  deferredOf: "select address, attempt from deferred where seq = ?",
   deleteDeferred: "delete from deferred where seq = ?",
   hasMessage: "select 1 from message where seq = ?",
   putFailure:

@@ -13,6 +13,7 @@ export class StreamDelivery implements Delivery {
   readonly enqueuedAt: number;
   readonly session: undefined;
   readonly failure: undefined;
+  readonly handle: undefined;
   readonly position: Position;
   onLockLost: (() => void) | undefined;
   readonly #settle: (delivery: StreamDelivery, settlement: Settlement) => Promise<Settled>;

@@ -1,6 +1,6 @@
 import type { Command, Event, Feed, Query, Stream } from "@waybill/contracts";
 import type { CallOptions, OpenOptions, Receipt, SendOptions, Verbs } from "./context.ts";
-import { AsideMessages, ScheduledMessages, StoredMessages } from "./dead-letters.ts";
+import { DeferredMessages, ScheduledMessages, StoredMessages } from "./dead-letters.ts";
 import { DeadLetters } from "./letters/dead-letters.ts";
 import { WaybillError, messageOf } from "./errors.ts";
 import { explain } from "./explain/explain.ts";
@@ -29,7 +29,7 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   /** What the broker underneath can do. */
   readonly capabilities: Capabilities;
   readonly deadLetters: DeadLetters;
-  readonly deferred: AsideMessages;
+  readonly deferred: DeferredMessages;
   /** What was sent for later. */
   readonly scheduled: ScheduledMessages;
   /** What can be delivered and is not in anybody's hands. */
@@ -75,7 +75,7 @@ const deadlineMsDefault = 10_000;
 export class ConnectedBus implements Bus {
   readonly capabilities: Capabilities;
   readonly deadLetters: DeadLetters;
-  readonly deferred: AsideMessages;
+  readonly deferred: DeferredMessages;
   readonly scheduled: ScheduledMessages;
   readonly waiting: StoredMessages;
   readonly streams: Streams;
@@ -89,7 +89,7 @@ export class ConnectedBus implements Bus {
     const { inspection } = transport;
     const parts = { inspection, codec, wire, rewrite: rewriting(running) };
     this.deadLetters = new DeadLetters(parts, environment);
-    this.deferred = new AsideMessages(parts, "deferred");
+    this.deferred = new DeferredMessages(parts);
     this.scheduled = new ScheduledMessages(parts);
     this.waiting = new StoredMessages(parts, "ready");
     this.streams = new Streams(transport);

@@ -1,7 +1,7 @@
 import type { Attributes, Command, Event, Feed, Query, Stream } from "@waybill/contracts";
 import type { Header } from "./envelope.ts";
 import type { Logger } from "./ports/logger.ts";
-import type { Position } from "./ports/transport.ts";
+import type { Position, Resumed } from "./ports/transport.ts";
 
 /** What every verb that sends takes. */
 export interface SendOptions {
@@ -106,6 +106,8 @@ export interface BatchContext<Declared = never> extends Verbs<Declared> {
   readonly logger: Logger;
   /** The moment by the bus's clock: use it instead of Date.now() and tests can move time. */
   now(): Date;
+  /** As `bus.deferred.resume`: at once, and not taken back when this handler fails. */
+  resumeDeferred(handle: string): Promise<Resumed>;
   /** Waits by the bus's clock. Rejects when `signal` is aborted. */
   sleep(delayMs: number): Promise<void>;
 }
@@ -118,6 +120,11 @@ export interface Context<Declared = never> extends BatchContext<Declared> {
   readonly attributes: Attributes;
   /** 1 for the first delivery. */
   readonly attempt: number;
+  /**
+   * The broker's name of the message in hand, to be kept by who returns `defer()`: `resumeDeferred` takes it. It stays the same, also when the message is retried,
+   * dead or replayed. Undefined in `consume`, `answer` and `serve` handlers, which cannot defer.
+   */
+  readonly handle: string | undefined;
   /** Where the item stands, in a `consume` handler. */
   readonly position: Position | undefined;
 }
@@ -150,6 +157,8 @@ export type InputOf<C> =
         : never;
 export type OutputOf<C> = C extends Query<any, any, infer Output> ? Output : never;
 export type PayloadOf<C> = C extends Event<any, infer Payload, any> ? Payload : never;
+/** What a message of a contract says. */
+export type ValueOf<C> = C extends Event ? PayloadOf<C> : C extends Stream ? ItemOf<C> : InputOf<C>;
 export type ItemOf<C> =
   C extends Stream<any, infer Item>
     ? Item

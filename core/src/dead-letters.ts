@@ -1,8 +1,19 @@
+import type { Command, Event, Stream } from "@waybill/contracts";
 import type { Codec } from "./codec.ts";
+import type { ValueOf } from "./context.ts";
 import type { Body, Envelope } from "./envelope.ts";
 import { WaybillError } from "./errors.ts";
-import type { Inspection, ListQuery, PurgeState, StoredMessage } from "./ports/transport.ts";
+import type {
+  Inspection,
+  ListQuery,
+  PurgeState,
+  Resumed,
+  StoredMessage,
+} from "./ports/transport.ts";
 import type { Rewrite } from "./rewriting.ts";
+import { inputSchema } from "./route.ts";
+import { readBody } from "./steps/decode.ts";
+import { validated } from "./steps/validate.ts";
 import { type Wire, destinationOfAddress, destinationText, plainBody } from "./wire/wire.ts";
 
 export interface AsideQuery {
@@ -40,14 +51,35 @@ export class StoredMessages {
   }
 
   /** As `read`, of a bus with a wire: opened first, and nothing of that counts as received. Rejects with what the wire cannot open. */
-  async open({ envelope, address }: StoredMessage): Promise<unknown> {
-    const { codec, wire } = this.parts;
+  async open(message: StoredMessage): Promise<unknown> {
+    return this.parts.codec.decode(plainBody(await this.#opened(message)));
+  }
+
+  /**
+   * As `open`, as a handler of that contract would get it: in its present version and validated. Errors besides: OPTION_INVALID for a
+   * message of another contract, DECODE_FAILED, VERSION_UNKNOWN, MESSAGE_INVALID.
+   */
+  async readAs<C extends Command | Event | Stream>(
+    contract: C,
+    message: StoredMessage,
+  ): Promise<ValueOf<C>> {
+    const { type } = message.envelope.header;
+    if (type !== contract.name) {
+      throw new WaybillError(
+        "OPTION_INVALID",
+        `The message ${message.handle} is a "${type}", not a "${contract.name}". Read it as what it is.`,
+      );
+    }
+    const value = readBody(await this.#opened(message), contract, this.parts.codec);
+    const naming = { contract: contract.name, what: "stored" };
+    return (await validated(inputSchema(contract), value, naming)) as ValueOf<C>;
+  }
+
+  async #opened({ envelope, address }: StoredMessage): Promise<Envelope> {
+    const { wire } = this.parts;
+    if (wire === undefined || wire.isPlain(envelope)) return envelope;
     const destination = destinationText(destinationOfAddress(address));
-    const opened =
-      wire === undefined || wire.isPlain(envelope)
-        ? envelope
-        : await wire.open(envelope, { destination, delivery: undefined });
-    return codec.decode(plainBody(opened));
+    return wire.open(envelope, { destination, delivery: undefined });
   }
 
   /** Oldest first, with body and failure. */
@@ -109,6 +141,11 @@ export class ScheduledMessages extends StoredMessages {
 
 /** Messages that were set aside. */
 export class AsideMessages extends StoredMessages {
+  /** The one of this handle, found in an index; undefined when it is not set aside any more. */
+  get(handle: string): Promise<StoredMessage | undefined> {
+    return this.parts.inspection.get(handle);
+  }
+
   /** Puts them back where they came from, attempts at zero. Answers how many were there. */
   replay(handles: readonly string[]): Promise<number> {
     return this.parts.inspection.replay(handles);
@@ -137,5 +174,21 @@ export class AsideMessages extends StoredMessages {
     const sealed = wire === undefined ? envelope : (await wire.seal({ to, envelope })).envelope;
     const replaced = await inspection.replace(handle, sealed);
     return replaced ? envelope.header.id : undefined;
+  }
+}
+
+/** Messages that their handlers have deferred. */
+export class DeferredMessages extends AsideMessages {
+  constructor(parts: StoredParts) {
+    super(parts, "deferred");
+  }
+
+  /**
+   * Gives one back to its handler, by the handle that the deferring handler had as `context.handle`: as the attempt that deferred it, so that deferring
+   * costs none, and in front of what was sent after it, in the order of its key too. Answers `resumed`; or, when nothing changed, where
+   * it is: `waiting` (also while its deferring handler has not ended: try again), `dead` or `gone`. What is deferred is found in an index.
+   */
+  resume(handle: string): Promise<Resumed> {
+    return this.parts.inspection.resumeDeferred(handle);
   }
 }

@@ -13,7 +13,7 @@ import { WaybillError, messageOf } from "./errors.ts";
 import type { Incoming } from "./message.ts";
 import { sleep } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
-import type { Outgoing, Position } from "./ports/transport.ts";
+import type { Outgoing, Position, Resumed } from "./ports/transport.ts";
 import type { Runtime } from "./runtime.ts";
 import { Said } from "./said.ts";
 import type { Speech } from "./speech.ts";
@@ -40,6 +40,10 @@ export class HandlerContext implements Context<any> {
     this.#message = message;
     this.#speech = speech;
     this.#runtime = runtime;
+  }
+
+  get handle(): string | undefined {
+    return this.#message.delivery?.handle;
   }
 
   get position(): Position | undefined {
@@ -84,6 +88,10 @@ export class HandlerContext implements Context<any> {
 
   sleep(delayMs: number): Promise<void> {
     return sleep(this.#runtime.environment.timers, delayMs, this.signal);
+  }
+
+  resumeDeferred(handle: string): Promise<Resumed> {
+    return this.#runtime.transport.inspection.resumeDeferred(handle);
   }
 
   send(command: Command, input: unknown, options: SendOptions = {}): Promise<Receipt> {

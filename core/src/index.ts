@@ -20,12 +20,14 @@ export type {
   ResumePolicy,
   SendOptions,
   UpstreamOf,
+  ValueOf,
   Verbs,
 } from "./context.ts";
 export type { ContractCounters, ReplyCounters } from "./counters.ts";
 export type {
   AsideMessages,
   AsideQuery,
+  DeferredMessages,
   ScheduledMessages,
   StoredMessages,
 } from "./dead-letters.ts";

@@ -5,6 +5,7 @@ import { asideCases } from "./suite/aside.ts";
 import type { SuiteCase } from "./suite/case.ts";
 import { closingCases } from "./suite/closing.ts";
 import { declaringCases } from "./suite/declaring.ts";
+import { deferCases } from "./suite/deferring.ts";
 import { duplicateCases } from "./suite/duplicates.ts";
 import { groupCases } from "./suite/groups.ts";
 import { inspectionCases } from "./suite/inspection.ts";
@@ -45,6 +46,7 @@ export const transportCases: readonly SuiteCase[] = [
   ...settlingCases,
   ...lockCases,
   ...asideCases,
+  ...deferCases,
   ...scheduleCases,
   ...duplicateCases,
   ...sessionCases,

@@ -41,7 +41,7 @@ export function failuresOf(contract: AnyContract, takers: readonly Taker[]): Fai
           },
           {
             when: "the handler returns defer()",
-            outcome: "it is set aside until bus.deferred.replay",
+            outcome: "it is set aside until bus.deferred.resume",
           },
         ]),
     {

@@ -7,7 +7,7 @@ import type {
   Settled,
   Settlement,
 } from "../ports/transport.ts";
-import type { Message } from "./message.ts";
+import { type Message, handleOf } from "./message.ts";
 
 /** Who answers for a delivery until it is settled. */
 export interface DeliveryHolder {
@@ -47,6 +47,10 @@ export class MemoryDelivery implements Delivery {
     this.lockedAt = lockedAt;
     this.#holder = holder;
     this.session = message.session === undefined ? undefined : holder.session(this);
+  }
+
+  get handle(): string | undefined {
+    return this.position === undefined ? handleOf(this.message) : undefined;
   }
 
   settle(settlement: Settlement): Promise<Settled> {

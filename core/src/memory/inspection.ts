@@ -8,6 +8,7 @@ import type {
   ListQuery,
   MessageState,
   PurgeState,
+  Resumed,
   SeekTarget,
   StoredMessage,
   Whereabouts,
@@ -18,7 +19,7 @@ import { ownCopy } from "./delivery.ts";
 import { checkPauseReason, deliversNothing } from "../pausing.ts";
 import type { Engine } from "./engine.ts";
 import type { Group } from "./group.ts";
-import type { Message, Parcel } from "./message.ts";
+import { type Message, type Parcel, handleOf } from "./message.ts";
 import type { Receivers } from "./receivers.ts";
 
 interface Shelf {
@@ -31,6 +32,8 @@ interface Shelf {
   state(): AddressState;
   /** False when it cannot go back yet; anything else when it did. */
   replay(message: Message): boolean | void;
+  /** Where something can be deferred. */
+  resume?(message: Message): void;
   /** As `replay`, with other content and as a new message. */
   replace(message: Message, parcel: Parcel): boolean | void;
   discard(message: Message, by: LeftBy): void;
@@ -100,6 +103,26 @@ export class MemoryInspection implements Inspection {
 
   async replay(handles: readonly string[]): Promise<number> {
     return this.#each(handles, (shelf, message) => shelf.replay(message) !== false);
+  }
+
+  async resumeDeferred(handle: string): Promise<Resumed> {
+    const count = this.#each([handle], (shelf, message) => {
+      if (message.state !== "deferred" || shelf.resume === undefined) return false;
+      shelf.resume(message);
+      return true;
+    });
+    if (count === 1) return "resumed";
+    const [where = "gone"] = await this.follow([handle]);
+    return where === "deferred" ? "gone" : where;
+  }
+
+  async get(handle: string): Promise<StoredMessage | undefined> {
+    let found: StoredMessage | undefined;
+    this.#each([handle], (shelf, message) => {
+      found = stored(shelf.address, message.state as MessageState, message);
+      return true;
+    });
+    return found;
   }
 
   async follow(handles: readonly string[]): Promise<readonly Whereabouts[]> {
@@ -253,7 +276,7 @@ function purgeable(shelf: Shelf): readonly PurgeState[] {
 
 function stored(address: string, state: MessageState, message: Message): StoredMessage {
   return {
-    handle: `${address}#${message.seq}`,
+    handle: handleOf(message),
     address,
     state,
     envelope: ownCopy(message.parcel.envelope),

@@ -127,12 +127,28 @@ export class Mailbox implements Supply, MessageHome {
 
   /** Puts a message that was set aside back, as new. */
   replay(message: Message): void {
+    this.#comeBack(message, this.#another(message));
+  }
+
+  /** In place of one that was set aside, under its old number, by which it can be followed. */
+  #another(message: Message): Message {
     this.#takeOut(message);
-    const parcel = inTime(message.parcel, this.#kernel.now());
-    // Under its old number, by which it can be followed.
-    const again = new Message(message.seq, parcel, this);
+    const again = new Message(message.seq, inTime(message.parcel, this.#kernel.now()), this);
     again.failure = message.failure;
-    this.#comeBack(message, again);
+    return again;
+  }
+
+  /** Puts a deferred message back to its place, as the attempt that deferred it. */
+  resume(message: Message): void {
+    const again = this.#another(message);
+    again.attempt = message.attempt - 1;
+    this.#kernel.charge(again.parcel.bytes);
+    if (message.session === undefined) {
+      again.order = message.order;
+      return this.#putBack(again);
+    }
+    this.sessions?.restore(message, again);
+    this.#watchExpiry(again);
   }
 
   /** Puts another in the place of one that was set aside. */

@@ -58,3 +58,8 @@ export class Message implements Alarm {
     this.home.onDue(this);
   }
 }
+
+/** The broker's own name of a message: good as long as it is stored. */
+export function handleOf({ home, seq }: Pick<Message, "home" | "seq">): string {
+  return `${home.address}#${seq}`;
+}

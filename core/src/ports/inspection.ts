@@ -21,6 +21,14 @@ export interface Inspection {
   /** Puts dead or deferred messages back where they came from, attempts at zero and without the expiry that may have passed. A dead letter of a topic is published again; one of a stream goes to its group only; one of a session stands in front of what waits there. Answers how many. */
   replay(handles: readonly string[]): Promise<number>;
   /**
+   * Gives one deferred message back to who handles it, as the attempt that deferred it and without its expiry. It stands in front of what was sent
+   * after it, in its session too. Answers `resumed`; or where it is instead, and then nothing changed. `waiting` may mean that it is in the
+   * hands of who is about to defer it. What is deferred is found in an index.
+   */
+  resumeDeferred(handle: string): Promise<Resumed>;
+  /** The dead or deferred message of this handle, found in an index; undefined when it is neither. */
+  get(handle: string): Promise<StoredMessage | undefined>;
+  /**
    * Where the messages of these handles are now, in the order of the handles. A message keeps its handle when it is replayed and may fail
    * again; a topic's dead letter does not, which is gone when it is published again. Costs a look per handle or one over the address, as the broker can.
    */
@@ -88,6 +96,8 @@ export type PurgeState = Exclude<MessageState, "inFlight">;
 
 /** waiting: ready, in flight or scheduled. gone: handled or discarded; also a handle that never was. */
 export type Whereabouts = "waiting" | "deferred" | "dead" | "gone";
+
+export type Resumed = "resumed" | Exclude<Whereabouts, "deferred">;
 
 export interface ListQuery {
   readonly state: MessageState;

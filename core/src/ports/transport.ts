@@ -197,6 +197,8 @@ export interface Delivery {
   readonly enqueuedAt: number;
   /** What the last failed attempt left. */
   readonly failure: Failure | undefined;
+  /** As `StoredMessage.handle`: what `inspection.resumeDeferred` takes once it is deferred. Undefined for an item of a stream, which cannot be. */
+  readonly handle: string | undefined;
   /** Where it stands in a stream; a replayed item where it stood. */
   readonly position: Position | undefined;
   /** The session it belongs to, which this receiver holds as a whole until it has settled what it was given of it. */
@@ -232,7 +234,7 @@ export interface Session {
  * - retry: failed; comes back after `delayMs`, and its session not before. Not for streams, whose reader waits in place.
  * - release: untouched; comes back at once and the attempt is not counted.
  * - deadLetter: set aside with its failure until somebody replays or discards it; with `park` its session waits for that. In a stream a copy is set aside and the group moves on.
- * - defer: set aside on purpose until somebody resumes it by `inspection.replay`. Not for streams.
+ * - defer: set aside on purpose until somebody resumes it, by its `handle`. It does not expire meanwhile, and its session goes on without it. Not for streams.
  */
 export type Settlement =
   | { readonly kind: "complete"; readonly send?: readonly Outgoing[] }

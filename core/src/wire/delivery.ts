@@ -60,6 +60,10 @@ export class WiredDelivery implements Delivery {
     return this.#inner.failure;
   }
 
+  get handle(): string | undefined {
+    return this.#inner.handle;
+  }
+
   get position(): Position | undefined {
     return this.#inner.position;
   }

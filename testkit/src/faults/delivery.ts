@@ -38,6 +38,10 @@ export class FaultyDelivery implements Delivery {
     return this.#inner.failure;
   }
 
+  get handle(): string | undefined {
+    return this.#inner.handle;
+  }
+
   get position(): Position | undefined {
     return this.#inner.position;
   }
