@@ -122,6 +122,16 @@ test("so do large bodies: their bytes bound a step", async (context) => {
     assert.ok(step.bytes <= trimBytesMax, `${step.bytes} bytes in one step`);
 });
 
+test("a body above the bound is a step of its own, however many partitions have one", async (context) => {
+  const old: StreamSpec = { name: "old", partitions: 6, retention: { bytes: 0 } };
+  const setting = await withStreams(context, old, marks);
+  const body = "x".repeat(trimBytesMax + 1);
+  for (let sent = 0; sent < 12; sent++)
+    await setting.transport.send([toStream("old", body, `${sent}`)]);
+  const { steps } = await removal(setting, "old", 12);
+  assert.ok(steps.every(({ items }) => items === 1));
+});
+
 test("a stream that grows faster than a step removes does not keep the others from their turn", async (context) => {
   const busy = (name: string): StreamSpec => ({ name, partitions: 1, retention: { bytes: 0 } });
   const setting = await withStreams(context, busy("one"), busy("two"), busy("three"), marks);

@@ -70,7 +70,7 @@ interface OldestRow {
 
 function isDue(sql: Statements, now: number): boolean {
   try {
-    return bounded(sql).some((row) => surplusOf(sql, row, { now, room: one }) !== undefined);
+    return bounded(sql).some((row) => surplusOf(sql, row, { now, room: one }).count > 0);
   } catch {
     // Busy at this moment: the next time will do.
     return false;
@@ -86,9 +86,11 @@ function bounded(sql: Statements): BoundedRow[] {
 interface Room {
   readonly items: number;
   readonly bytes: number;
+  /** Nothing was removed yet: one item is let through, however large. */
+  readonly whole: boolean;
 }
 
-const one: Room = { items: 1, bytes: 0 };
+const one: Room = { items: 1, bytes: 0, whole: true };
 
 interface Surplus {
   readonly last: number;
@@ -98,15 +100,17 @@ interface Surplus {
   readonly cut: boolean;
 }
 
-/** What of the oldest items is beyond the bounds, as much as there is room for; undefined when nothing is. */
+const none: Surplus = { last: 0, bytes: 0, count: 0, cut: false };
+
+/** What of the oldest items is beyond the bounds, as much as there is room for. */
 function surplusOf(
   sql: Statements,
   row: BoundedRow,
   { now, room }: { now: number; room: Room },
-): Surplus | undefined {
+): Surplus {
   const before = row.age_ms === null ? Number.NEGATIVE_INFINITY : now - row.age_ms;
   const bytesMax = row.bytes_max ?? Number.POSITIVE_INFINITY;
-  let surplus: Surplus | undefined;
+  let surplus = none;
   // Read one by one: most looks end at the first.
   const items = sql.oldestItems.iterate(
     placeOf(row.id, row.first),
@@ -114,11 +118,12 @@ function surplusOf(
     room.items,
   ) as unknown as Iterable<OldestRow>;
   for (const { place, enqueued_at: enqueuedAt, bytes } of items) {
-    const gone = surplus?.bytes ?? 0;
-    if (enqueuedAt >= before && row.bytes - gone <= bytesMax) return surplus;
-    if (surplus !== undefined && gone + bytes > room.bytes) return { ...surplus, cut: true };
-    const count = (surplus?.count ?? 0) + 1;
-    surplus = { last: place, bytes: gone + bytes, count, cut: count === room.items };
+    const gone = surplus.bytes + bytes;
+    if (enqueuedAt >= before && row.bytes - surplus.bytes <= bytesMax) return surplus;
+    const isFirst = room.whole && surplus.count === 0;
+    if (gone > room.bytes && !isFirst) return { ...surplus, cut: true };
+    const count = surplus.count + 1;
+    surplus = { last: place, bytes: gone, count, cut: count === room.items };
   }
   return surplus;
 }
@@ -151,23 +156,22 @@ class TrimOperation implements Operation {
   run(transaction: Transaction): void {
     const { sql, now } = transaction;
     this.#next = undefined;
-    let room: Room = { items: trimItemsMax, bytes: trimBytesMax };
+    let room: Room = { items: trimItemsMax, bytes: trimBytesMax, whole: true };
     const rows = bounded(sql);
     const ahead = rows.filter(({ id }) => id >= this.#from);
     const behind = rows.filter(({ id }) => id < this.#from);
     for (const row of [...ahead, ...behind]) {
-      if (room.items <= 0 || room.bytes <= 0) {
-        this.#next = row.id;
-        return;
+      const { last, bytes, count, cut } = surplusOf(sql, row, { now, room });
+      if (count > 0) {
+        sql.deleteItems.run(placeOf(row.id, row.first), last);
+        bookSkipped(transaction, row, offsetOf(last) + 1);
+        sql.trimPartition.run(offsetOf(last) + 1, bytes, row.id);
+        room = { items: room.items - count, bytes: room.bytes - bytes, whole: false };
       }
-      const surplus = surplusOf(sql, row, { now, room });
-      if (surplus === undefined) continue;
-      sql.deleteItems.run(placeOf(row.id, row.first), surplus.last);
-      bookSkipped(transaction, row, offsetOf(surplus.last) + 1);
-      sql.trimPartition.run(offsetOf(surplus.last) + 1, surplus.bytes, row.id);
-      room = { items: room.items - surplus.count, bytes: room.bytes - surplus.bytes };
+      if (!cut) continue;
       // The others come before what is left of this one.
-      if (surplus.cut) this.#next = row.id + 1;
+      this.#next = count > 0 ? row.id + 1 : row.id;
+      return;
     }
   }
 

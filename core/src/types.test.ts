@@ -9,7 +9,7 @@ import type { Bus } from "./bus.ts";
 import { type DeclaredBy, connect } from "./connect.ts";
 import type { BatchContext, Context, FeedContext, Receipt, Verbs } from "./context.ts";
 import { memory } from "./memory/index.ts";
-import type { Position } from "./ports/transport.ts";
+import type { Position, StoredMessage } from "./ports/transport.ts";
 import { complete, deadLetter, defer, retry } from "./outcome.ts";
 import { type Service, service } from "./service.ts";
 import type { DeclaredIn } from "./uses.ts";
@@ -404,6 +404,14 @@ async function buses(): Promise<void> {
   await bus.ask(CountOrders, { id: "1" });
   // @ts-expect-error the wrong verb
   await bus.publish(CancelOrder, { id: "1" });
+  await bus.streams.seek(OrderLog, "orders", { at: new Date(0) });
+  // @ts-expect-error a moment is a date
+  await bus.streams.seek(OrderLog, "orders", { at: 0 });
+  // @ts-expect-error an event has no groups
+  await bus.streams.groups(OrderPlaced);
+  const message = {} as StoredMessage;
+  same<Awaited<ReturnType<typeof read>>, Order>(true);
+  const read = () => bus.deferred.readAs(PlaceOrder, message);
   const list: readonly [Service<{ sends: [typeof PlaceOrder] }, never>] = [
     service("sender", { sends: [PlaceOrder] }),
   ];
