@@ -43,9 +43,9 @@ const inMemory: readonly PlantedBug[] = [
   },
   {
     name: "an acceptance must hold with all others instead of alone",
-    file: "core/src/memory/topic.ts",
-    text: "route.rules.some((holds)",
-    instead: "route.rules.every((holds)",
+    file: "core/src/acceptances.ts",
+    text: "alternatives.some((each) => each.wants(attributes))",
+    instead: "alternatives.every((each) => each.wants(attributes))",
   },
   {
     name: "a partition moves while its items are in flight",
@@ -68,7 +68,7 @@ const inMemory: readonly PlantedBug[] = [
   {
     name: "expired calls are set aside instead of deleted",
     file: mailbox,
-    text: "if (parcel.discardExpired) return this.#forget(message);",
+    text: 'if (parcel.discardExpired) return this.#leave(message, "expired");',
     instead: "",
   },
 ];
