@@ -87,6 +87,28 @@ test("a feed whose server is killed goes on at another instance: in order, none 
   );
 });
 
+test("a death is noticed within 6 seconds whenever the last word came between two beats", async () => {
+  const environment = manualEnvironment();
+  const broker = memory();
+  const once = service("numbers").serve(Count, async function* (_input, context) {
+    await context.sleep(1_500);
+    yield 0;
+    await context.sleep(600_000);
+  });
+  await using client = await tested([counter], { transport: broker, environment });
+  const server = await mortal([once], broker, environment);
+  const items: number[] = [];
+  const reading = (async () => {
+    for await (const item of client.bus.open(Count, { count: 2 })) items.push(item);
+  })();
+  await environment.advance(1_500);
+  server.kill();
+  await mortal([numbers([])], broker, environment);
+  await environment.advance(6_000 + 100);
+  assert.deepEqual(items, [0, 1]);
+  await reading;
+});
+
 test("a feed whose server closes in order goes on at another instance at once", async () => {
   const broker = memory();
   const begun: (number | undefined)[] = [];

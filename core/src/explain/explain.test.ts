@@ -59,6 +59,15 @@ test("a command is explained: address, owner, settings in force, retries with th
   assert.match(cancel.text, /at most 3 times in all/);
 });
 
+test("what somebody waits for is locked for less than its caller waits; what nobody waits for, for longer", async () => {
+  await using system = await tested([orders, billing]);
+  const locks = async (contract: Parameters<typeof system.bus.explain>[0]) =>
+    (await system.bus.explain(contract)).takers.map(({ lockMs }) => lockMs);
+  assert.deepEqual(await locks(GetOrder), [5_000]);
+  assert.deepEqual(await locks(WatchOrders), [5_000]);
+  assert.deepEqual(await locks(OrderPlaced), [30_000]);
+});
+
 test("the pauses that are explained are the pauses that are taken", async () => {
   const environment = manualEnvironment();
   const ranAt: number[] = [];

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { audit } from "./load/audit.ts";
+import { ShopClient } from "./load/client.ts";
 import { balanceOf, runLoad } from "./load/run.ts";
 
 const main = join(import.meta.dirname, "main.ts");
@@ -95,6 +97,39 @@ test("the shop as processes: a killed service comes back, every order ends once,
   passed("closed");
   assert.doesNotMatch(output.text, /is killed/);
   assert.deepEqual(pids.filter(isAlive), []);
+});
+
+test("a page keeps its connection while the process behind its feed is killed, and sees each state once", async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), "waybill-shop-test-"));
+  context.after(() => rmSync(directory, { recursive: true, force: true }));
+  const { child, output, exited } = start(context, directory);
+  const url = await until("the address", () => /open: (\S+)/.exec(output.text)?.[1]);
+  const [visitor, orderId] = [randomUUID(), randomUUID()];
+  const client = new ShopClient(url, visitor);
+  await client.call("POST", "/api/basket/lines", { sku: "mug", quantity: 1 });
+  for (let lines = 0; lines === 0;) {
+    lines = (await client.call<{ lines: unknown[] }>("GET", "/api/basket")).lines.length;
+  }
+  const buyer = { name: "Ada", region: "EU", tier: "vip" };
+  const payment = { card: "silent", payWithinMs: 10_000 };
+  await client.call("POST", "/api/orders", { orderId, ...buyer, ...payment });
+
+  const headers = { cookie: `visitor=${visitor}` };
+  const { body } = await fetch(`${url}/api/orders/${orderId}/events`, { headers });
+  let text = "";
+  const states = () => [...text.matchAll(/"state":"(\w+)","reason"/g)].map(([, state]) => state);
+  let killed = false;
+  for await (const chunk of body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    text += chunk;
+    if (killed || states().at(-1) !== "reserved") continue;
+    killed = process.kill(Number(/ordering +pid (\d+)/.exec(output.text)?.[1]), "SIGKILL");
+  }
+  assert.ok(killed);
+  assert.match(text, /event: end/);
+  assert.deepEqual(states().slice(-2), ["reserved", "cancelled"]);
+  assert.equal(new Set(states()).size, states().length);
+  child.kill("SIGTERM");
+  await exited;
 });
 
 test("services end by themselves when whoever started them is killed", async (context) => {

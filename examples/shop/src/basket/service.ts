@@ -29,5 +29,10 @@ export const basket = (baskets: Baskets, changes: Changes) =>
     })
     .answer(GetBasket, ({ visitor }) => baskets.find(visitor))
     .serve(WatchBasket, async function* ({ visitor }, context) {
-      for await (const _ of changes.of(visitor, context.signal)) yield baskets.find(visitor);
+      let seen = context.resumeFrom ?? -1;
+      for await (const _ of changes.of(visitor, context.signal)) {
+        const found = baskets.find(visitor);
+        if (found.revision > seen) yield found;
+        seen = found.revision;
+      }
     });

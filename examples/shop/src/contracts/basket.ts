@@ -9,7 +9,13 @@ export const Visitor = z.uuid();
 export const Line = z.object({ sku: Sku, quantity: z.int().min(1).max(99), cents: Cents });
 export type Line = z.infer<typeof Line>;
 
-export const Basket = z.object({ visitor: Visitor, lines: z.array(Line), totalCents: Cents });
+/** `revision` counts the changes of this visitor's basket. */
+export const Basket = z.object({
+  visitor: Visitor,
+  revision: z.int().nonnegative(),
+  lines: z.array(Line),
+  totalCents: Cents,
+});
 export type Basket = z.infer<typeof Basket>;
 
 /** Sets how many of a product lie in the basket; 0 takes it out. Saying it twice changes nothing. */
@@ -22,8 +28,9 @@ export const GetBasket = query("basket.get-basket", {
   output: Basket,
 });
 
-/** The basket now, and again after each change. */
+/** The basket now, and again after each change. Goes on when the process behind it dies. */
 export const WatchBasket = feed("basket.watch-basket", {
   input: z.object({ visitor: Visitor }),
   item: Basket,
+  resume: { cursor: z.int().nonnegative(), of: ({ revision }) => revision },
 });

@@ -85,8 +85,12 @@ export const ListOrders = query("ordering.list-orders", {
   output: z.array(OrderView),
 });
 
-/** The order now and after each change, until it has come to its end. Waits for an order that is not known yet. */
+/**
+ * The order now and after each change, until it has come to its end. Waits for an order that is not known yet. Goes on when the process
+ * behind it dies: each change adds a step, so their number says what a watcher has seen.
+ */
 export const WatchOrder = feed("ordering.watch-order", {
   input: z.object({ orderId: OrderId }),
   item: OrderView,
+  resume: { cursor: z.int().positive(), of: ({ steps }) => steps.length },
 });

@@ -70,10 +70,12 @@ export const ordering = (orders: Orders, changes: Changes) => {
     .answer(GetOrder, ({ orderId }) => orders.find(orderId))
     .answer(ListOrders, ({ visitor }) => orders.ofVisitor(visitor))
     .serve(WatchOrder, async function* ({ orderId }, context) {
+      let seen = context.resumeFrom ?? 0;
       for await (const _ of changes.of(orderId, context.signal)) {
         const order = orders.find(orderId);
         if (order === null) continue;
-        yield order;
+        if (order.steps.length > seen) yield order;
+        seen = order.steps.length;
         if (["completed", "rejected", "cancelled"].includes(order.state)) return;
       }
     });
