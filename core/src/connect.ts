@@ -83,13 +83,14 @@ export async function connect<const Services extends readonly Service[]>(
   options: ConnectOptions<Services>,
 ): Promise<Bus<DeclaredBy<Services>>> {
   const callDepth = { ...callDepthDefault, ...options.callDepth };
-  const wiring = wire(options.services, { handlers: options.handlers, callDepth });
   const environment = options.environment ?? systemEnvironment;
+  const instance = environment.id();
+  const wiring = wire(options.services, { handlers: options.handlers, callDepth, instance });
   const vigil = new Vigil(environment);
   // Connecting may wait for the broker, and nothing else may keep the process meanwhile.
   const release = vigil.hold();
   try {
-    const runtime = await openRuntime(options, { environment, callDepth, vigil });
+    const runtime = await openRuntime(options, { environment, callDepth, vigil, instance });
     try {
       return new ConnectedBus(await run(runtime, wiring, options));
     } catch (error) {
@@ -108,12 +109,11 @@ type OpenOptions = Pick<
 
 async function openRuntime(
   options: OpenOptions,
-  parts: Pick<Runtime, "environment" | "callDepth" | "vigil">,
+  parts: Pick<Runtime, "environment" | "callDepth" | "vigil" | "instance">,
 ): Promise<Runtime> {
-  const { environment } = parts;
+  const { environment, instance } = parts;
   const counters = new Counters();
   const logger = options.logger ?? consoleLogger;
-  const instance = environment.id();
   const telemetry = await loadTelemetry(options.transport.name, environment.clock);
   const opened = await options.transport.open({
     environment,

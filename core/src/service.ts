@@ -77,6 +77,11 @@ export interface SubscriptionOptions<
   readonly set?: AttributeChanges<Shown>;
   /** Names one of several subscriptions of this service to the same event. */
   readonly name?: string;
+  /**
+   * Each process that runs this service gets every event, from when it has connected until it ends: for what a process keeps in memory, such as
+   * feeds to wake. What happens while it is away it never gets, and its dead letters go with it. Default false: the processes share one durable subscription.
+   */
+  readonly everyInstance?: boolean;
 }
 
 export interface ConsumeOptions extends Omit<

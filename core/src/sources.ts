@@ -10,8 +10,12 @@ export function allContracts(services: readonly Service[]): readonly AnyContract
   ]);
 }
 
-/** The contract's name is the address; the service's name is the subscription and the group. */
-export function sourceOf(service: Service, { contract, options }: Binding): Source {
+/** The contract's name is the address; the service's name is the subscription and the group. `instance` names this process where each has its own. */
+export function sourceOf(
+  service: Service,
+  { contract, options }: Binding,
+  instance = "each",
+): Source {
   switch (contract.kind) {
     case "command":
       return { kind: "queue", name: contract.queue };
@@ -22,7 +26,9 @@ export function sourceOf(service: Service, { contract, options }: Binding): Sour
       return {
         kind: "subscription",
         topic: contract.topic,
-        name: options.name === undefined ? service.name : `${service.name}.${options.name}`,
+        name: [service.name, options.name, options.everyInstance === true ? instance : undefined]
+          .filter((part) => part !== undefined)
+          .join("."),
       };
     case "stream":
       return { kind: "stream", name: contract.name, group: options.group ?? service.name };

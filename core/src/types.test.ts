@@ -233,6 +233,9 @@ function batches(): void {
   orders.handleBatch(PlaceOrder, () => retry(), { batch });
   // @ts-expect-error the handler takes a list
   orders.handleBatch(PlaceOrder, (input: Order) => void input, { batch });
+  orders.on(OrderPlaced, () => undefined, { everyInstance: true });
+  // @ts-expect-error a command has one owner, whatever runs it
+  orders.handle(PlaceOrder, () => undefined, { everyInstance: true });
   // @ts-expect-error the event shows no such attribute
   orders.onBatch(OrderPlaced, () => undefined, { batch, where: { colour: "red" } });
   // @ts-expect-error the items of another stream

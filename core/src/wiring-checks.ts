@@ -163,6 +163,11 @@ function bindingFaults(service: Service): readonly string[] {
     faults.push(...orderFaults(contract, options, where), ...batchFaults(binding, where));
     const { set } = options;
     if (set !== undefined) attempt(faults, where, () => compileChanges(set));
+    const everyInstance: unknown = options.everyInstance ?? false;
+    if (typeof everyInstance !== "boolean" || (everyInstance && verb !== "on"))
+      faults.push(
+        `everyInstance of ${where} is ${shown(everyInstance)}; give true or false, and only with on().`,
+      );
     if (options.where !== undefined) attempt(faults, where, () => compileRule(options.where ?? {}));
     return faults;
   });

@@ -269,6 +269,19 @@ test("an undefined contract, handler, schema or service of a circular import is 
   await oneFault([missing], /services\[0\] is no service/);
 });
 
+test("only on() is for every instance, and that is yes or no", async () => {
+  const Place = command("orders.place", { input: Text });
+  const Placed = event("orders.placed", { payload: Text });
+  const each = { everyInstance: true } as never;
+  await oneFault([service("orders").handle(Place, done, each)], /everyInstance of handle\(/, here);
+  const text = { everyInstance: "yes" } as never;
+  await oneFault(
+    [service("orders").on(Placed, done, text)],
+    /everyInstance of on\(.* is "?yes/,
+    here,
+  );
+});
+
 test("a resume that cannot work is a fault", async () => {
   const resume = { cursor: z.string(), of: ({ text }: { text: string }) => text };
   const watching = (options: object) =>

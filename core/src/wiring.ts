@@ -40,12 +40,14 @@ const prefetchFactor = 4;
 export interface WiringOptions {
   readonly handlers?: HandlerDefaults | undefined;
   readonly callDepth?: CallDepthPolicy;
+  /** Names this process among all that share the broker. */
+  readonly instance?: string;
 }
 
 /** Throws WIRING_INVALID with all faults at once. */
 export function wire(
   services: readonly Service[],
-  { handlers = {}, callDepth }: WiringOptions = {},
+  { handlers = {}, callDepth, instance }: WiringOptions = {},
 ): Wiring {
   const faults = [...checkServices(services), ...checkOptions(handlers, callDepth)];
   if (faults.length > 0) {
@@ -55,7 +57,10 @@ export function wire(
     });
   }
   const routes = services.flatMap((service) =>
-    service.bindings.map((binding) => toRoute(service, binding, handlers)),
+    service.bindings.map((binding) => ({
+      ...toRoute(service, binding, handlers),
+      source: sourceOf(service, binding, instance),
+    })),
   );
   return {
     services,
@@ -75,13 +80,16 @@ function speakersOf(services: readonly Service[]): Map<string, string> {
   return speakers;
 }
 
-function toRoute(service: Service, binding: Binding, defaults: HandlerDefaults): Route {
+function toRoute(
+  service: Service,
+  binding: Binding,
+  defaults: HandlerDefaults,
+): Omit<Route, "source"> {
   const { contract, verb, options, batch } = binding;
   return {
     service: service.name,
     binding,
     contract,
-    source: sourceOf(service, binding),
     handlerName: `${service.name}.${verb}${batch === undefined ? "" : "Batch"}(${contract.name})`,
     schema: inputSchema(contract),
     options: { ...defaults, ...options },
@@ -175,8 +183,8 @@ function toSubscriptions(routes: readonly Route[]): readonly SubscriptionSpec[] 
   for (const { source, contract, binding } of routes) {
     if (source.kind !== "subscription") continue;
     const { topic, name } = source;
-    const known = subscriptions.get(addressOf(source)) ?? { topic, name, accepts: [] };
-    const { where, set } = binding.options;
+    const { where, set, everyInstance: temporary = false } = binding.options;
+    const known = subscriptions.get(addressOf(source)) ?? { topic, name, accepts: [], temporary };
     known.accepts.push({
       type: contract.name,
       ...(where !== undefined && { where }),

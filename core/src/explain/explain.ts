@@ -74,6 +74,7 @@ function toTaker(
     address,
     where: binding.options.where,
     set: binding.options.set,
+    everyInstance: binding.options.everyInstance === true,
     sharedWith: intake.routes.filter((each) => each !== route).map((each) => each.contract.name),
     concurrency: intake.concurrency,
     batch: route.batch,

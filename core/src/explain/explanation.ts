@@ -39,6 +39,8 @@ export interface Taker {
   readonly where: Rule | undefined;
   /** What is written into the attributes of its copies. */
   readonly set: AttributeChanges | undefined;
+  /** Each process reads a subscription of its own, which ends with it. */
+  readonly everyInstance: boolean;
   /** Other contracts that are read from the same address, one limit for all. */
   readonly sharedWith: readonly string[];
   /** Handlers at a time in each process: of messages, or of batches. */

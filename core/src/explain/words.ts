@@ -65,6 +65,7 @@ function takerInWords(taker: Taker): readonly string[] {
   return [
     `  ${handler}${place === "" ? "" : ` at ${place}`}`,
     `    reads "${address}"${wanted}${changed}${shared}`,
+    ...(taker.everyInstance ? ["    by each process for itself, while it runs"] : []),
     ...(taker.batch === undefined ? [] : [`    ${batchInWords(taker.batch)}`]),
     `    ${concurrency} at a time in each process, ${prefetch} fetched ahead, locked for ${duration(lockMs)} and renewed while the process lives`,
     `    order: ${orders[taker.order]}`,

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { memory } from "waybill";
+import { connect, memory } from "waybill";
+import { Changes } from "./changes.ts";
 import { ListStock } from "./contracts/inventory.ts";
 import { ListNotifications } from "./contracts/notifications.ts";
 import { GetOrder, OrderEnded, PlaceOrder, WatchOrder } from "./contracts/ordering.ts";
 import { ChargeCard, GetTakings } from "./contracts/payment.ts";
 import { CountParcels } from "./contracts/shipping.ts";
+import { DataDirectory } from "./database.ts";
+import { Orders } from "./ordering/data.ts";
+import { ordering } from "./ordering/service.ts";
 import { testShop, twice, wish } from "./testing.fixture.ts";
 
 type TestShop = Awaited<ReturnType<typeof testShop>>;
@@ -143,6 +147,23 @@ test("who watches an order sees its states until the end", async () => {
   await watching;
   assert.equal(seen.at(-1), "completed");
   assert.ok(seen.includes("shipped"));
+});
+
+test("whichever process of ordering moves an order, who watches it at another one sees it", async () => {
+  using data = new DataDirectory();
+  const orders = new Orders(data);
+  const shared = { transport: memory(), logger: { debug() {}, info() {}, warn() {}, error() {} } };
+  await using one = await connect({ ...shared, services: [ordering(orders, new Changes())] });
+  await using other = await connect({ ...shared, services: [ordering(orders, new Changes())] });
+  // Each serves who watches in its own process.
+  const watching = [one, other].map(async (bus) => {
+    const states: string[] = [];
+    for await (const { state } of bus.open(WatchOrder, { orderId: wish().orderId }))
+      states.push(state);
+    return states.at(-1);
+  });
+  await one.send(PlaceOrder, wish(1, { payWithinMs: 500 }));
+  assert.deepEqual(await Promise.all(watching), ["cancelled", "cancelled"]);
 });
 
 for (const card of ["good", "declined", "silent"] as const) {

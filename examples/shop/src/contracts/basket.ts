@@ -1,4 +1,4 @@
-import { command, feed, query } from "waybill";
+import { command, event, feed, query } from "waybill";
 import * as z from "zod";
 import { Sku } from "./catalog.ts";
 import { Cents } from "./pricing.ts";
@@ -21,6 +21,11 @@ export type Basket = z.infer<typeof Basket>;
 /** Sets how many of a product lie in the basket; 0 takes it out. Saying it twice changes nothing. */
 export const SetLine = command("basket.set-line", {
   input: z.object({ visitor: Visitor, sku: Sku, quantity: z.int().min(0).max(99) }),
+});
+
+/** What lies in a basket is not what it was. For whoever shows it. */
+export const BasketChanged = event("basket.basket-changed", {
+  payload: z.object({ visitor: Visitor }),
 });
 
 export const GetBasket = query("basket.get-basket", {

@@ -65,6 +65,11 @@ export const OrderPlaced = event("ordering.order-placed", {
   }),
 });
 
+/** An order has taken a step. For whoever shows it. */
+export const OrderMoved = event("ordering.order-moved", {
+  payload: z.object({ orderId: OrderId }),
+});
+
 export const OrderEnded = event("ordering.order-ended", {
   payload: z.object({
     orderId: OrderId,
