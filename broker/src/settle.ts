@@ -10,7 +10,8 @@ import type { Operation } from "./writer.ts";
 
 /** A settlement as it is stored; `reopen` is what happens to a delivery whose end nobody knows. */
 export type Ending = { readonly send: readonly Encoded[] } & (
-  | { readonly kind: "complete" | "release" | "defer" | "reopen" }
+  | { readonly kind: "complete" | "defer" | "reopen" }
+  | { readonly kind: "release"; readonly delayMs?: number }
   | { readonly kind: "retry"; readonly delayMs: number; readonly failure: Failure }
   | { readonly kind: "deadLetter"; readonly failure: Failure; readonly park?: boolean }
 );
@@ -96,7 +97,7 @@ export class SettleOperation implements Operation {
         if (failure !== undefined) sql.deleteFailure.run(seq);
         return;
       case "release":
-        return this.#comeBack(transaction, attempt - 1, 0);
+        return this.#comeBack(transaction, attempt - 1, ending.delayMs ?? 0);
       case "reopen":
         return this.#comeBack(transaction, attempt, 0);
       case "retry":

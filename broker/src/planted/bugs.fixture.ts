@@ -14,14 +14,14 @@ const inMemory: readonly PlantedBug[] = [
   {
     name: "a released message has lost an attempt",
     file: mailbox,
-    text: "message.attempt -= 1;\n        return this.#holdBack(message, 0);",
-    instead: "return this.#holdBack(message, 0);",
+    text: "message.attempt -= 1;\n        return this.#holdBack",
+    instead: "return this.#holdBack",
   },
   {
     name: "a retry forgets why it failed",
     file: mailbox,
-    text: "message.failure = settlement.failure;\n        if (message.session",
-    instead: "if (message.session",
+    text: "message.failure = settlement.failure;\n        if (settlement.delayMs",
+    instead: "if (settlement.delayMs",
   },
   {
     name: "what a dead process held goes to the end of the queue",
@@ -77,8 +77,8 @@ const embedded: readonly PlantedBug[] = [
   {
     name: "a release counts as an attempt",
     file: "broker/src/settle.ts",
-    text: "return this.#comeBack(transaction, attempt - 1, 0);",
-    instead: "return this.#comeBack(transaction, attempt, 0);",
+    text: "return this.#comeBack(transaction, attempt - 1, ",
+    instead: "return this.#comeBack(transaction, attempt, ",
   },
   {
     name: "a lock that was lost still settles",

@@ -94,13 +94,12 @@ export class Mailbox implements Supply, MessageHome {
         return this.#forget(message);
       case "retry":
         message.failure = settlement.failure;
-        if (message.session !== undefined) return this.#holdBack(message, settlement.delayMs);
-        if (settlement.delayMs > 0)
-          return this.#stock.later.add(message, this.#kernel.now() + settlement.delayMs);
+        if (settlement.delayMs > 0 || message.session !== undefined)
+          return this.#holdBack(message, settlement.delayMs);
         return this.#enqueue(message);
       case "release":
         message.attempt -= 1;
-        return this.#holdBack(message, 0);
+        return this.#holdBack(message, settlement.delayMs ?? 0);
       case "deadLetter":
         if (settlement.park === true && message.session !== undefined)
           this.sessions?.park(message.session, message);
@@ -238,6 +237,7 @@ export class Mailbox implements Supply, MessageHome {
 
   #holdBack(message: Message, delayMs: number): void {
     if (message.session !== undefined) this.sessions?.holdBack(message.session, message, delayMs);
+    else if (delayMs > 0) return this.#stock.later.add(message, this.#kernel.now() + delayMs);
     this.#putBack(message);
   }
 

@@ -232,14 +232,14 @@ export interface Session {
  *
  * - complete: done; `send` leaves with it.
  * - retry: failed; comes back after `delayMs`, and its session not before. Not for streams, whose reader waits in place.
- * - release: untouched; comes back at once and the attempt is not counted.
+ * - release: untouched; comes back at once, or after `delayMs` (within `delayMsMax`) as with retry, and the attempt is not counted. No delay for streams.
  * - deadLetter: set aside with its failure until somebody replays or discards it; with `park` its session waits for that. In a stream a copy is set aside and the group moves on.
  * - defer: set aside on purpose until somebody resumes it, by its `handle`. It does not expire meanwhile, and its session goes on without it. Not for streams.
  */
 export type Settlement =
   | { readonly kind: "complete"; readonly send?: readonly Outgoing[] }
   | { readonly kind: "retry"; readonly delayMs: number; readonly failure: Failure }
-  | { readonly kind: "release" }
+  | { readonly kind: "release"; readonly delayMs?: number }
   | { readonly kind: "deadLetter"; readonly failure: Failure; readonly park?: boolean }
   | { readonly kind: "defer" };
 

@@ -38,6 +38,34 @@ export const sessionEndCases: readonly SuiteCase[] = [
     },
   },
   {
+    id: "session.release-later",
+    title:
+      "a message released with a delay holds back its session for it, uncounted, and no other one",
+    notFor: needsSessions,
+    run: async (stage) => {
+      const { transport, queue, source } = await sessionQueue(stage);
+      await transport.send(keyed(queue, "a1", "a2", "b1"));
+      const probe = stage.receive(transport, source, { sessions: 2 });
+      const all = await probe.take(3);
+      const [a1, a2, b1] = ["a1", "a2", "b1"].map((body) =>
+        all.find((delivery) => bodyText(delivery) === body),
+      );
+      const releasedAt = stage.now();
+      assert.equal(await a1?.settle({ kind: "release", delayMs: 150 }), "settled");
+      assert.equal(await a2?.settle(complete), "lockLost");
+      assert.equal(await b1?.settle(complete), "settled");
+      await transport.send(keyed(queue, "a3", "b2"));
+      assert.equal(bodyText(await probe.next()), "b2");
+      const back = await probe.take(3);
+      assert.deepEqual(back.map(bodyText), ["a1", "a2", "a3"]);
+      assert.ok(stage.now() - releasedAt >= 145, "the delay was kept");
+      assert.deepEqual(
+        back.map(({ attempt }) => attempt),
+        [1, 1, 1],
+      );
+    },
+  },
+  {
     id: "session.dead-letter",
     title: "after a dead letter its session goes on; replayed, it comes before what waits",
     notFor: needsBoth,

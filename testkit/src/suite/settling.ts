@@ -75,6 +75,30 @@ export const settlingCases: readonly SuiteCase[] = [
     },
   },
   {
+    id: "settle.release-later",
+    title:
+      "a message released with a delay comes back after it, its attempt not counted and nothing noted, and lets others pass",
+    notFor: needsRetry,
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      await transport.send([toQueue(queue, "later")]);
+      const probe = stage.receive(transport, source);
+      const first = await probe.next();
+      const releasedAt = stage.now();
+      assert.equal(await first.settle({ kind: "release", delayMs: 150 }), "settled");
+      await transport.send([toQueue(queue, "now")]);
+      const other = await probe.next();
+      assert.equal(bodyText(other), "now");
+      assert.equal(await other.settle(complete), "settled");
+      const again = await probe.next();
+      assert.equal(bodyText(again), "later");
+      assert.ok(stage.now() - releasedAt >= 148, `came after ${stage.now() - releasedAt} ms`);
+      assert.equal(again.attempt, 1);
+      assert.equal(again.failure, undefined);
+      assert.equal(await first.settle(complete), "lockLost");
+    },
+  },
+  {
     id: "retry.not-early",
     title: "a retried message comes back after its delay, not before",
     notFor: needsRetry,
