@@ -126,11 +126,14 @@ export class ConnectedBus implements Bus {
   }
 
   health(): Promise<Health> {
-    const { runtime, listeners, servings } = this.#running;
+    const { runtime, listeners, servings, breakers } = this.#running;
     const running = new Map(
       [...listeners, ...servings].map(({ address, inFlight }) => [address, inFlight]),
     );
-    return readHealth(runtime.transport, runtime.counters, running);
+    return readHealth(runtime.transport, runtime.counters, {
+      running,
+      circuits: breakers.map((each) => each.health()),
+    });
   }
 
   ledger(): Promise<Ledger> {

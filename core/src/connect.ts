@@ -1,16 +1,15 @@
 import { type Bus, ConnectedBus } from "./bus.ts";
-import { BoundedResponder } from "./calls/bounded-responder.ts";
 import { Calls } from "./calls/calls.ts";
 import { LocalChannel } from "./calls/local-channel.ts";
-import { Places } from "./calls/places.ts";
 import { RouteResponder } from "./calls/responder.ts";
-import { Served } from "./calls/served.ts";
+import { type Served, serveCalls } from "./calls/served.ts";
 import { TransportChannel } from "./calls/transport-channel.ts";
 import { type Codec, jsonCodec } from "./codec.ts";
 import { consoleLogger } from "./console-logger.ts";
 import { Counters } from "./counters.ts";
 import { systemEnvironment } from "./environment/system.ts";
 import { WaybillError, messageOf } from "./errors.ts";
+import { circuitBreakers } from "./flow/circuit-breaker.ts";
 import { orderingKey } from "./key.ts";
 import type { Listener } from "./listener.ts";
 import { toListener } from "./listening.ts";
@@ -19,13 +18,12 @@ import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./p
 import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { WireTransform } from "./ports/wire.ts";
-import {
-  type Capabilities,
-  type Topology,
-  type Transport,
-  type TransportFactory,
-  type TransportHost,
-  addressOf,
+import type {
+  Capabilities,
+  Topology,
+  Transport,
+  TransportFactory,
+  TransportHost,
 } from "./ports/transport.ts";
 import type { Intake } from "./route.ts";
 import type { Running } from "./running.ts";
@@ -172,7 +170,8 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
   );
   speech.useCalls(calls);
   const steps = options.steps ?? [];
-  const messages = placeSteps(messageSteps(speech), "incoming", steps);
+  const breakers = circuitBreakers(wiring.intakes, runtime);
+  const messages = placeSteps(messageSteps(speech, breakers), "incoming", steps);
   const callers = placeSteps(callSteps(speech), "incoming", forCalls(steps, speech));
   // All is compiled before anything is declared or begins to receive: what cannot work leaves no trace.
   const responders = new Map<Intake, RouteResponder>();
@@ -187,32 +186,25 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
         intake,
         new RouteResponder(route, compileIncoming(callers, route, runtime), { speech, runtime }),
       );
-    } else listeners.push(toListener(intake, { runtime, speech, steps: messages }));
+    } else listeners.push(toListener(intake, { runtime, speech, steps: messages, breakers }));
   }
   await transport.declare(declarable(wiring.topology, transport.capabilities));
   await tellOfPauses({ runtime, wiring });
   const servings: Served[] = [];
-  for (const [intake, responder] of responders) {
-    const address = addressOf(intake.source);
-    const places = new Places(intake.concurrency);
-    // The transport's listener bounds itself how many it brings.
-    const unbounded = { places, waitingMax: Number.POSITIVE_INFINITY };
-    const bounded = { places, waitingMax: intake.prefetch };
-    servings.push(
-      new Served(address, {
-        local: await local.serve(address, new BoundedResponder(responder, runtime, bounded)),
-        remote: await remote.serve(
-          address,
-          new BoundedResponder(responder, runtime, unbounded),
-          intake,
-        ),
-        places,
-      }),
-    );
-  }
+  for (const [intake, responder] of responders)
+    servings.push(await serveCalls(intake, responder, { runtime, local, remote }));
   for (const listener of listeners) listener.start();
   if (wiring.intakes.length > 0) runtime.vigil.hold();
-  return { runtime, wiring, speech, calls, listeners, servings, channels: [local, remote] };
+  return {
+    runtime,
+    wiring,
+    speech,
+    calls,
+    listeners,
+    servings,
+    breakers: [...breakers.values()],
+    channels: [local, remote],
+  };
 }
 
 /** What core does itself is not asked of the broker. */

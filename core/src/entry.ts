@@ -1,4 +1,5 @@
 import { WaybillError } from "./errors.ts";
+import type { Turn } from "./flow/rate-gate.ts";
 import type { Incoming, Joining, Lifetime } from "./message.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Delivery, Failure } from "./ports/transport.ts";
@@ -27,6 +28,8 @@ export class Entry implements Lifetime {
   declare member?: Joining;
   /** Stands in the order of arrival, where messages are handled in batches. */
   declare order?: number;
+  /** Where it waits under a rate. Not a field of all others. */
+  declare turn?: Turn | undefined;
   #slot: Slot | undefined;
   #ended: { readonly reason: unknown } | undefined;
   #abort: ((reason: unknown) => void) | undefined;

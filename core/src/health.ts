@@ -1,12 +1,14 @@
 import type { Counters, ContractCounters, ReplyCounters } from "./counters.ts";
 import { messageOf } from "./errors.ts";
+import { type CircuitHealth, openInWords } from "./flow/circuit-breaker.ts";
 import { pausedInWords } from "./pausing.ts";
 import type { AddressState, Capabilities, Transport } from "./ports/transport.ts";
 
 export interface Health {
   /**
-   * up: all is well. degraded: messages wait where nobody receives, or stand among the dead letters, an address is paused for all, or handlers that were given up still run. failed: the
-   * books of an address do not balance, so messages were lost or came from nowhere. down: the broker does not answer.
+   * up: all is well. degraded: messages wait where nobody receives, or stand among the dead letters, an address is paused for all, a circuit
+   * breaker holds messages back here, or handlers that were given up still run. failed: the books of an address do not balance, so messages
+   * were lost or came from nowhere. down: the broker does not answer.
    */
   readonly status: "up" | "degraded" | "failed" | "down";
   /** Why it is not up, each a sentence. */
@@ -22,14 +24,16 @@ export interface Health {
   readonly replies: Readonly<ReplyCounters>;
   /** Messages of a type that no handler here takes, by address. */
   readonly unknownTypes: Readonly<Record<string, number>>;
+  /** The circuit breakers of this process's handlers. */
+  readonly circuits: readonly CircuitHealth[];
 }
 
 export async function readHealth(
   transport: Transport,
   counters: Counters,
-  running: ReadonlyMap<string, number>,
+  here: { running: ReadonlyMap<string, number>; circuits: readonly CircuitHealth[] },
 ): Promise<Health> {
-  const reasons: string[] = [];
+  const reasons: string[] = here.circuits.flatMap(openInWords);
   let addresses: readonly AddressState[] = [];
   let status: Health["status"] = "up";
   const overdue = counters.overdue();
@@ -51,11 +55,12 @@ export async function readHealth(
     reasons,
     transport: { name: transport.name, durability: transport.capabilities.durability },
     addresses,
-    running: Object.fromEntries(running),
+    running: Object.fromEntries(here.running),
     overdue,
     contracts: counters.snapshot(),
     replies: { ...counters.replies },
     unknownTypes: Object.fromEntries(counters.unknownTypes),
+    circuits: here.circuits,
   };
 }
 

@@ -34,7 +34,10 @@ export type {
 export * from "./envelope.ts";
 export { systemEnvironment } from "./environment/system.ts";
 export { type ErrorCode, type ErrorOptions, WaybillError } from "./errors.ts";
-export type { Explanation, Order, Retries, Taker } from "./explain/explanation.ts";
+export type { Explanation, Order, Rate, Retries, Taker } from "./explain/explanation.ts";
+export type { CircuitHealth, CircuitState } from "./flow/circuit-breaker.ts";
+export type { CircuitBreakerOptions, CircuitPolicy } from "./flow/circuit-options.ts";
+export type { RateLimit } from "./flow/rate-limit.ts";
 export type { Health } from "./health.ts";
 export type { Ledger, LedgerLine } from "./ledger.ts";
 export type {
@@ -62,6 +65,7 @@ export type { CallDepthPolicy } from "./runtime.ts";
 export { type RetainedRange, firstSince, seekOffsets } from "./seek.ts";
 export {
   type AnswerHandler,
+  type AnswerOptions,
   type Batched,
   type ConsumeOptions,
   type HandlerDefaults,

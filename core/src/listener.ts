@@ -1,36 +1,15 @@
+import { Deque } from "./deque.ts";
 import { type Ending, Entry, type Slot } from "./entry.ts";
 import { WaybillError, messageOf, stackOf } from "./errors.ts";
-import type { Delivery, Receiver, Source } from "./ports/transport.ts";
+import type { RateGate } from "./flow/rate-gate.ts";
+import { Lanes } from "./lanes.ts";
+import type { ListenerOptions } from "./listener-options.ts";
+import type { Delivery, Receiver, Settlement } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
+import { Resting } from "./resting.ts";
 import type { Runtime } from "./runtime.ts";
 import { isThenable } from "./thenable.ts";
 import { within } from "./within.ts";
-
-export interface ListenerOptions {
-  readonly source: Source;
-  readonly concurrency: number;
-  readonly prefetch: number;
-  readonly lockMs: number;
-  readonly start?: "earliest" | "latest";
-  /** Most sessions at a time, where the source has them. */
-  readonly sessions?: number;
-  /** Entries of one lane run one after another; undefined for no lane. */
-  readonly lane?: (delivery: Delivery) => string | undefined;
-  /** Settles the entry, or answers `retry`: after which time to run it again without letting its lane go on. */
-  readonly run: (entry: Entry) => Ending | PromiseLike<Ending>;
-  /** Where entries are gathered before they run. */
-  readonly gathering?: Gathering;
-  /** Told how many entries went back unhandled at shutdown. */
-  readonly released?: (entry: Entry) => void;
-}
-
-/** Runs entries many at a time and keeps their order itself. It is given those whose lock is lost, too. */
-export interface Gathering {
-  /** Messages in handlers. */
-  readonly inFlight: number;
-  /** Intake has ended: what is gathered runs at once where a handler is free; the rest ends as `back`. */
-  close(): void;
-}
 
 const prefetchBytes = 16 * 1024 * 1024;
 
@@ -42,16 +21,19 @@ export class Listener implements Slot {
   readonly address: string;
   readonly #options: ListenerOptions;
   readonly #runtime: Runtime;
+  readonly #gate: RateGate | undefined;
   #receiver: Receiver | undefined;
-  #waiting: Entry[] = [];
-  #next = 0;
-  readonly #lanes = new Map<string, Entry[]>();
-  readonly #resting = new Map<Entry, { cancel(): void }>();
+  #waiting = new Deque<Entry>();
+  readonly #lanes = new Lanes();
+  readonly #resting: Resting;
   /** Begun and not yet settled. */
   readonly #running = new Set<Entry>();
   /** Handlers of them that have not returned. */
   #handlers = 0;
   #pumping = false;
+  /** Who paused has to resume. */
+  #pausedHere = false;
+  #circuitOpen = false;
   #stopping = false;
   #drained: (() => void) | undefined;
 
@@ -59,6 +41,16 @@ export class Listener implements Slot {
     this.address = addressOf(options.source);
     this.#options = options;
     this.#runtime = runtime;
+    const ready = (entry: Entry): void => {
+      this.#waiting.push(entry);
+      this.#pump();
+    };
+    this.#resting = new Resting(runtime.environment.timers, ready);
+    this.#gate = options.gate?.({
+      ready,
+      giveBack: (entry, delayMs) => void this.#giveUp(entry, delayMs),
+    });
+    options.breaker?.attach({ holdBack: () => this.#holdBack(), letIn: () => this.#letIn() });
   }
 
   get inFlight(): number {
@@ -88,11 +80,29 @@ export class Listener implements Slot {
   }
 
   pause(): void {
+    this.#pausedHere = true;
     this.#receiver?.pause();
   }
 
   resume(): void {
-    this.#receiver?.resume();
+    this.#pausedHere = false;
+    if (!this.#circuitOpen) this.#receiver?.resume();
+  }
+
+  #holdBack(): void {
+    this.#circuitOpen = true;
+    this.#receiver?.pause();
+    for (const entry of this.#takeIdle()) void this.#release(entry);
+  }
+
+  #letIn(): void {
+    this.#circuitOpen = false;
+    if (!this.#pausedHere) this.#receiver?.resume();
+  }
+
+  /** What comes or would wait here goes back. */
+  get #isShut(): boolean {
+    return this.#stopping || this.#circuitOpen;
   }
 
   /**
@@ -104,6 +114,7 @@ export class Listener implements Slot {
     const until = environment.clock.monotonic() + deadlineMs;
     this.#stopping = true;
     this.#options.gathering?.close();
+    this.#options.breaker?.end();
     await within(environment, this.#endIntake(), deadlineMs);
     if (this.#running.size > 0) {
       const drained = new Promise<void>((resolve) => (this.#drained = resolve));
@@ -132,31 +143,17 @@ export class Listener implements Slot {
       const { session } = delivery;
       const lane = session === undefined ? this.#options.lane?.(delivery) : `key ${session.id}`;
       const entry = new Entry(delivery, lane);
-      if (this.#stopping) void this.#release(entry);
-      else if (this.#joinLane(entry)) this.#waiting.push(entry);
+      if (this.#isShut) void this.#release(entry);
+      // Who gathers keeps its lanes itself.
+      else if (this.#options.gathering !== undefined || this.#lanes.join(entry))
+        this.#waiting.push(entry);
     }
     this.#pump();
   }
 
-  /** Whether the entry may run: it is the head of its lane, has none, or its lane is kept elsewhere. */
-  #joinLane(entry: Entry): boolean {
-    if (entry.lane === undefined || this.#options.gathering !== undefined) return true;
-    const lane = this.#lanes.get(entry.lane);
-    if (lane === undefined) {
-      this.#lanes.set(entry.lane, [entry]);
-      return true;
-    }
-    lane.push(entry);
-    return false;
-  }
-
   #leaveLane(entry: Entry): void {
-    const lane = entry.lane === undefined ? undefined : this.#lanes.get(entry.lane);
-    if (entry.lane === undefined || lane === undefined) return;
-    lane.shift();
-    const head = lane[0];
-    if (head === undefined) this.#lanes.delete(entry.lane);
-    else this.#waiting.push(head);
+    const head = this.#lanes.leave(entry);
+    if (head !== undefined) this.#waiting.push(head);
   }
 
   /** A handler has returned. */
@@ -166,10 +163,11 @@ export class Listener implements Slot {
   }
 
   #hasRoom(): boolean {
-    const { concurrency, prefetch } = this.#options;
+    const { concurrency, prefetch, breaker } = this.#options;
     return (
       this.#handlers < concurrency &&
-      this.#running.size < Math.max(concurrency, Math.min(prefetch, settlingMax))
+      this.#running.size < Math.max(concurrency, Math.min(prefetch, settlingMax)) &&
+      (breaker === undefined || breaker.mayBegin)
     );
   }
 
@@ -177,25 +175,26 @@ export class Listener implements Slot {
     // A handler that returns at once comes back here from within; the loop goes on by itself.
     if (this.#pumping) return;
     this.#pumping = true;
-    while (this.#hasRoom() && this.#next < this.#waiting.length && !this.#stopping) {
-      const entry = this.#waiting[this.#next++] as Entry;
-      if (entry.lost && this.#options.gathering === undefined) this.#leaveLane(entry);
-      else this.#start(entry);
+    while (this.#hasRoom() && !this.#stopping) {
+      const entry = this.#waiting.shift();
+      if (entry === undefined) break;
+      if (entry.lost && this.#options.gathering === undefined) this.#pass(entry);
+      else if (this.#gate === undefined || this.#gate.admit(entry)) this.#start(entry);
     }
     this.#pumping = false;
-    if (this.#next === this.#waiting.length) {
-      this.#waiting.length = 0;
-      this.#next = 0;
-    } else if (this.#next > compactAt) {
-      this.#waiting = this.#waiting.slice(this.#next);
-      this.#next = 0;
-    }
+  }
+
+  /** Somebody else may have it. */
+  #pass(entry: Entry): void {
+    this.#gate?.forget(entry);
+    this.#leaveLane(entry);
   }
 
   #start(entry: Entry): void {
     this.#running.add(entry);
     this.#handlers += 1;
     entry.begin(this);
+    this.#options.breaker?.began(entry);
     try {
       const outcome = this.#options.run(entry);
       if (!isThenable(outcome)) return this.#finish(entry, outcome);
@@ -227,23 +226,24 @@ export class Listener implements Slot {
       this.#leaveLane(entry);
       return this.#goOn();
     }
-    if (this.#stopping) return void this.#giveUp(entry);
+    if (this.#isShut) return void this.#giveUp(entry);
     entry.attempt += 1;
     entry.failure = entry.message?.failure;
     this.#end(entry);
-    this.#rest(entry, outcome.afterMs ?? 0);
+    this.#resting.add(entry, outcome.afterMs ?? 0);
     this.#goOn();
   }
 
-  /** It would run again here, but the bus closes: somebody else gets it. */
-  async #giveUp(entry: Entry): Promise<void> {
-    await this.#release(entry);
+  /** It would run here, but not soon or not any more: somebody else gets it. */
+  async #giveUp(entry: Entry, delayMs = 0): Promise<void> {
+    await this.#release(entry, delayMs);
     this.#end(entry);
     this.#leaveLane(entry);
     this.#goOn();
   }
 
   #end(entry: Entry): void {
+    this.#options.breaker?.ended(entry);
     entry.handled();
     this.#running.delete(entry);
   }
@@ -253,33 +253,21 @@ export class Listener implements Slot {
     if (this.#stopping && this.#running.size === 0) this.#drained?.();
   }
 
-  #rest(entry: Entry, delayMs: number): void {
-    const timer = this.#runtime.environment.timers.set(() => {
-      this.#resting.delete(entry);
-      this.#waiting.push(entry);
-      this.#pump();
-    }, delayMs);
-    this.#resting.set(entry, timer);
-  }
-
   /** Everything that is here and not running. */
   #takeIdle(): readonly Entry[] {
     const idle = new Set([
-      ...this.#waiting.slice(this.#next),
-      ...[...this.#lanes.values()].flat(),
-      ...this.#resting.keys(),
+      ...this.#waiting,
+      ...this.#lanes.takeIdle(this.#running),
+      ...this.#resting.takeAll(),
+      ...(this.#gate?.takeAll() ?? []),
     ]);
-    for (const timer of this.#resting.values()) timer.cancel();
-    this.#waiting = [];
-    this.#next = 0;
-    this.#lanes.clear();
-    this.#resting.clear();
+    this.#waiting = new Deque();
     return [...idle].filter((entry) => !this.#running.has(entry));
   }
 
-  async #release(entry: Entry): Promise<void> {
+  async #release(entry: Entry, delayMs = 0): Promise<void> {
     try {
-      await entry.delivery.settle({ kind: "release" });
+      await entry.delivery.settle(delayMs > 0 ? { kind: "release", delayMs } : untouched);
       if (this.#stopping) this.#options.released?.(entry);
     } catch (error) {
       this.#runtime.logger.warn(
@@ -289,6 +277,6 @@ export class Listener implements Slot {
   }
 }
 
-const compactAt = 1_024;
+const untouched: Settlement = { kind: "release" };
 /** Above it nothing becomes faster, and what the collector has to copy grows. */
 const settlingMax = 128;

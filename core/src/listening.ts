@@ -1,9 +1,12 @@
 import { Gatherer } from "./batch/gatherer.ts";
 import type { Entry } from "./entry.ts";
+import type { CircuitBreaker } from "./flow/circuit-breaker.ts";
+import { type GateSide, RateGate } from "./flow/rate-gate.ts";
+import { Rates } from "./flow/rates.ts";
 import { Listener } from "./listener.ts";
 import { MessageRunner } from "./message-runner.ts";
 import type { IncomingStep } from "./pipeline.ts";
-import type { Delivery } from "./ports/transport.ts";
+import { type Delivery, addressOf } from "./ports/transport.ts";
 import type { Intake } from "./route.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Speech } from "./speech.ts";
@@ -13,10 +16,14 @@ interface ListenerParts {
   readonly runtime: Runtime;
   readonly speech: Speech;
   readonly steps: readonly IncomingStep[];
+  readonly breakers: ReadonlyMap<string, CircuitBreaker>;
 }
 
 /** What reads a queue, a subscription or a stream for its handlers. Compiles their steps; nothing is received before `start()`. */
-export function toListener(intake: Intake, { runtime, speech, steps }: ListenerParts): Listener {
+export function toListener(
+  intake: Intake,
+  { runtime, speech, steps, breakers }: ListenerParts,
+): Listener {
   const runner = new MessageRunner(intake, runtime, steps);
   const { source, concurrency, prefetch, lockMs, start } = intake;
   const shared = {
@@ -48,9 +55,13 @@ export function toListener(intake: Intake, { runtime, speech, steps }: ListenerP
       runtime,
     );
   }
+  const rates = new Rates(intake, runtime, runner.routeOf);
+  const breaker = breakers.get(addressOf(source));
   return new Listener(
     {
       ...shared,
+      ...(rates.any && { gate: (side: GateSide) => new RateGate(runtime, rates.of, side) }),
+      ...(breaker !== undefined && { breaker }),
       concurrency,
       // As many as handlers can be busy with, and as many again that wait for a handler.
       sessions: Math.min(prefetch, concurrency * 2),

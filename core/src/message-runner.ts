@@ -81,6 +81,8 @@ export class MessageRunner {
     }
   }
 
+  readonly routeOf = (type: string): Route | undefined => this.#find(type)?.route;
+
   released({ delivery }: Entry): void {
     const type = this.#find(delivery.envelope.header.type)?.route.contract.name;
     if (type !== undefined) this.#runtime.counters.of(type).released += 1;

@@ -1,5 +1,6 @@
 import type { Calls } from "./calls/calls.ts";
 import type { Served } from "./calls/served.ts";
+import type { CircuitBreaker } from "./flow/circuit-breaker.ts";
 import type { Listener } from "./listener.ts";
 import type { Channel } from "./ports/channel.ts";
 import type { Runtime } from "./runtime.ts";
@@ -15,5 +16,6 @@ export interface Running {
   readonly listeners: readonly Listener[];
   /** Who answers calls from this process and from others. */
   readonly servings: readonly Served[];
+  readonly breakers: readonly CircuitBreaker[];
   readonly channels: readonly Channel[];
 }

@@ -9,6 +9,8 @@ import type {
 } from "@waybill/contracts";
 import type { BatchBounds, BatchHandler } from "./batch/batch.ts";
 import type { ConsumeContext, Context, FeedContext } from "./context.ts";
+import type { CircuitBreakerOptions } from "./flow/circuit-options.ts";
+import type { RateLimit } from "./flow/rate-limit.ts";
 import type { Outcome } from "./outcome.ts";
 import type { RetryPolicy } from "./retry.ts";
 import type { AnyContract, DeclaredIn, Uses } from "./uses.ts";
@@ -56,13 +58,29 @@ export interface HandlerOptions<Value = any> {
   readonly timeoutMs?: number;
   /** Messages fetched ahead, 1 to 10,000. Default four times the concurrency. */
   readonly prefetch?: number;
+  /**
+   * How many messages begin per time in each process; the others wait, uncounted, in order, and those of other keys pass them. Runs at once
+   * (`retry.immediate`) are not counted apart. For single messages, not for calls and batches.
+   */
+  readonly rateLimit?: RateLimit<Value>;
+  /**
+   * Stops taking messages in this process while what the handler needs is down, and tries one message at a time until it is back: see
+   * `CircuitBreakerOptions`. `{}` for the defaults. Handlers of one address stop together. For single messages, not for calls and batches.
+   */
+  readonly circuitBreaker?: CircuitBreakerOptions;
 }
 
 /** What `connect({ handlers })` sets for every handler that does not say otherwise. */
 export type HandlerDefaults = Pick<
   HandlerOptions,
-  "concurrency" | "lockMs" | "prefetch" | "retry" | "timeoutMs"
+  "concurrency" | "lockMs" | "prefetch" | "retry" | "timeoutMs" | "circuitBreaker"
 >;
+
+/** What the handler of a query or a feed takes. */
+export type AnswerOptions<Input = any> = Omit<HandlerOptions<Input>, Flow>;
+
+/** What holds back single messages only. */
+type Flow = "rateLimit" | "circuitBreaker";
 
 export interface SubscriptionOptions<
   Value,
@@ -84,8 +102,8 @@ export interface SubscriptionOptions<
   readonly everyInstance?: boolean;
 }
 
-export interface ConsumeOptions extends Omit<
-  HandlerOptions,
+export interface ConsumeOptions<Item = any> extends Omit<
+  HandlerOptions<Item>,
   "orderedBy" | "onDeadLetter" | "concurrency"
 > {
   /** Readers that share the partitions and their offsets. Default: the service's name. */
@@ -139,42 +157,42 @@ export interface Service<U extends Uses = any, Bound = any> {
   answer<Name extends string, Input, Output>(
     query: Query<Name, Input, Output>,
     handler: NoInfer<AnswerHandler<Input, Output, DeclaredIn<U>>>,
-    options?: NoInfer<HandlerOptions<Input>>,
+    options?: NoInfer<AnswerOptions<Input>>,
   ): Service<U, Bound | Query<Name, Input, Output>>;
 
   /** Binds the one owner of a feed: an async generator whose items reach the caller, at the caller's pace. */
   serve<Name extends string, Input, Item, Upstream, Cursor>(
     feed: Feed<Name, Input, Item, Upstream, Cursor>,
     handler: NoInfer<ServeHandler<Input, Item, Upstream, DeclaredIn<U>, Cursor>>,
-    options?: NoInfer<Omit<HandlerOptions<Input>, "timeoutMs">>,
+    options?: NoInfer<Omit<AnswerOptions<Input>, "timeoutMs">>,
   ): Service<U, Bound | Feed<Name, Input, Item, Upstream, Cursor>>;
 
   /** Binds a reader of a stream. Items of one partition come one after another; a failing one is retried in place, then set aside. */
   consume<Name extends string, Item>(
     stream: Stream<Name, Item>,
     handler: NoInfer<ConsumeHandler<Item, DeclaredIn<U>>>,
-    options?: ConsumeOptions,
+    options?: NoInfer<ConsumeOptions<Item>>,
   ): Service<U, Bound | Stream<Name, Item>>;
 
   /** As `handle`, with many messages at once. Messages that cannot be read or came too late are set aside before and never fail their neighbours. */
   handleBatch<Name extends string, Input>(
     command: Command<Name, Input>,
     handler: NoInfer<BatchHandler<Input, DeclaredIn<U>>>,
-    options: NoInfer<HandlerOptions<Input> & Batched>,
+    options: NoInfer<Omit<HandlerOptions<Input>, Flow> & Batched>,
   ): Service<U, Bound | Command<Name, Input>>;
 
   /** As `on`, with many events at once. */
   onBatch<Name extends string, Payload, Shown extends Record<string, any>>(
     event: Event<Name, Payload, Shown>,
     handler: NoInfer<BatchHandler<Payload, DeclaredIn<U>>>,
-    options: NoInfer<SubscriptionOptions<Payload, Shown> & Batched>,
+    options: NoInfer<Omit<SubscriptionOptions<Payload, Shown>, Flow> & Batched>,
   ): Service<U, Bound | Event<Name, Payload, Shown>>;
 
   /** As `consume`, with many items at once, those of one partition in order. */
   consumeBatch<Name extends string, Item>(
     stream: Stream<Name, Item>,
     handler: NoInfer<BatchHandler<Item, DeclaredIn<U>, ConsumeContext<DeclaredIn<U>>>>,
-    options: ConsumeOptions & Pick<HandlerOptions, "concurrency"> & Batched,
+    options: Omit<ConsumeOptions, Flow> & Pick<HandlerOptions, "concurrency"> & Batched,
   ): Service<U, Bound | Stream<Name, Item>>;
 }
 

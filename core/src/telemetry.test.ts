@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import {
   type Attributes,
   SpanKind,
@@ -29,7 +29,14 @@ import type { Header } from "./envelope.ts";
 import { WaybillError } from "./errors.ts";
 import { memory } from "./memory/index.ts";
 import { service } from "./service.ts";
-import { envelopeOf, foreigner, tested, until, watched } from "./testing.fixture.ts";
+import {
+  envelopeOf,
+  foreigner,
+  manualEnvironment,
+  tested,
+  until,
+  watched,
+} from "./testing.fixture.ts";
 
 const Job = z.object({ id: z.string() });
 const Run = command("jobs.run", { input: Job });
@@ -318,17 +325,7 @@ test("with the SDK", async (t) => {
 });
 
 test("sends and runs of handlers are counted and timed", async (t) => {
-  const collected = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
-  const reader = new PeriodicExportingMetricReader({
-    exporter: collected,
-    exportIntervalMillis: 60_000,
-  });
-  const meters = new MeterProvider({ readers: [reader] });
-  metrics.setGlobalMeterProvider(meters);
-  t.after(async () => {
-    metrics.disable();
-    await meters.shutdown();
-  });
+  const points = metered(t);
   let runs = 0;
   const worker = service("jobs").handle(Run, ({ id }) => {
     runs += 1;
@@ -351,19 +348,7 @@ test("sends and runs of handlers are counted and timed", async (t) => {
   });
   await using feeding = await tested([tail], { transport, localCalls: false });
   await Array.fromAsync(feeding.bus.open(Tail, { id: "1" }));
-  await reader.forceFlush();
-  const points = collected
-    .getMetrics()
-    .flatMap(({ scopeMetrics }) => scopeMetrics)
-    .flatMap((scope) => scope.metrics)
-    .flatMap(({ descriptor, dataPoints }) =>
-      dataPoints.map(({ attributes, value }) => {
-        const count = typeof value === "number" ? value : (value as { count: number }).count;
-        const error = String(attributes["error.type"] ?? "ok");
-        return `${descriptor.name} ${String(attributes["messaging.destination.name"])} ${error} ${count}`;
-      }),
-    );
-  assert.deepEqual(points.toSorted(), [
+  assert.deepEqual(await points(), [
     "messaging.client.consumed.messages jobs.run HANDLER_FAILED 1",
     "messaging.client.consumed.messages jobs.run ok 1",
     "messaging.client.consumed.messages jobs.tail ok 1",
@@ -375,3 +360,62 @@ test("sends and runs of handlers are counted and timed", async (t) => {
     "waybill.feed.resumes jobs.tail ok 1",
   ]);
 });
+
+test("a circuit counts as open until it is closed, and until its bus is", async (t) => {
+  const points = metered(t);
+  const environment = manualEnvironment();
+  let fails = true;
+  const worker = service("jobs").handle(
+    Run,
+    () => {
+      if (fails) throw new Error("down");
+    },
+    { circuitBreaker: { consecutiveFailures: 1, breakMs: 1_000 }, retry: { immediate: 0 } },
+  );
+  const open = async (): Promise<string | undefined> =>
+    (await points()).find((point) => point.startsWith("waybill.circuit_breaker.open"));
+  const it = await tested([worker], { environment });
+  await it.bus.send(Run, { id: "1" });
+  await environment.advance(0);
+  assert.equal(await open(), "waybill.circuit_breaker.open jobs.run ok 1");
+  fails = false;
+  await environment.advance(2_000);
+  assert.equal(await open(), "waybill.circuit_breaker.open jobs.run ok 0");
+  fails = true;
+  await it.bus.send(Run, { id: "2" });
+  await environment.advance(0);
+  assert.equal(await open(), "waybill.circuit_breaker.open jobs.run ok 1");
+  await it.bus.close();
+  assert.equal(await open(), "waybill.circuit_breaker.open jobs.run ok 0");
+});
+
+/** Collects metrics until the test ends; answers the latest of each as `name destination error count`. */
+function metered(testing: TestContext): () => Promise<readonly string[]> {
+  const collected = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+  const reader = new PeriodicExportingMetricReader({
+    exporter: collected,
+    exportIntervalMillis: 60_000,
+  });
+  const meters = new MeterProvider({ readers: [reader] });
+  metrics.setGlobalMeterProvider(meters);
+  testing.after(async () => {
+    metrics.disable();
+    await meters.shutdown();
+  });
+  return async () => {
+    collected.reset();
+    await reader.forceFlush();
+    return collected
+      .getMetrics()
+      .flatMap(({ scopeMetrics }) => scopeMetrics)
+      .flatMap((scope) => scope.metrics)
+      .flatMap(({ descriptor, dataPoints }) =>
+        dataPoints.map(({ attributes, value }) => {
+          const count = typeof value === "number" ? value : (value as { count: number }).count;
+          const error = String(attributes["error.type"] ?? "ok");
+          return `${descriptor.name} ${String(attributes["messaging.destination.name"])} ${error} ${count}`;
+        }),
+      )
+      .toSorted();
+  };
+}

@@ -9,6 +9,7 @@ import type {
 import type { Header } from "./envelope.ts";
 import { messageOf } from "./errors.ts";
 import type { WritableHeader } from "./message.ts";
+import type { CircuitState } from "./flow/circuit-breaker.ts";
 import type { Clock } from "./ports/environment.ts";
 import { judge } from "./taxonomy.ts";
 
@@ -32,6 +33,8 @@ export interface Telemetry {
     details: Pick<ReceivedDetails, "destination" | "service">,
     work: () => Promise<void>,
   ): Promise<void>;
+  /** A circuit breaker changed its state. */
+  circuit(address: string, from: CircuitState, to: CircuitState): void;
 }
 
 export interface SentDetails {
@@ -98,6 +101,7 @@ function telemetryOver(api: Api, system: string, clock: Clock): Telemetry {
       );
     },
     resumed: (destination) => meter.resumed(metricAttributes(system, destination, "send")),
+    circuit: (address, from, to) => meter.circuit(address, from, to),
     receivedBatch: batches(api, tracer, { system, meter }),
   };
 }
@@ -166,6 +170,7 @@ interface Meters {
     work: () => Promise<Result>,
     messages?: number,
   ): () => Promise<Result>;
+  circuit(address: string, from: CircuitState, to: CircuitState): void;
 }
 
 function metersOf(api: Api, clock: Clock): Meters {
@@ -174,7 +179,12 @@ function metersOf(api: Api, clock: Clock): Meters {
   const consumed = meter.createCounter("messaging.client.consumed.messages", { unit: "{message}" });
   const resumes = meter.createCounter("waybill.feed.resumes", { unit: "{resume}" });
   const duration = meter.createHistogram("messaging.process.duration", { unit: "s" });
+  const circuits = meter.createUpDownCounter("waybill.circuit_breaker.open", { unit: "{circuit}" });
   return {
+    circuit: (address, from, to) => {
+      const change = Number(to !== "closed") - Number(from !== "closed");
+      if (change !== 0) circuits.add(change, { "messaging.destination.name": address });
+    },
     sent: (attributes) => sent.add(1, attributes),
     resumed: (attributes) => resumes.add(1, attributes),
     processing:

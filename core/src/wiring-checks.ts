@@ -4,6 +4,8 @@ import { contractFaults, doubleNameFaults } from "./contract-checks.ts";
 import { at, doubles, isCount, shown } from "./faults.ts";
 import { compileRule } from "./rules.ts";
 import { messageOf } from "./errors.ts";
+import { circuitFaults } from "./flow/circuit-options.ts";
+import { rateLimitFaults } from "./flow/rate-limit.ts";
 import { orderingKey } from "./key.ts";
 import { serviceNameFault } from "./names.ts";
 import { addressOf } from "./ports/transport.ts";
@@ -161,6 +163,7 @@ function bindingFaults(service: Service): readonly string[] {
         `${where} says timeoutMs, and a feed runs as long as its caller reads it. Remove it.`,
       );
     faults.push(...orderFaults(contract, options, where), ...batchFaults(binding, where));
+    faults.push(...flowFaults(binding, where));
     const { set } = options;
     if (set !== undefined) attempt(faults, where, () => compileChanges(set));
     const everyInstance: unknown = options.everyInstance ?? false;
@@ -193,6 +196,21 @@ function orderFaults(
   return faults;
 }
 
+function flowFaults({ verb, options, batch }: Binding, where: string): string[] {
+  const { rateLimit, circuitBreaker } = options;
+  const said = { rateLimit, circuitBreaker };
+  if (verb === "answer" || verb === "serve" || batch !== undefined)
+    return Object.entries(said)
+      .filter(([, value]) => value !== undefined)
+      .map(
+        ([option]) =>
+          `${where} says ${option}, which is for handlers of single messages. Bound calls and batches by concurrency.`,
+      );
+  return rateLimit === undefined
+    ? []
+    : rateLimitFaults(rateLimit).map((fault) => `${fault}, in ${where}.`);
+}
+
 function optionFaults(options: HandlerDefaults, where: string): string[] {
   const faults: string[] = [];
   for (const [option, least, most] of optionBounds) {
@@ -203,6 +221,8 @@ function optionFaults(options: HandlerDefaults, where: string): string[] {
     );
   }
   attempt(faults, where, () => retryPolicy(options.retry));
+  if (options.circuitBreaker !== undefined)
+    faults.push(...circuitFaults(options.circuitBreaker).map((fault) => `${fault}, in ${where}.`));
   return faults;
 }
 

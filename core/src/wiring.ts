@@ -2,6 +2,7 @@ import { batchBounds, batchConcurrencyDefault, batchPrefetch } from "./batch/opt
 import { WaybillError } from "./errors.ts";
 import type { CallDepthPolicy } from "./runtime.ts";
 import { checkOptions, checkServices } from "./wiring-checks.ts";
+import { intervalMs, rateWaitMsMax } from "./flow/rate-limit.ts";
 import { orderingKey } from "./key.ts";
 import type {
   Acceptance,
@@ -109,7 +110,11 @@ function toIntakes(routes: readonly Route[]): readonly Intake[] {
       source: (shared[0] as Route).source,
       routes: shared,
       concurrency,
-      prefetch: Math.min(...options.map((each) => each.prefetch ?? concurrency * prefetchFactor)),
+      prefetch: Math.min(
+        ...options.map(
+          (each) => each.prefetch ?? prefetchOf(concurrency, shared.length === 1 ? each : {}),
+        ),
+      ),
       lockMs: Math.max(...shared.map(lockMsOf)),
       start: options.find((each) => each.start !== undefined)?.start ?? "earliest",
     };
@@ -128,6 +133,14 @@ function sizesOf({ batch, binding, options }: Route): Route["options"] {
   const { concurrency = batchConcurrencyDefault } = binding.options;
   const { prefetch = batchPrefetch(batch, concurrency) } = binding.options;
   return { ...options, concurrency, prefetch };
+}
+
+/** Where one rate holds for all that comes, no more is fetched ahead than is handled soon: the rest is for other processes. */
+function prefetchOf(concurrency: number, { rateLimit }: Binding["options"]): number {
+  const most = concurrency * prefetchFactor;
+  if (rateLimit === undefined || rateLimit.key !== undefined) return most;
+  const soon = (rateLimit.burst ?? 1) + Math.floor(rateWaitMsMax / intervalMs(rateLimit));
+  return Math.min(most, soon);
 }
 
 function toTopology(services: readonly Service[], routes: readonly Route[]): Topology {

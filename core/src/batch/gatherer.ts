@@ -1,6 +1,6 @@
 import { bodyBytes } from "../envelope.ts";
 import type { Ending, Entry } from "../entry.ts";
-import type { Gathering } from "../listener.ts";
+import type { Gathering } from "../listener-options.ts";
 import { complete } from "../outcome.ts";
 import type { Timer } from "../ports/environment.ts";
 import type { Runtime } from "../runtime.ts";

@@ -1,5 +1,39 @@
-import type { Serving } from "../ports/channel.ts";
-import type { Places } from "./places.ts";
+import type { Channel, Responder, Serving } from "../ports/channel.ts";
+import { addressOf } from "../ports/transport.ts";
+import type { Intake } from "../route.ts";
+import type { Runtime } from "../runtime.ts";
+import { BoundedResponder } from "./bounded-responder.ts";
+import { Places } from "./places.ts";
+
+interface ServingParts {
+  readonly runtime: Runtime;
+  readonly local: Channel;
+  readonly remote: Channel;
+}
+
+/** Begins to answer calls of one address, whichever way they come. */
+export async function serveCalls(
+  intake: Intake,
+  responder: Responder,
+  { runtime, local, remote }: ServingParts,
+): Promise<Served> {
+  const address = addressOf(intake.source);
+  const places = new Places(intake.concurrency);
+  const bounded = new BoundedResponder(responder, runtime, {
+    places,
+    waitingMax: intake.prefetch,
+  });
+  // The transport's listener bounds itself how many it brings.
+  const unbounded = new BoundedResponder(responder, runtime, {
+    places,
+    waitingMax: Number.POSITIVE_INFINITY,
+  });
+  return new Served(address, {
+    local: await local.serve(address, bounded, intake),
+    remote: await remote.serve(address, unbounded, intake),
+    places,
+  });
+}
 
 /** A query or a feed that this process answers, in the process and over the transport: one set of places for both. */
 export class Served {

@@ -150,3 +150,19 @@ test("a broker that does not answer is said so", async () => {
   assert.equal(elsewhere, undefined);
   assert.match(text, /The broker did not say/);
 });
+
+test("a rate and a circuit breaker are explained in numbers and in words", async () => {
+  const limited = service("limited").handle(Unknown, () => undefined, {
+    rateLimit: { count: 30, perMs: 60_000, burst: 5, key: () => "one" },
+    circuitBreaker: { breakMs: 5_000 },
+  });
+  await using system = await tested([limited]);
+  const { takers, text } = await system.bus.explain(Unknown);
+  assert.deepEqual(takers[0]?.rate, { perSecond: 0.5, burst: 5, perKey: true });
+  assert.equal(takers[0]?.circuit?.failureRatio, 0.5);
+  assert.match(text, /rate: at most one in 2 s in each process for each key, 5 of them at once/);
+  assert.match(
+    text,
+    /circuit: opens when 50 % of at least 10 runs in 30 s fail; a probe after 5 s, then after up to 5 min/,
+  );
+});

@@ -1,4 +1,6 @@
 import { WaybillError, messageOf } from "../errors.ts";
+import { circuitOf } from "../flow/circuit-breaker.ts";
+import { intervalMs } from "../flow/rate-limit.ts";
 import { orderingKey } from "../key.ts";
 import { destinationOf } from "../message.ts";
 import { type AddressState, type Capabilities, addressOf } from "../ports/transport.ts";
@@ -7,7 +9,7 @@ import type { Intake, Route } from "../route.ts";
 import type { Running } from "../running.ts";
 import { delayMsMax } from "../speech.ts";
 import { type AnyContract, declaredIn } from "../uses.ts";
-import type { Explanation, Order, Retries, Taker } from "./explanation.ts";
+import type { Explanation, Order, Rate, Retries, Taker } from "./explanation.ts";
 import { failuresOf } from "./failures.ts";
 import { inWords } from "./words.ts";
 
@@ -82,6 +84,8 @@ function toTaker(
     lockMs: intake.lockMs,
     order: orderOf(route, broker.capabilities),
     retry: contract.kind === "query" || contract.kind === "feed" ? undefined : retriesOf(route),
+    rate: rateOf(route),
+    circuit: circuitOf(intake),
     state: broker.states?.find((state) => state.address === address),
   };
 }
@@ -90,6 +94,15 @@ function orderOf({ binding, contract }: Route, { sessions }: Capabilities): Orde
   if (binding.verb === "consume") return "partition";
   if (orderingKey(contract) !== undefined) return sessions ? "key" : "key in process";
   return binding.options.orderedBy === undefined ? "none" : "key in process";
+}
+
+function rateOf({ options: { rateLimit } }: Route): Rate | undefined {
+  if (rateLimit === undefined) return undefined;
+  return {
+    perSecond: 1_000 / intervalMs(rateLimit),
+    burst: rateLimit.burst ?? 1,
+    perKey: rateLimit.key !== undefined,
+  };
 }
 
 function retriesOf({ policy, inPlace }: Route): Retries {

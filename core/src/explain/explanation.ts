@@ -1,5 +1,6 @@
 import type { BatchBounds } from "../batch/batch.ts";
 import type { AttributeChanges, Rule } from "@waybill/contracts";
+import type { CircuitPolicy } from "../flow/circuit-options.ts";
 import type { AddressState, Capabilities, Destination } from "../ports/transport.ts";
 import type { AnyContract } from "../uses.ts";
 
@@ -52,6 +53,9 @@ export interface Taker {
   readonly order: Order;
   /** Undefined for calls: their caller has the error and decides. */
   readonly retry: Retries | undefined;
+  readonly rate: Rate | undefined;
+  /** When this process takes nothing, and for how long. */
+  readonly circuit: CircuitPolicy | undefined;
   /** What stands there now, over all processes; undefined when the broker did not answer. */
   readonly state: AddressState | undefined;
 }
@@ -63,6 +67,13 @@ export interface Taker {
  * - partition: items of one partition one after another over all processes.
  */
 export type Order = "none" | "key in process" | "key" | "partition";
+
+/** How many begin per time in each process. */
+export interface Rate {
+  readonly perSecond: number;
+  readonly burst: number;
+  readonly perKey: boolean;
+}
 
 export interface Retries {
   /** Runs of the handler within one delivery, the first included. */

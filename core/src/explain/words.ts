@@ -1,4 +1,6 @@
 import type { AddressState, Capabilities } from "../ports/transport.ts";
+import { circuitInWords, rateInWords } from "./flow-words.ts";
+import { duration } from "./duration.ts";
 import type { Explanation, Order, Retries, Taker } from "./explanation.ts";
 
 type Parts = Omit<Explanation, "text">;
@@ -70,6 +72,8 @@ function takerInWords(taker: Taker): readonly string[] {
     `    ${concurrency} at a time in each process, ${prefetch} fetched ahead, locked for ${duration(lockMs)} and renewed while the process lives`,
     `    order: ${orders[taker.order]}`,
     ...(taker.retry === undefined ? [] : [`    retries: ${retriesInWords(taker.retry)}`]),
+    ...(taker.rate === undefined ? [] : [`    rate: ${rateInWords(taker.rate)}`]),
+    ...(taker.circuit === undefined ? [] : [`    circuit: ${circuitInWords(taker.circuit)}`]),
     ...(taker.state === undefined ? [] : [`    now: ${stateInWords(taker.state)}`]),
   ];
 }
@@ -129,24 +133,4 @@ function othersInWords(
       state.kind === "subscription" ? " (its rule is known where it is declared only)" : "";
     return `  On the broker: "${state.address}"${rule}: ${stateInWords(state)}`;
   });
-}
-
-const units: readonly (readonly [string, number])[] = [
-  ["d", 86_400_000],
-  ["h", 3_600_000],
-  ["min", 60_000],
-  ["s", 1_000],
-  ["ms", 1],
-];
-
-/** Two units at most: `2 min 8 s`. */
-export function duration(ms: number): string {
-  let left = Math.round(ms);
-  const parts: string[] = [];
-  for (const [name, size] of units) {
-    if (left < size || parts.length === 2) continue;
-    parts.push(`${Math.floor(left / size)} ${name}`);
-    left %= size;
-  }
-  return parts.length === 0 ? "0 ms" : parts.join(" ");
 }

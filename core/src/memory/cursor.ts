@@ -1,5 +1,5 @@
+import { Deque } from "../deque.ts";
 import type { GroupProgress } from "../ports/transport.ts";
-import { Deque } from "./deque.ts";
 import { Message, type MessageHome } from "./message.ts";
 import type { Partition } from "./partition.ts";
 import type { MemoryReceiver } from "./receiver.ts";

@@ -1,5 +1,5 @@
+import { Deque } from "../deque.ts";
 import { type RetainedRange, firstSince } from "../seek.ts";
-import { Deque } from "./deque.ts";
 import type { Parcel } from "./message.ts";
 
 export interface Item {

@@ -1,5 +1,7 @@
 import type { IncomingStep, OutgoingStep } from "../pipeline.ts";
 import type { Speech } from "../speech.ts";
+import type { CircuitBreaker } from "../flow/circuit-breaker.ts";
+import { breaking } from "./break.ts";
 import { decode } from "./decode.ts";
 import { dispatch } from "./dispatch.ts";
 import { exhaust } from "./exhaust.ts";
@@ -12,13 +14,17 @@ import { traceIncoming, traceOutgoing } from "./trace.ts";
 import { validate, validateOutgoing } from "./validate.ts";
 
 /** What happens to a command, an event or a stream's item on its way in, outermost first. */
-export function messageSteps(speech: Speech): readonly IncomingStep[] {
+export function messageSteps(
+  speech: Speech,
+  breakers: ReadonlyMap<string, CircuitBreaker>,
+): readonly IncomingStep[] {
   return [
     settle,
     traceIncoming,
     expire,
     exhaust,
     open,
+    breaking(breakers),
     retryImmediately,
     decode,
     validate,
