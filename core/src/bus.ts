@@ -126,13 +126,15 @@ export class ConnectedBus implements Bus {
   }
 
   health(): Promise<Health> {
-    const { runtime, listeners, servings, breakers } = this.#running;
+    const { runtime, listeners, servings, breakers, loop } = this.#running;
     const running = new Map(
       [...listeners, ...servings].map(({ address, inFlight }) => [address, inFlight]),
     );
     return readHealth(runtime.transport, runtime.counters, {
       running,
       circuits: breakers.map((each) => each.health()),
+      eventLoop: loop?.health(),
+      complaints: loop?.complaints() ?? [],
     });
   }
 
@@ -209,8 +211,9 @@ export class ConnectedBus implements Bus {
   }
 
   async #close(deadlineMs: number): Promise<void> {
-    const { listeners, calls, channels, runtime } = this.#running;
+    const { listeners, calls, channels, runtime, loop } = this.#running;
     runtime.vigil.hold();
+    loop?.end();
     try {
       const unfinished = await this.#drain(deadlineMs);
       calls.close();

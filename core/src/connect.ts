@@ -10,6 +10,7 @@ import { Counters } from "./counters.ts";
 import { systemEnvironment } from "./environment/system.ts";
 import { WaybillError, messageOf } from "./errors.ts";
 import { circuitBreakers } from "./flow/circuit-breaker.ts";
+import { watchLag } from "./flow/loop-lag.ts";
 import { orderingKey } from "./key.ts";
 import type { Listener } from "./listener.ts";
 import { toListener } from "./listening.ts";
@@ -203,6 +204,7 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
     listeners,
     servings,
     breakers: [...breakers.values()],
+    loop: watchLag(wiring.intakes, runtime),
     channels: [local, remote],
   };
 }

@@ -1,14 +1,15 @@
 import type { Counters, ContractCounters, ReplyCounters } from "./counters.ts";
 import { messageOf } from "./errors.ts";
 import { type CircuitHealth, openInWords } from "./flow/circuit-breaker.ts";
+import type { LoopHealth } from "./flow/loop-lag.ts";
 import { pausedInWords } from "./pausing.ts";
 import type { AddressState, Capabilities, Transport } from "./ports/transport.ts";
 
 export interface Health {
   /**
    * up: all is well. degraded: messages wait where nobody receives, or stand among the dead letters, an address is paused for all, a circuit
-   * breaker holds messages back here, or handlers that were given up still run. failed: the books of an address do not balance, so messages
-   * were lost or came from nowhere. down: the broker does not answer.
+   * breaker holds messages back here, handlers that were given up still run, or the event loop stood still for too long. failed: the books of
+   * an address do not balance, so messages were lost or came from nowhere. down: the broker does not answer.
    */
   readonly status: "up" | "degraded" | "failed" | "down";
   /** Why it is not up, each a sentence. */
@@ -26,14 +27,23 @@ export interface Health {
   readonly unknownTypes: Readonly<Record<string, number>>;
   /** The circuit breakers of this process's handlers. */
   readonly circuits: readonly CircuitHealth[];
+  /** Undefined where nothing is received, and where time does not pass by itself. */
+  readonly eventLoop: LoopHealth | undefined;
+}
+
+/** What this process knows by itself. */
+export interface HealthHere extends Pick<Health, "circuits" | "eventLoop"> {
+  readonly running: ReadonlyMap<string, number>;
+  /** Why it is not up. */
+  readonly complaints: readonly string[];
 }
 
 export async function readHealth(
   transport: Transport,
   counters: Counters,
-  here: { running: ReadonlyMap<string, number>; circuits: readonly CircuitHealth[] },
+  here: HealthHere,
 ): Promise<Health> {
-  const reasons: string[] = here.circuits.flatMap(openInWords);
+  const reasons: string[] = [...here.circuits.flatMap(openInWords), ...here.complaints];
   let addresses: readonly AddressState[] = [];
   let status: Health["status"] = "up";
   const overdue = counters.overdue();
@@ -61,6 +71,7 @@ export async function readHealth(
     replies: { ...counters.replies },
     unknownTypes: Object.fromEntries(counters.unknownTypes),
     circuits: here.circuits,
+    eventLoop: here.eventLoop,
   };
 }
 

@@ -37,6 +37,7 @@ export { type ErrorCode, type ErrorOptions, WaybillError } from "./errors.ts";
 export type { Explanation, Order, Rate, Retries, Taker } from "./explain/explanation.ts";
 export type { CircuitHealth, CircuitState } from "./flow/circuit-breaker.ts";
 export type { CircuitBreakerOptions, CircuitPolicy } from "./flow/circuit-options.ts";
+export type { LoopHealth } from "./flow/loop-lag.ts";
 export type { RateLimit } from "./flow/rate-limit.ts";
 export type { Health } from "./health.ts";
 export type { Ledger, LedgerLine } from "./ledger.ts";

@@ -1,6 +1,7 @@
 import type { Calls } from "./calls/calls.ts";
 import type { Served } from "./calls/served.ts";
 import type { CircuitBreaker } from "./flow/circuit-breaker.ts";
+import type { LoopLag } from "./flow/loop-lag.ts";
 import type { Listener } from "./listener.ts";
 import type { Channel } from "./ports/channel.ts";
 import type { Runtime } from "./runtime.ts";
@@ -17,5 +18,7 @@ export interface Running {
   /** Who answers calls from this process and from others. */
   readonly servings: readonly Served[];
   readonly breakers: readonly CircuitBreaker[];
+  /** Undefined where nothing is received, and where time does not pass by itself. */
+  readonly loop: LoopLag | undefined;
   readonly channels: readonly Channel[];
 }

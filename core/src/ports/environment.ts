@@ -7,6 +7,11 @@ export interface Environment {
   readonly timers: Timers;
   /** Keeps the process from ending by itself until the answer is cancelled. Absent where there is no process to keep. */
   keepAlive?(): Timer;
+  /**
+   * Tells every `everyMs` by how many milliseconds more than that the event loop kept it waiting, until it is cancelled. Does not keep the
+   * process alive. Absent where time does not pass by itself: there nothing is late.
+   */
+  watchLoop?(everyMs: number, late: (lateMs: number) => void): Timer;
   /** Uniform in [0, 1). Not for secrets. */
   random(): number;
   /** A new id that cannot be guessed: 122 random bits or more in production. */
