@@ -7,6 +7,9 @@ import type { Operation } from "./writer.ts";
 /** Messages that one step of a purge or of cancelling deletes: others wait for the write lock meanwhile. */
 export const removeStepMax = 500;
 
+/** So many of the failed messages that were deleted are remembered, for those who follow a replay. */
+const discardedMax = 10_000;
+
 export interface CountAnswer {
   resolve(count: number): void;
   reject(error: WaybillError): void;
@@ -19,8 +22,12 @@ export function remove(transaction: Transaction, seq: number, by: LeftBy): boole
   if (from === undefined) return false;
   leave(transaction, seq, by === "discarded" && from === "scheduled" ? "cancelled" : by);
   unpark(transaction, seq);
-  sql.deleteFailure.run(seq);
+  const hadFailed = sql.deleteFailure.run(seq).changes !== 0;
   sql.deleteMessage.run(seq);
+  if (hadFailed && (by === "discarded" || by === "purged")) {
+    sql.noteDiscarded.run(seq);
+    sql.forgetDiscarded.run(discardedMax);
+  }
   return true;
 }
 

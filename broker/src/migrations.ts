@@ -13,6 +13,7 @@ export const migrations: readonly string[] = [
   version5(),
   version6(),
   version7(),
+  version8(),
 ];
 
 export const schemaVersion: number = migrations.length + 1;
@@ -168,5 +169,15 @@ insert into book(address, type, line, count)
 insert into book(address, type, line, count)
   select c.address, '', 'began', sum(max(c.committed, p.first_offset))
   from stream_cursor c join stream_partition p on p.id = c.partition group by c.address;
+`;
+}
+
+/** Version 8: the failed messages that were deleted last, so that who follows a replay can tell them from those that were handled. */
+function version8(): string {
+  return `
+create table discarded(
+  place integer primary key autoincrement,
+  seq integer not null unique
+) strict;
 `;
 }

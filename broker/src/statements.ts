@@ -121,6 +121,9 @@ const otherTexts = {
   putFailure:
     "insert into failure(seq, failure) values (?, ?) on conflict(seq) do update set failure = excluded.failure",
   deleteFailure: "delete from failure where seq = ?",
+  noteDiscarded: "insert into discarded(seq) values (?) on conflict(seq) do nothing",
+  forgetDiscarded: "delete from discarded where place <= (select max(place) from discarded) - ?",
+  wasDiscarded: "select 1 from discarded where seq = ?",
 
   allAddresses:
     "select id, kind, name, topic, accepts, dedup_ms, sessions, paused_at, paused_reason from address where removed = 0",

@@ -13,7 +13,8 @@ export function seqOf(handle: string): number {
 }
 
 export function whereaboutsOf(sql: Statements, seq: number): Whereabouts {
-  if (sql.hasMessage.get(seq) === undefined) return "gone";
+  if (sql.hasMessage.get(seq) === undefined)
+    return sql.wasDiscarded.get(seq) === undefined ? "gone" : "discarded";
   if (sql.deadOf.get(seq) !== undefined) return "dead";
   return sql.deferredOf.get(seq) === undefined ? "waiting" : "deferred";
 }

@@ -136,6 +136,7 @@ test("a group is replayed and followed: handled, failed again, deferred", async 
     found: 3,
     replayed: 3,
     handled: 3,
+    discarded: 0,
     failedAgain: 0,
     deferred: 0,
     waiting: 0,
@@ -175,6 +176,32 @@ test("a replay keeps its rate by the bus's clock, and says what still waits when
   assert.deepEqual(ranAt, [0, 500, 1_000, 1_500, 2_000]);
   assert.deepEqual([report.handled, report.waiting, report.replayed], [4, 1, 5]);
   await environment.advance(3_600_000);
+});
+
+test("what a person discards during a replay is told apart from what is handled", async () => {
+  const environment = manualEnvironment();
+  let mended = false;
+  const shipping = service("shipping", { sends: [Ship] }).handle(
+    Ship,
+    () => {
+      if (!mended) throw new Error("no");
+    },
+    once,
+  );
+  await using system = await tested([shipping], { environment });
+  const { deadLetters, waiting } = system.bus;
+  for (let index = 0; index < 3; index++) await system.bus.send(Ship, { text: String(index) });
+  await until("3 are dead", async () => (await deadLetters.list()).length === 3);
+  mended = true;
+  const [first] = await deadLetters.list();
+  system.bus.pauseHere(Ship.name);
+  const reporting = deadLetters.replayAll();
+  await until("they are back", async () => (await waiting.list()).length === 3);
+  assert.equal(await waiting.discard([first?.handle ?? ""]), 1);
+  system.bus.resumeHere(Ship.name);
+  await environment.advance(2_000);
+  const { replayed, handled, discarded } = await reporting;
+  assert.deepEqual([replayed, handled, discarded], [3, 2, 1]);
 });
 
 test("a high rate is kept in small steps, and time lost is not made up for", async () => {

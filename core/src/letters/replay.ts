@@ -12,14 +12,16 @@ export interface ReplaySettings {
   readonly signal?: AbortSignal;
 }
 
-/** What became of the dead letters that were put back. `replayed` = handled + failedAgain + deferred + waiting + notFollowed. */
+/** What became of the dead letters that were put back. `replayed` = handled + failedAgain + deferred + discarded + waiting + notFollowed. */
 export interface ReplayReport {
   /** Dead letters that fitted when it began. */
   readonly found: number;
   /** Of these, put back; the others were gone by then, nobody subscribes to them yet, or `signal` ended it. */
   readonly replayed: number;
-  /** Gone from the broker: handled; or discarded by a person meanwhile. */
+  /** Gone from the broker, and not discarded as far as that remembers: handled. */
   readonly handled: number;
+  /** Deleted by a person meanwhile. */
+  readonly discarded: number;
   /** Among the dead letters once more. */
   readonly failedAgain: number;
   readonly deferred: number;
@@ -44,13 +46,19 @@ const lookMsMax = 1_000;
 
 interface Ends {
   handled: number;
+  discarded: number;
   failedAgain: number;
   deferred: number;
   waiting: number;
   failures: string[];
 }
 
-const countOf = { gone: "handled", dead: "failedAgain", deferred: "deferred" } as const;
+const countOf = {
+  gone: "handled",
+  discarded: "discarded",
+  dead: "failedAgain",
+  deferred: "deferred",
+} as const;
 
 /** What a replay needs of the broker. */
 type Moving = Pick<Inspection, "replay" | "follow">;
@@ -89,12 +97,15 @@ export class Replay {
     const followed = await this.#putBack(letters);
     const others = await this.#putBack(published);
     const ends = await this.#follow(followed.handles);
+    // Somebody else put back or discarded what the count lacks: it is gone, but not by this replay.
+    const lacking = followed.handles.length - followed.count;
+    const discardedBefore = Math.min(lacking, ends.discarded);
     return {
       found: letters.length + published.length,
       replayed: followed.count + others.count,
       ...ends,
-      // Somebody else put back or discarded what the count lacks: it is gone, but not by this replay.
-      handled: Math.max(0, ends.handled - (followed.handles.length - followed.count)),
+      discarded: ends.discarded - discardedBefore,
+      handled: Math.max(0, ends.handled - (lacking - discardedBefore)),
       notFollowed: others.count,
       stopped: this.#signal?.aborted === true,
     };
@@ -120,7 +131,14 @@ export class Replay {
   async #follow(handles: readonly string[]): Promise<Ends> {
     const { clock } = this.#environment;
     const until = clock.monotonic() + this.#followMs;
-    const ends: Ends = { handled: 0, failedAgain: 0, deferred: 0, waiting: 0, failures: [] };
+    const ends: Ends = {
+      handled: 0,
+      discarded: 0,
+      failedAgain: 0,
+      deferred: 0,
+      waiting: 0,
+      failures: [],
+    };
     let waiting = handles;
     for (let pauseMs = lookMsMin; ; pauseMs = Math.min(2 * pauseMs, lookMsMax)) {
       waiting = await this.#look(waiting, ends);

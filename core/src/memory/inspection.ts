@@ -141,7 +141,10 @@ export class MemoryInspection implements Inspection {
             );
       }
     }
-    return handles.map((handle) => found.get(handle) ?? "gone");
+    const { discarded } = this.#engine.kernel;
+    return handles.map(
+      (handle) => found.get(handle) ?? (discarded.has(handle) ? "discarded" : "gone"),
+    );
   }
 
   async discard(handles: readonly string[]): Promise<number> {
@@ -154,8 +157,10 @@ export class MemoryInspection implements Inspection {
       const found = purgeable(shelf).flatMap((state) =>
         [...shelf.messages(state)].filter(({ seq }) => seqs.has(seq)),
       );
-      for (const message of found)
+      for (const message of found) {
+        this.#engine.kernel.discarded.note(shelf.address, message);
         shelf.discard(message, message.state === "scheduled" ? "cancelled" : "discarded");
+      }
       count += found.length;
     }
     return count;
@@ -183,7 +188,10 @@ export class MemoryInspection implements Inspection {
       );
     }
     const all = [...shelf.messages(state)];
-    for (const message of all) shelf.discard(message, "purged");
+    for (const message of all) {
+      this.#engine.kernel.discarded.note(shelf.address, message);
+      shelf.discard(message, "purged");
+    }
     return all.length;
   }
 

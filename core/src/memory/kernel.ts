@@ -4,6 +4,7 @@ import type { Logger } from "../ports/logger.ts";
 import type { TransportHost } from "../ports/transport.ts";
 import { Activity } from "./activity.ts";
 import { AlarmClock } from "./alarms.ts";
+import { Discarded } from "./discarded.ts";
 import type { Message } from "./message.ts";
 import { Book } from "./book.ts";
 import type { MemoryLimits } from "./options.ts";
@@ -17,6 +18,7 @@ export class Kernel {
   readonly due: AlarmClock;
   /** What was sent for later and is not due, by the id that its sender knows. */
   readonly later: Map<string, Set<Message>> = new Map();
+  readonly discarded: Discarded = new Discarded();
   /** Locks, on the monotonic clock. */
   readonly locks: AlarmClock;
   /** The books of all temporary mailboxes that have ended. */

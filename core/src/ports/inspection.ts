@@ -94,8 +94,11 @@ export interface GroupProgress {
 
 export type PurgeState = Exclude<MessageState, "inFlight">;
 
-/** waiting: ready, in flight or scheduled. gone: handled or discarded; also a handle that never was. */
-export type Whereabouts = "waiting" | "deferred" | "dead" | "gone";
+/**
+ * waiting: ready, in flight or scheduled. discarded: deleted by `discard` or `purge` after it had failed, as long as the broker remembers it: the
+ * newest 10,000 or more. gone: handled, or forgotten; also a handle that never was.
+ */
+export type Whereabouts = "waiting" | "deferred" | "dead" | "discarded" | "gone";
 
 export type Resumed = "resumed" | Exclude<Whereabouts, "deferred">;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type SuiteCase, needsDeadLetters } from "./case.ts";
 import { failure, numbers, toQueue } from "./messages.ts";
-import { bodyText, complete } from "./probe.ts";
+import { bodyText, complete, release } from "./probe.ts";
 import type { Stage } from "./stage.ts";
 
 /** A queue whose messages are dead, `bodies` in their order. */
@@ -115,6 +115,29 @@ export const asideCases: readonly SuiteCase[] = [
       assert.equal(await follow(), "gone,waiting,waiting,gone,gone");
       const other = await stage.open();
       assert.deepEqual(await other.inspection.follow(handles), ["gone", "waiting", "waiting"]);
+    },
+  },
+  {
+    id: "dead.follow-discarded",
+    title: "who follows a replay can tell what was discarded or purged from what was handled",
+    notFor: needsDeadLetters,
+    run: async (stage) => {
+      const { transport, queue, probe, dead } = await graveyard(stage, ["one", "two", "three"]);
+      const handles = dead.map((letter) => letter.handle);
+      assert.equal(await transport.inspection.replay(handles.slice(0, 2)), 2);
+      const back = new Map((await probe.take(2)).map((delivery) => [bodyText(delivery), delivery]));
+      await back.get("one")?.settle(complete);
+      await probe.receiver.stop();
+      await back.get("two")?.settle(release);
+      assert.equal(await transport.inspection.discard(handles.slice(1, 2)), 1);
+      assert.equal(await transport.inspection.purge(queue, "dead"), 1);
+      const other = await stage.open();
+      assert.deepEqual(await other.inspection.follow([...handles, "no such handle"]), [
+        "gone",
+        "discarded",
+        "discarded",
+        "gone",
+      ]);
     },
   },
   {
