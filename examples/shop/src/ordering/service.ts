@@ -27,6 +27,8 @@ type OrderingContext = ContextOf<typeof face>;
  * that it knows, and then says what the stored state asks for: the first time, and again if it died before it could.
  */
 export const ordering = (orders: Orders, changes: Changes) => {
+  // Whichever process moves an order, the feed that shows it may be another's: so every process is told.
+  const moved = ({ orderId }: { readonly orderId: string }): void => changes.notify(orderId);
   const move = async (
     orderId: string,
     step: Omit<Move, "at">,
@@ -37,53 +39,50 @@ export const ordering = (orders: Orders, changes: Changes) => {
     if (order.view.state === step.to) await announce(order, context);
   };
 
-  return (
-    face
-      .handle(PlaceOrder, async (wish, context) => {
-        const order = orders.place(wish, context.now());
-        await context.publish(OrderMoved, { orderId: wish.orderId });
-        if (order.view.state === "placed") await announce(order, context);
-      })
-      .on(StockReserved, ({ orderId }, context) =>
-        move(orderId, { from: ["placed"], to: "reserved" }, context),
-      )
-      .on(StockRejected, ({ orderId, reason }, context) =>
-        move(orderId, { from: ["placed"], to: "rejected", reason }, context),
-      )
-      .on(PaymentReceived, ({ orderId, attempts }, context) =>
-        move(orderId, { from: ["reserved"], to: "paid", paymentAttempts: attempts }, context),
-      )
-      .on(PaymentDeclined, ({ orderId, reason }, context) =>
-        move(orderId, { from: ["reserved"], to: "rejected", reason }, context),
-      )
-      .on(OrderShipped, ({ orderId }, context) =>
-        move(orderId, { from: ["paid"], to: "shipped" }, context),
-      )
-      .on(OrderDelivered, ({ orderId }, context) =>
-        move(orderId, { from: ["paid", "shipped"], to: "completed" }, context),
-      )
-      // Whichever process moved the order, the feed that shows it may be another's.
-      .on(OrderMoved, ({ orderId }) => changes.notify(orderId), { everyInstance: true })
-      .handle(CancelUnpaidOrder, ({ orderId }, context) =>
-        move(
-          orderId,
-          { from: ["placed", "reserved"], to: "cancelled", reason: "It was not paid in time." },
-          context,
-        ),
-      )
-      .answer(GetOrder, ({ orderId }) => orders.find(orderId))
-      .answer(ListOrders, ({ visitor }) => orders.ofVisitor(visitor))
-      .serve(WatchOrder, async function* ({ orderId }, context) {
-        let seen = context.resumeFrom ?? 0;
-        for await (const _ of changes.of(orderId, context.signal)) {
-          const order = orders.find(orderId);
-          if (order === null) continue;
-          if (order.steps.length > seen) yield order;
-          seen = order.steps.length;
-          if (["completed", "rejected", "cancelled"].includes(order.state)) return;
-        }
-      })
-  );
+  return face
+    .handle(PlaceOrder, async (wish, context) => {
+      const order = orders.place(wish, context.now());
+      await context.publish(OrderMoved, { orderId: wish.orderId });
+      if (order.view.state === "placed") await announce(order, context);
+    })
+    .on(StockReserved, ({ orderId }, context) =>
+      move(orderId, { from: ["placed"], to: "reserved" }, context),
+    )
+    .on(StockRejected, ({ orderId, reason }, context) =>
+      move(orderId, { from: ["placed"], to: "rejected", reason }, context),
+    )
+    .on(PaymentReceived, ({ orderId, attempts }, context) =>
+      move(orderId, { from: ["reserved"], to: "paid", paymentAttempts: attempts }, context),
+    )
+    .on(PaymentDeclined, ({ orderId, reason }, context) =>
+      move(orderId, { from: ["reserved"], to: "rejected", reason }, context),
+    )
+    .on(OrderShipped, ({ orderId }, context) =>
+      move(orderId, { from: ["paid"], to: "shipped" }, context),
+    )
+    .on(OrderDelivered, ({ orderId }, context) =>
+      move(orderId, { from: ["paid", "shipped"], to: "completed" }, context),
+    )
+    .on(OrderMoved, moved, { everyInstance: true })
+    .handle(CancelUnpaidOrder, ({ orderId }, context) =>
+      move(
+        orderId,
+        { from: ["placed", "reserved"], to: "cancelled", reason: "It was not paid in time." },
+        context,
+      ),
+    )
+    .answer(GetOrder, ({ orderId }) => orders.find(orderId))
+    .answer(ListOrders, ({ visitor }) => orders.ofVisitor(visitor))
+    .serve(WatchOrder, async function* ({ orderId }, context) {
+      let seen = context.resumeFrom ?? 0;
+      for await (const _ of changes.of(orderId, context.signal)) {
+        const order = orders.find(orderId);
+        if (order === null) continue;
+        if (order.steps.length > seen) yield order;
+        seen = order.steps.length;
+        if (["completed", "rejected", "cancelled"].includes(order.state)) return;
+      }
+    });
 };
 
 /** What an order in its state asks of others. All of them know orders by their id, so that hearing it twice does no harm. */
