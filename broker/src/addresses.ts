@@ -1,7 +1,9 @@
 import {
   type Acceptance,
+  type AddressSettings,
   addressOf,
   compileAcceptances,
+  type ForwardTarget,
   type Pause,
   type Source,
   type Taking,
@@ -23,11 +25,15 @@ export interface Address {
   readonly keepsSessions: boolean;
   /** Nothing is delivered from it. */
   readonly paused: Pause | undefined;
+  readonly forwardsTo: ForwardTarget | undefined;
+  /** The queue among whose dead letters its own stand. */
+  readonly deadLettersTo: string | undefined;
+  readonly temporary: boolean;
 }
 
 /** A subscription that names an event's type, whether it wants this one, and what it changes. */
 export interface Taker extends Taking {
-  readonly address: number;
+  readonly address: Address;
 }
 
 interface Topic {
@@ -52,6 +58,9 @@ interface AddressRow {
   readonly sessions: number;
   readonly paused_at: number | null;
   readonly paused_reason: string | null;
+  readonly instance: number | null;
+  readonly forward_to: string | null;
+  readonly dead_letters_to: string | null;
 }
 
 const nobody: readonly Taker[] = [];
@@ -66,6 +75,7 @@ export class AddressBook {
   #byId = new Map<number, Address>();
   #topics = new Map<string, Topic>();
   #streams = new Map<string, StreamEntry>();
+  #forwarding: readonly Address[] = [];
 
   constructor(sql: Statements) {
     this.#sql = sql;
@@ -109,6 +119,9 @@ export class AddressBook {
       if (kind === "topic") this.#topics.set(name.slice(0, -1), { address: id, takers: new Map() });
     }
     for (const row of rows) this.#subscribe(row);
+    this.#forwarding = [...this.#byId.values()].filter(
+      ({ forwardsTo, paused }) => forwardsTo !== undefined && paused === undefined,
+    );
     this.#readStreams();
     this.#version = version;
   }
@@ -121,10 +134,15 @@ export class AddressBook {
     return this.find(source.kind, addressOf(source));
   }
 
-  /** Where a receiver of this source gets something; undefined while that is paused, or does not exist. */
+  /** Where a receiver of this source gets something; undefined while that is paused, forwards, or does not exist. */
   delivering(source: Source): number | undefined {
     const address = this.findSource(source);
-    return address?.paused === undefined ? address?.id : undefined;
+    return address !== undefined && delivers(address) ? address.id : undefined;
+  }
+
+  /** Those from which messages go on now. */
+  get forwarding(): readonly Address[] {
+    return this.#forwarding;
   }
 
   get(id: number): Address | undefined {
@@ -156,8 +174,9 @@ export class AddressBook {
     const topic = row.topic === null ? undefined : this.#topics.get(row.topic);
     if (row.kind !== "subscription" || topic === undefined) return;
     const accepts = JSON.parse(row.accepts ?? "[]") as Acceptance[];
+    const address = this.#byId.get(row.id) ?? addressOfRow(row);
     for (const [type, { wants, change }] of compileAcceptances(accepts)) {
-      const taker = { address: row.id, wants, change };
+      const taker = { address, wants, change };
       const takers = topic.takers.get(type);
       if (takers === undefined) topic.takers.set(type, [taker]);
       else takers.push(taker);
@@ -179,10 +198,29 @@ export class AddressBook {
   }
 }
 
+/** Whether receivers get something from it. */
+export function delivers({ paused, forwardsTo }: Address): boolean {
+  return paused === undefined && forwardsTo === undefined;
+}
+
+export function settingsOf(address: Address): AddressSettings {
+  const { name, kind, paused, forwardsTo, deadLettersTo, temporary } = address;
+  return { address: name, kind, paused, forwardsTo, deadLettersTo, temporary };
+}
+
 function addressOfRow(row: AddressRow): Address {
-  const { id, kind, name, paused_at: since, paused_reason: reason } = row;
-  const paused = since === null ? undefined : { since, reason: reason ?? "" };
-  return { id, kind, name, dedupMs: row.dedup_ms, keepsSessions: row.sessions === 1, paused };
+  const { id, kind, name, paused_at: since, paused_reason: reason, forward_to: target } = row;
+  return {
+    id,
+    kind,
+    name,
+    dedupMs: row.dedup_ms,
+    keepsSessions: row.sessions === 1,
+    paused: since === null ? undefined : { since, reason: reason ?? "" },
+    forwardsTo: target === null ? undefined : (JSON.parse(target) as ForwardTarget),
+    deadLettersTo: row.dead_letters_to ?? undefined,
+    temporary: row.instance !== null,
+  };
 }
 
 function keyOf(kind: AddressKind, name: string): string {

@@ -9,6 +9,7 @@ import {
 import { AddressBook } from "./addresses.ts";
 import type { Connection } from "./connection.ts";
 import type { Database } from "./database.ts";
+import { Forwarder } from "./forward.ts";
 import { simpleOperation } from "./lease.ts";
 import { Presence, removeInstance } from "./instances.ts";
 import type { Settings } from "./options.ts";
@@ -47,6 +48,7 @@ export class Broker implements Connection {
   readonly wake: Wake;
   readonly turns: Turns;
   readonly #sweeper: Sweeper;
+  readonly #forwarder: Forwarder;
   readonly #retention: Retention;
   readonly #presence: Presence;
   readonly #events: BrokerEvents;
@@ -68,6 +70,7 @@ export class Broker implements Connection {
     this.turns = new Turns(file, host.environment);
     this.writer = new Writer(this, (transaction) => this.#committed(transaction));
     this.#sweeper = new Sweeper(this);
+    this.#forwarder = new Forwarder(this);
     this.#retention = new Retention(this);
     this.#presence = new Presence(this, { name: host.instance, ...events });
   }
@@ -85,6 +88,7 @@ export class Broker implements Connection {
   /** Stores what waits, takes this process off the books and closes the file; gives up on the former after 5 seconds. */
   async close(): Promise<void> {
     this.#sweeper.close();
+    this.#forwarder.close();
     this.#retention.close();
     this.#presence.leave();
     this.writer.submit(
@@ -113,6 +117,7 @@ export class Broker implements Connection {
 
   #committed(transaction: Transaction): void {
     this.wake.committed(transaction);
+    this.#forwarder.committed(transaction);
     this.#sweeper.dueAt(transaction.nextDue);
     for (const { envelope, to } of transaction.unrouted) this.#host.unrouted(envelope, to.name);
     for (const { envelope, to } of transaction.duplicates) this.#host.duplicate?.(envelope, to);

@@ -1,5 +1,5 @@
 import type { Body, Position, Source, WaybillError } from "@waybill/core";
-import type { Address } from "./addresses.ts";
+import { type Address, delivers } from "./addresses.ts";
 import type { Plan } from "./budget.ts";
 import { decode, decodeFailure } from "./codec.ts";
 import { expire } from "./dead-letters.ts";
@@ -81,7 +81,7 @@ export class ClaimOperation implements Operation {
     this.#drained = plan.room > 0;
     this.#blocked = false;
     if (address === undefined || plan.room <= 0) return;
-    if (address.paused === undefined) this.#claimFrom(transaction, address, plan);
+    if (delivers(address)) this.#claimFrom(transaction, address, plan);
     if (this.#grant === undefined && this.#claimer.registers)
       this.#register(transaction, address.id);
   }

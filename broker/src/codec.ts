@@ -21,6 +21,10 @@ export interface Encoded {
   readonly header: string;
   readonly body: Body;
   readonly bytes: number;
+  /** Of one that was stored before. */
+  readonly enqueuedAt?: number;
+  /** How often it was forwarded. */
+  readonly hops?: number;
 }
 
 /** Throws BODY_TOO_LARGE or MESSAGE_INVALID. */

@@ -8,14 +8,33 @@ export interface Place {
   readonly attempt: number;
 }
 
-/** Sets a message aside with its failure. The caller has taken it out of where it stood. */
+/** Sets a message aside with its failure, where the dead letters of its address stand. The caller has taken it out of where it stood. */
 export function bury(
-  { sql }: Transaction,
+  transaction: Transaction,
   { seq, address, attempt }: Place,
   failure: Failure,
 ): void {
-  sql.insertDead.run(seq, address, attempt);
+  const { sql, addresses } = transaction;
+  const { deadLettersTo } = addresses.get(address) ?? {};
+  const keeper = deadLettersTo === undefined ? undefined : addresses.find("queue", deadLettersTo);
+  if (keeper === undefined) sql.insertDead.run(seq, address, attempt);
+  else {
+    hand(transaction, seq, { from: address, to: keeper.id });
+    sql.keepDead.run(seq, keeper.id, attempt, address);
+  }
   sql.putFailure.run(seq, encodeFailure(failure));
+}
+
+/** Makes a message another address's, in the books of both. */
+export function hand(
+  { sql, book }: Transaction,
+  seq: number,
+  { from, to }: { readonly from: number; readonly to: number },
+): void {
+  const { type } = sql.bookedAs.get(seq) as { type: string | null };
+  book.count(from, type ?? "", "forwarded");
+  book.count(to, type ?? "", "accepted");
+  sql.moveMessage.run(to, seq);
 }
 
 /** What to do with a message whose time is over: its sender has said whether anybody needs to see it. */

@@ -1,5 +1,6 @@
 import {
   addressOf,
+  type Forwarding,
   compileAcceptances,
   type QueueSpec,
   type StreamSpec,
@@ -8,6 +9,7 @@ import {
   type Topology,
   WaybillError,
 } from "@waybill/core";
+import { refuseBadForwarding, refuseSecondOwner } from "./declare-checks.ts";
 import { dedupWindowMsMax } from "./dedup.ts";
 import { messageOf } from "./errors.ts";
 import { partitionIdMax } from "./places.ts";
@@ -42,6 +44,7 @@ export class DeclareOperation implements Operation {
       refuseBadRules(subscription);
     }
     for (const stream of streams) refuseRepartition(transaction, stream);
+    refuseBadForwarding(transaction, this.#topology);
     const draft = new Draft(transaction, this.#instance);
     for (const queue of queues) draft.queue(queue);
     for (const topic of topics) draft.topic(topic);
@@ -77,9 +80,10 @@ class Draft {
     this.#instance = instance;
   }
 
-  queue({ name, owner, temporary, dedupWindowMs, sessions }: QueueSpec): void {
+  queue({ name, owner, ...spec }: QueueSpec): void {
     const { sql } = this.#transaction;
-    const id = this.#address("queue", name, { temporary, dedupWindowMs, sessions });
+    const id = this.#address("queue", name, spec);
+    this.#forward(id, spec);
     if (owner !== undefined) sql.putOwner.run(id, this.#instance, owner.service, owner.place);
   }
 
@@ -87,14 +91,33 @@ class Draft {
     this.#address("topic", `${name}/`, { dedupWindowMs });
   }
 
-  subscription({ topic, name, accepts, temporary, sessions }: SubscriptionSpec): void {
+  subscription({ topic, name, accepts, temporary, sessions, ...spec }: SubscriptionSpec): void {
     const text = JSON.stringify(accepts);
-    this.#address("subscription", addressOf({ kind: "subscription", topic, name }), {
+    const address = addressOf({ kind: "subscription", topic, name });
+    const id = this.#address("subscription", address, {
       topic,
       accepts: text,
       temporary,
       sessions,
     });
+    this.#forward(id, spec);
+  }
+
+  #forward(id: number, { forwardTo, forwardDeadLettersTo }: Forwarding): void {
+    const { sql, madeReady } = this.#transaction;
+    let changes = 0;
+    if (forwardTo !== undefined) {
+      const target =
+        forwardTo === false ? null : JSON.stringify({ kind: forwardTo.kind, name: forwardTo.name });
+      changes += Number(sql.forwardAddress.run(target, id, target).changes);
+      // What waits there goes on, or is delivered.
+      if (changes > 0) madeReady.add(id);
+    }
+    if (forwardDeadLettersTo !== undefined) {
+      const queue = forwardDeadLettersTo === false ? null : forwardDeadLettersTo;
+      changes += Number(sql.forwardDeadLetters.run(queue, id, queue).changes);
+    }
+    if (changes > 0) this.#changed = true;
   }
 
   stream({ name, partitions, retention }: StreamSpec): void {
@@ -162,41 +185,6 @@ class Draft {
     if (known.instance !== null)
       sql.takeAddress.run(more.temporary === true ? this.#instance : null, known.id);
     return known.id;
-  }
-}
-
-interface OwnerRow {
-  readonly instance: number;
-  readonly service: string;
-  readonly place: string;
-  readonly until: number | null;
-}
-
-function refuseSecondOwner(
-  { sql, addresses, lockNow }: Transaction,
-  { name, owner }: QueueSpec,
-  instance: number,
-): void {
-  const address = addresses.find("queue", name);
-  if (owner === undefined || address === undefined) return;
-  for (const other of sql.ownersOf.all(address.id) as unknown as OwnerRow[]) {
-    const isAlive = other.instance === instance || (other.until !== null && other.until > lockNow);
-    if (!isAlive || other.service === owner.service) continue;
-    throw new Refusal(
-      new WaybillError(
-        "OWNED_TWICE",
-        `"${name}" is handled by the service "${other.service}" (${other.place}), which is running, and by "${owner.service}" (${owner.place}). A command has one owner: remove one of the handlers, or publish an event.`,
-        {
-          details: {
-            queue: name,
-            owners: [
-              { service: other.service, place: other.place },
-              { service: owner.service, place: owner.place },
-            ],
-          },
-        },
-      ),
-    );
   }
 }
 

@@ -1,6 +1,7 @@
 import {
   addressOf,
   type Capabilities,
+  forwardHopsMax,
   type Inspection,
   type Listener,
   type Outgoing,
@@ -220,6 +221,7 @@ function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
     atomicBatch: true,
     attemptsPersisted: true,
     streams: true,
+    forwardHopsMax,
     pause: true,
     conservation: "exact",
     seek: true,

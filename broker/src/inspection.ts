@@ -17,7 +17,7 @@ import {
   addressOf,
 } from "@waybill/core";
 import { PauseOperation, ResumeOperation } from "./address-pause.ts";
-import type { Address } from "./addresses.ts";
+import { type Address, settingsOf } from "./addresses.ts";
 import { encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { Kept } from "./depths.ts";
@@ -60,7 +60,7 @@ export class EmbeddedInspection implements Inspection {
   }
 
   async settings(): Promise<readonly AddressSettings[]> {
-    return [...this.#all()].map(({ name, kind, paused }) => ({ address: name, kind, paused }));
+    return [...this.#all()].map(settingsOf);
   }
 
   async pause(address: string, reason: string): Promise<void> {

@@ -15,7 +15,7 @@ import {
   topology,
   until,
 } from "./fixture.test.support.ts";
-import { unroutedMax } from "./send.ts";
+import { unroutedMax } from "./arrivals.ts";
 
 const queue = "orders";
 const source = { kind: "queue", name: queue } as const;

@@ -15,6 +15,7 @@ interface Found {
   readonly seq: number;
   readonly address: number;
   readonly attempt: number;
+  readonly origin?: number | null;
 }
 
 interface ContentRow {
@@ -50,6 +51,7 @@ export function listMessages(
       stored(content, {
         handle: String(found.seq),
         address: addresses.get(found.address)?.name ?? "",
+        origin: addresses.get(found.origin ?? 0)?.name,
         state,
         attempt: found.attempt,
       }),
@@ -81,7 +83,8 @@ export function asideMessage(
   if (row === undefined || content === undefined) return undefined;
   const address = addresses.get(row.address)?.name ?? "";
   const state = dead === undefined ? "deferred" : "dead";
-  return stored(content, { handle: String(seq), address, state, attempt: row.attempt });
+  const origin = addresses.get(row.origin ?? 0)?.name;
+  return stored(content, { handle: String(seq), address, origin, state, attempt: row.attempt });
 }
 
 function find(
@@ -98,10 +101,9 @@ function find(
   }[query.state];
   const statements = query.state === "ready" ? [statement, sql.listReadySessions] : [statement];
   const rows = statements.flatMap(
-    (each) =>
-      each.all(id, query.after, query.limit) as unknown as { seq: number; attempt: number }[],
+    (each) => each.all(id, query.after, query.limit) as unknown as Omit<Found, "address">[],
   );
-  return rows.map(({ seq, attempt }) => ({ seq, attempt, address: id }));
+  return rows.map((row) => ({ ...row, address: id }));
 }
 
 interface ItemRow extends ContentRow {
@@ -132,7 +134,7 @@ function unread(
       listed.push(
         stored(
           { ...row, failure: null },
-          { handle, address: group.name, state: "ready", attempt: 0 },
+          { handle, address: group.name, origin: undefined, state: "ready", attempt: 0 },
         ),
       );
     }
@@ -142,7 +144,7 @@ function unread(
 
 function stored(
   { enqueued_at: enqueuedAt, header, body, failure }: ContentRow,
-  rest: Pick<StoredMessage, "handle" | "address" | "state" | "attempt">,
+  rest: Pick<StoredMessage, "handle" | "address" | "origin" | "state" | "attempt">,
 ): StoredMessage {
   return { ...rest, envelope: decode(header, body), enqueuedAt, failure: decodeFailure(failure) };
 }

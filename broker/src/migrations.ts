@@ -14,6 +14,7 @@ export const migrations: readonly string[] = [
   version6(),
   version7(),
   version8(),
+  version9(),
 ];
 
 export const schemaVersion: number = migrations.length + 1;
@@ -179,5 +180,14 @@ create table discarded(
   place integer primary key autoincrement,
   seq integer not null unique
 ) strict;
+`;
+}
+
+/** Version 9: where an address forwards what arrives, as JSON, and its dead letters, a queue's name; of a dead letter that stands there, where it died. */
+function version9(): string {
+  return `
+alter table address add column forward_to text;
+alter table address add column dead_letters_to text;
+alter table dead add column origin integer;
 `;
 }

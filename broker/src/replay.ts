@@ -1,8 +1,8 @@
 import type { Body, Resumed, WaybillError } from "@waybill/core";
+import { evictUnrouted, publish } from "./arrivals.ts";
 import { decode, type Encoded } from "./codec.ts";
-import { leave } from "./dead-letters.ts";
+import { hand, leave } from "./dead-letters.ts";
 import { remove } from "./discard.ts";
-import { publish } from "./send.ts";
 import { arriveAgain, unpark } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
 import { type AsideRow, seqOf, whereaboutsOf } from "./whereabouts.ts";
@@ -30,9 +30,10 @@ export abstract class AsideOperation implements Operation {
     this.#count = 0;
     for (const handle of this.#handles) {
       const seq = seqOf(handle);
-      const address = addressOfAside(transaction, seq);
+      const address = comeHome(transaction, seq);
       if (address !== undefined && this.move(transaction, seq, address)) this.#count += 1;
     }
+    evictUnrouted(transaction);
   }
 
   done(): void {
@@ -155,9 +156,14 @@ export class ReplaceOperation extends AsideOperation {
   }
 }
 
-function addressOfAside({ sql }: Transaction, seq: number): number | undefined {
+/** Where a message was set aside; one that stands among the dead letters of another address comes back to its own, if that is still there. */
+function comeHome(transaction: Transaction, seq: number): number | undefined {
+  const { sql, addresses } = transaction;
   const row = (sql.deadOf.get(seq) ?? sql.deferredOf.get(seq)) as AsideRow | undefined;
-  return row?.address;
+  if (row === undefined || row.origin === null) return row?.address;
+  if (addresses.get(row.origin) === undefined) return undefined;
+  hand(transaction, seq, { from: row.address, to: row.origin });
+  return row.origin;
 }
 
 function takeOut({ sql }: Transaction, seq: number): void {

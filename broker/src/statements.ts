@@ -38,7 +38,7 @@ const otherTexts = {
   discardsExpired: "select discard_expired as discards from message where seq = ?",
   bytesOf: "select octet_length(body) as bytes from message where seq = ?",
   contentOf:
-    "select m.enqueued_at, m.header, m.body, f.failure from message m left join failure f on f.seq = m.seq where m.seq = ?",
+    "select m.enqueued_at, m.discard_expired, m.header, m.body, f.failure from message m left join failure f on f.seq = m.seq where m.seq = ?",
 
   insertReady: "insert into ready(address, seq, attempt, bytes, expires) values (?, ?, ?, ?, ?)",
   headReady:
@@ -110,12 +110,14 @@ const otherTexts = {
     "select due, seq, address, attempt from scheduled where expires <= ? order by expires limit ?",
 
   insertDead: "insert into dead(seq, address, attempt) values (?, ?, ?)",
-  deadOf: "select address, attempt from dead where seq = ?",
+  keepDead: "insert into dead(seq, address, attempt, origin) values (?, ?, ?, ?)",
+  moveMessage: "update message set address = ? where seq = ?",
+  deadOf: "select address, attempt, origin from dead where seq = ?",
   deleteDead: "delete from dead where seq = ?",
   deadBeyond: "select seq from dead where address = ? order by seq desc limit 1 offset ?",
   deadUpTo: "select seq from dead where address = ? and seq <= ? order by seq limit ?",
   insertDeferred: "insert into deferred(seq, address, attempt) values (?, ?, ?)",
-  deferredOf: "select address, attempt from deferred where seq = ?",
+  deferredOf: "select address, attempt, null as origin from deferred where seq = ?",
   deleteDeferred: "delete from deferred where seq = ?",
   hasMessage: "select 1 from message where seq = ?",
   putFailure:
@@ -126,7 +128,7 @@ const otherTexts = {
   wasDiscarded: "select 1 from discarded where seq = ?",
 
   allAddresses:
-    "select id, kind, name, topic, accepts, dedup_ms, sessions, paused_at, paused_reason from address where removed = 0",
+    "select id, kind, name, topic, accepts, dedup_ms, sessions, paused_at, paused_reason, instance, forward_to, dead_letters_to from address where removed = 0",
   insertAddress:
     "insert into address(kind, name, topic, accepts, instance) values (?, ?, ?, ?, ?) returning id",
   addressByName:
@@ -138,6 +140,9 @@ const otherTexts = {
   forget: "delete from remembered where address = ? and key = ?",
   updateAccepts: "update address set accepts = ? where id = ?",
   keepSessions: "update address set sessions = 1 where id = ?",
+  forwardAddress: "update address set forward_to = ? where id = ? and forward_to is not ?",
+  forwardDeadLetters:
+    "update address set dead_letters_to = ? where id = ? and dead_letters_to is not ?",
   pauseAddress:
     "update address set paused_at = coalesce(paused_at, ?), paused_reason = ? where id = ?",
   resumeAddress:
@@ -215,7 +220,8 @@ const otherTexts = {
     "select seq, attempt from scheduled where address = ? and seq > ? order by seq limit ?",
   listDeferred:
     "select seq, attempt from deferred where address = ? and seq > ? order by seq limit ?",
-  listDead: "select seq, attempt from dead where address = ? and seq > ? order by seq limit ?",
+  listDead:
+    "select seq, attempt, origin from dead where address = ? and seq > ? order by seq limit ?",
   listItems:
     "select place, enqueued_at, header, body from stream_item where place >= ? and place < ? order by place limit ?",
 

@@ -1,5 +1,5 @@
 import type { AddressState } from "@waybill/core";
-import type { Address } from "./addresses.ts";
+import { type Address, settingsOf } from "./addresses.ts";
 import type { Connection } from "./connection.ts";
 import type { Kept } from "./depths.ts";
 import { lockClockOf } from "./lock-clock.ts";
@@ -16,17 +16,16 @@ export type Counting =
 /** What stands at an address. Counting takes time with the count, so `depths` keeps large ones for a while; delivering pays nothing for it. */
 export function stateOf(
   { sql, environment }: Connection,
-  { id, kind, name, keepsSessions, paused }: Address,
+  address: Address,
   depths: Kept<number>,
 ): AddressState {
+  const { id, kind, keepsSessions } = address;
   const log = kind === "stream" ? logOf(sql, id) : noLog;
   const oldest = earliest(log.oldest, oldestReady(sql, id, keepsSessions));
   const depth = (counting: Counting): number =>
     depths.of(`${counting} ${id}`, () => count(sql[counting].get(id)));
   return {
-    address: name,
-    kind,
-    paused,
+    ...settingsOf(address),
     ready: depth("countReady") + depth("countReadySessions") + log.pending,
     inFlight: depth("countLocked") + log.begun,
     scheduled: depth("countScheduled"),

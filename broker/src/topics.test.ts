@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fakeEnvironment } from "@waybill/testkit";
 import { folder, message, open, probe, silent, topology } from "./fixture.test.support.ts";
-import { unroutedMax } from "./send.ts";
+import { unroutedMax } from "./arrivals.ts";
 
 const event = (body: string, type = "order.placed") =>
   message({ kind: "topic", name: "orders" }, body, { type });

@@ -19,6 +19,8 @@ export class Transaction {
   readonly appended: Set<number> = new Set();
   /** Events stored that no subscription names by type. */
   readonly unrouted: Outgoing[] = [];
+  /** Topics at which they were set aside, until the oldest have made room. */
+  readonly parkedIn: Set<number> = new Set();
   /** Messages not stored, because their destination remembers them. */
   readonly duplicates: Outgoing[] = [];
   /** Dead letters that went to make room for newer ones, by topic. */

@@ -5,6 +5,8 @@ import type { Statements } from "./statements.ts";
 export interface AsideRow {
   readonly address: number;
   readonly attempt: number;
+  /** Where it died, when it stands among the dead letters of another address. */
+  readonly origin: number | null;
 }
 
 /** The number in a handle; 0, which no message has, where there is none. */

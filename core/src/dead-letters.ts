@@ -75,10 +75,10 @@ export class StoredMessages {
     return (await validated(inputSchema(contract), value, naming)) as ValueOf<C>;
   }
 
-  async #opened({ envelope, address }: StoredMessage): Promise<Envelope> {
+  async #opened({ envelope, address, origin = address }: StoredMessage): Promise<Envelope> {
     const { wire } = this.parts;
     if (wire === undefined || wire.isPlain(envelope)) return envelope;
-    const destination = destinationText(destinationOfAddress(address));
+    const destination = destinationText(destinationOfAddress(origin));
     return wire.open(envelope, { destination, delivery: undefined });
   }
 
@@ -166,11 +166,11 @@ export class AsideMessages extends StoredMessages {
   }
 
   async #replace(
-    { handle, address }: StoredMessage,
+    { handle, address, origin = address }: StoredMessage,
     envelope: Envelope,
   ): Promise<string | undefined> {
     const { wire, inspection } = this.parts;
-    const to = destinationOfAddress(address);
+    const to = destinationOfAddress(origin);
     const sealed = wire === undefined ? envelope : (await wire.seal({ to, envelope })).envelope;
     const replaced = await inspection.replace(handle, sealed);
     return replaced ? envelope.header.id : undefined;

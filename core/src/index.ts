@@ -60,6 +60,7 @@ export * from "./ports/logger.ts";
 export * from "./ports/transport.ts";
 export type * from "./ports/wire.ts";
 export type { RetryPolicy } from "./retry.ts";
+export { checkForwarding, forwardFailure, forwardHopsMax } from "./forwarding.ts";
 export { type Change, type Taking, compileAcceptances } from "./acceptances.ts";
 export { type CompiledRule, type Predicate, compileRule } from "./rules.ts";
 export type { CallDepthPolicy } from "./runtime.ts";

@@ -7,6 +7,9 @@ import { closingCases } from "./suite/closing.ts";
 import { declaringCases } from "./suite/declaring.ts";
 import { deferCases } from "./suite/deferring.ts";
 import { duplicateCases } from "./suite/duplicates.ts";
+import { deadLetterForwardingCases } from "./suite/forwarded-dead-letters.ts";
+import { forwardingRuleCases } from "./suite/forwarding-rules.ts";
+import { forwardingCases } from "./suite/forwarding.ts";
 import { groupCases } from "./suite/groups.ts";
 import { inspectionCases } from "./suite/inspection.ts";
 import { ledgerKeyCases } from "./suite/ledger-keys.ts";
@@ -58,6 +61,9 @@ export const transportCases: readonly SuiteCase[] = [
   ...streamCases,
   ...groupCases,
   ...pausingCases,
+  ...forwardingCases,
+  ...forwardingRuleCases,
+  ...deadLetterForwardingCases,
   ...seekCases,
   ...declaringCases,
   ...inspectionCases,

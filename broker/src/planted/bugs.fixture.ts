@@ -56,8 +56,8 @@ const inMemory: readonly PlantedBug[] = [
   {
     name: "an event that nobody subscribes to is dropped in silence",
     file: "core/src/memory/engine.ts",
-    text: "topic.route(envelope.header) ?? [topic]",
-    instead: "topic.route(envelope.header) ?? []",
+    text: "routes === undefined ? [topic]",
+    instead: "routes === undefined ? []",
   },
   {
     name: "a renewal does not lengthen the lock",
@@ -94,7 +94,7 @@ const embedded: readonly PlantedBug[] = [
   },
   {
     name: "what was delayed comes a second early",
-    file: "broker/src/send.ts",
+    file: "broker/src/arrivals.ts",
     text: "if (notBefore !== undefined && notBefore > now) {",
     instead: "if (notBefore !== undefined && notBefore > now + 1_000) {",
   },

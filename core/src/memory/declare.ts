@@ -7,6 +7,7 @@ import {
   type Topology,
   addressOf,
 } from "../ports/transport.ts";
+import { checkForwarding } from "../forwarding.ts";
 import type { Engine } from "./engine.ts";
 import { Log } from "./log.ts";
 import { Mailbox } from "./mailbox.ts";
@@ -25,6 +26,7 @@ export function declare(engine: Engine, topology: Topology, declarer: Declarer):
   for (const spec of topology.streams) assertStream(engine, spec);
   const topics = new Set([...engine.topics.keys(), ...topology.topics.map((topic) => topic.name)]);
   for (const spec of topology.subscriptions) assertSubscription(spec, topics);
+  checkForwarding(topology, () => engine.settings());
 
   for (const spec of topology.queues) {
     if (!engine.queues.has(spec.name)) addQueue(engine, spec, declarer);
@@ -38,6 +40,9 @@ export function declare(engine: Engine, topology: Topology, declarer: Declarer):
     remember(engine.topics.get(name)?.remembered, spec);
   }
   for (const spec of topology.subscriptions) addSubscription(engine, spec, declarer);
+  for (const spec of topology.queues) engine.forwards.set(engine.queues.get(spec.name), spec);
+  for (const spec of topology.subscriptions)
+    engine.forwards.set(engine.topics.get(spec.topic)?.subscriptions.get(spec.name), spec);
   for (const spec of topology.streams) {
     const log = engine.streams.get(spec.name);
     if (log === undefined) engine.streams.set(spec.name, new Log(spec, engine.kernel));
@@ -58,6 +63,7 @@ function addQueue(
 ): void {
   const mailbox = new Mailbox("queue", spec.name, engine.kernel);
   engine.queues.set(spec.name, mailbox);
+  mailbox.stock.settings.temporary = spec.temporary === true;
   if (spec.temporary !== true) return;
   declarer.temporaries.push(() => {
     engine.queues.delete(spec.name);
@@ -74,6 +80,7 @@ function addSubscription(engine: Engine, spec: SubscriptionSpec, declarer: Decla
   topic.subscribe(spec.name, mailbox, spec.accepts);
   if (spec.sessions === true) mailbox.keepSessions();
   if (known !== undefined || spec.temporary !== true) return;
+  mailbox.stock.settings.temporary = true;
   declarer.temporaries.push(() => {
     topic.unsubscribe(spec.name);
     mailbox.drop();

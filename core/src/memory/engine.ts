@@ -1,5 +1,5 @@
 import { WaybillError } from "../errors.ts";
-import type { Destination, Outgoing, Source } from "../ports/transport.ts";
+import type { AddressSettings, Destination, Outgoing, Source } from "../ports/transport.ts";
 import { ownCopy } from "./delivery.ts";
 import { Group } from "./group.ts";
 import type { Kernel } from "./kernel.ts";
@@ -9,12 +9,8 @@ import type { Parcel } from "./message.ts";
 import { Owners } from "./owners.ts";
 import type { Supply } from "./receiver.ts";
 import { Novel } from "./remembered.ts";
-import type { Topic } from "./topic.ts";
-
-/** Where a parcel comes to lie. */
-interface Place {
-  put(parcel: Parcel): void;
-}
+import { Forwards, type Passage } from "./forwards.ts";
+import type { Place, Topic } from "./topic.ts";
 
 /** What of a batch its sender is told about. */
 export interface Noted {
@@ -31,9 +27,28 @@ export class Engine {
   readonly queues: Map<string, Mailbox> = new Map();
   readonly topics: Map<string, Topic> = new Map();
   readonly streams: Map<string, Log> = new Map();
+  readonly forwards: Forwards;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
+    this.forwards = new Forwards(this);
+  }
+
+  *addresses(): Generator<Mailbox | Topic | Group, void, void> {
+    yield* this.queues.values();
+    for (const topic of this.topics.values()) {
+      yield topic;
+      yield* topic.subscriptions.values();
+    }
+    for (const log of this.streams.values()) yield* log.groups.values();
+  }
+
+  settings(): readonly AddressSettings[] {
+    return Array.from(this.addresses(), (each) => ({
+      address: each.address,
+      kind: each.kind,
+      ...each.set(),
+    }));
   }
 
   /** Stores the whole batch or throws and stores nothing. `credit` is a body that is freed at the same moment. */
@@ -42,16 +57,17 @@ export class Engine {
     const stored: { parcel: Parcel; places: readonly Place[]; topic: Topic | undefined }[] = [];
     const noted = { unrouted: [] as Outgoing[], duplicates: [] as Outgoing[] };
     const novel = new Novel(now);
+    const passage = { novel, noted, now, hops: 0 };
     let bytes = -credit;
     let copies = 0;
     for (const outgoing of batch) {
       const parcel = this.parcel(outgoing, now);
-      const places = this.#placesOf(outgoing) ?? [];
-      const key = novel.note(this.#remembering(outgoing.to)?.remembered, outgoing);
+      const key = novel.note(this.remembering(outgoing.to)?.remembered, outgoing);
       if (key === undefined) {
         noted.duplicates.push(outgoing);
         continue;
       }
+      const places = this.#placesOf(outgoing, passage);
       let topic = outgoing.to.kind === "topic" ? this.topics.get(outgoing.to.name) : undefined;
       if (topic !== undefined && places[0] === topic) {
         noted.unrouted.push(outgoing);
@@ -68,7 +84,7 @@ export class Engine {
       topic?.passed(parcel.envelope.header.type, places.length);
     }
     for (const { to, envelope } of noted.duplicates)
-      this.#remembering(to)?.duplicate(envelope.header.type);
+      this.remembering(to)?.duplicate(envelope.header.type);
     return noted;
   }
 
@@ -93,20 +109,25 @@ export class Engine {
     }
   }
 
-  #placesOf({ to, envelope }: Outgoing): readonly Place[] {
+  #placesOf(outgoing: Outgoing, passage: Passage): readonly Place[] {
+    const { to, envelope, notBefore = 0 } = outgoing;
+    const isLater = notBefore > passage.now;
     switch (to.kind) {
-      case "queue":
-        return (this.queues.get(to.name) ?? unroutable(to)).alone;
+      case "queue": {
+        const queue = this.queues.get(to.name) ?? unroutable(to);
+        return isLater ? queue.alone : this.forwards.places(queue, outgoing, passage);
+      }
       case "topic": {
         const topic = this.topics.get(to.name) ?? unroutable(to);
-        return topic.route(envelope.header) ?? [topic];
+        const routes = topic.route(envelope.header);
+        return routes === undefined ? [topic] : this.forwards.copies(routes, outgoing, passage);
       }
       case "stream":
         return [this.streams.get(to.name) ?? unroutable(to)];
     }
   }
 
-  #remembering({ kind, name }: Destination): Mailbox | Topic | undefined {
+  remembering({ kind, name }: Destination): Mailbox | Topic | undefined {
     if (kind === "stream") return undefined;
     return (kind === "queue" ? this.queues : this.topics).get(name);
   }

@@ -1,6 +1,7 @@
 import { WaybillError } from "../errors.ts";
 import { type LedgerEntry, type LeftBy, ledgerEntry, nothingStands } from "../ports/ledger.ts";
 import {
+  type AddressSettings,
   type AddressState,
   type GroupState,
   type MessageState,
@@ -197,6 +198,11 @@ export class Group implements Supply, MessageHome {
     }
   }
 
+  set(): Omit<AddressSettings, "address" | "kind"> {
+    const { paused } = this.receivers;
+    return { paused, forwardsTo: undefined, deadLettersTo: undefined, temporary: false };
+  }
+
   state(): AddressState {
     this.#log.trim();
     return {
@@ -209,7 +215,7 @@ export class Group implements Supply, MessageHome {
       dead: this.aside.dead,
       oldestReadyMs: this.#oldestMs(),
       receivers: this.receivers.count,
-      paused: this.receivers.paused,
+      ...this.set(),
     };
   }
 

@@ -30,6 +30,7 @@ interface Shelf {
   readonly receivers?: Receivers;
   messages(state: MessageState): Iterable<Message>;
   state(): AddressState;
+  set(): Omit<AddressSettings, "address" | "kind">;
   /** False when it cannot go back yet; anything else when it did. */
   replay(message: Message): boolean | void;
   /** Where something can be deferred. */
@@ -66,11 +67,7 @@ export class MemoryInspection implements Inspection {
 
   async settings(): Promise<readonly AddressSettings[]> {
     this.#assertOpen();
-    return [...this.#shelves()].map(({ address, kind, receivers }) => ({
-      address,
-      kind,
-      paused: receivers?.paused,
-    }));
+    return this.#engine.settings();
   }
 
   async pause(address: string, reason: string): Promise<void> {
@@ -134,16 +131,15 @@ export class MemoryInspection implements Inspection {
       if (seqs.size === 0) continue;
       for (const state of statesOfMessages) {
         for (const { seq } of shelf.messages(state))
-          if (seqs.has(seq))
-            found.set(
-              `${shelf.address}#${seq}`,
-              state === "dead" || state === "deferred" ? state : "waiting",
-            );
+          if (seqs.has(seq)) found.set(`${shelf.address}#${seq}`, whereabouts(state));
       }
     }
     const { discarded } = this.#engine.kernel;
     return handles.map(
-      (handle) => found.get(handle) ?? (discarded.has(handle) ? "discarded" : "gone"),
+      (handle) =>
+        found.get(handle) ??
+        this.#returned(handle) ??
+        (discarded.has(handle) ? "discarded" : "gone"),
     );
   }
 
@@ -254,6 +250,19 @@ export class MemoryInspection implements Inspection {
     );
   }
 
+  /** Where a dead letter is that stood among those of another address: it was put back under its old number. */
+  #returned(handle: string): Whereabouts | undefined {
+    const address = handle.slice(0, handle.lastIndexOf("#"));
+    const seq = seqOf(handle);
+    for (const shelf of this.#shelves()) {
+      if (shelf.set().deadLettersTo !== address) continue;
+      for (const state of statesOfMessages)
+        for (const message of shelf.messages(state))
+          if (message.seq === seq) return whereabouts(state);
+    }
+    return undefined;
+  }
+
   #each(handles: readonly string[], act: (shelf: Shelf, message: Message) => boolean): number {
     this.#assertOpen();
     const shelves = new Map([...this.#shelves()].map((shelf) => [shelf.address, shelf]));
@@ -266,14 +275,13 @@ export class MemoryInspection implements Inspection {
     return count;
   }
 
-  *#shelves(): Generator<Shelf, void, void> {
-    yield* this.#engine.queues.values();
-    for (const topic of this.#engine.topics.values()) {
-      yield topic;
-      yield* topic.subscriptions.values();
-    }
-    for (const log of this.#engine.streams.values()) yield* log.groups.values();
+  #shelves(): Iterable<Shelf> {
+    return this.#engine.addresses();
   }
+}
+
+function whereabouts(state: MessageState): Whereabouts {
+  return state === "dead" || state === "deferred" ? state : "waiting";
 }
 
 const purgeStates: readonly PurgeState[] = ["ready", "scheduled", "deferred", "dead"];
@@ -286,6 +294,7 @@ function stored(address: string, state: MessageState, message: Message): StoredM
   return {
     handle: handleOf(message),
     address,
+    origin: message.origin?.address,
     state,
     envelope: ownCopy(message.parcel.envelope),
     attempt: message.attempt,

@@ -48,6 +48,15 @@ export class Kernel {
     return this.#environment.clock.monotonic();
   }
 
+  /** Does it after what is under way now. */
+  soon(work: () => void): void {
+    this.activity.waking();
+    this.#environment.timers.soon(() => {
+      work();
+      this.activity.awake();
+    });
+  }
+
   nextSequence(): number {
     return ++this.#sequence;
   }

@@ -1,6 +1,14 @@
 import type { LedgerEntry, LeftBy } from "../ports/ledger.ts";
-import type { AddressState, Failure, MessageState, Settlement } from "../ports/transport.ts";
+import type {
+  AddressSettings,
+  AddressState,
+  Failure,
+  MessageState,
+  Settlement,
+} from "../ports/transport.ts";
 import { type Aside, brokerFailure } from "./aside.ts";
+import { Exit } from "./exit.ts";
+import { handBack, handOver, isKept } from "./kept.ts";
 import type { Kernel } from "./kernel.ts";
 import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
 import type { MemoryReceiver, Supply } from "./receiver.ts";
@@ -18,56 +26,69 @@ export class Mailbox implements Supply, MessageHome {
   readonly alone: readonly [Mailbox] = [this];
   readonly remembered: Remembered;
   readonly #kernel: Kernel;
-  readonly #stock: Stock;
+  readonly stock: Stock;
   readonly #serving: Serving;
-  #dropped = false;
+  /** By which messages go on to another address. */
+  readonly exit: Exit;
+  dropped = false;
 
   constructor(kind: "queue" | "subscription", address: string, kernel: Kernel) {
     this.kind = kind;
     this.address = address;
     this.#kernel = kernel;
     this.remembered = new Remembered(kernel);
-    this.#stock = new Stock(kernel, this);
-    this.#serving = new Serving(kernel, this.#stock, (message) => this.#expire(message));
+    this.stock = new Stock(kernel, this);
+    this.#serving = new Serving(kernel, this.stock, (message) => this.#expire(message));
+    this.exit = new Exit(kernel, this.stock, {
+      expire: (message) => this.#expire(message),
+      bury: (message, failure) => this.#bury(message, failure),
+      discard: (message) => this.discard(message, "forwarded"),
+      create: (parcel) => new Message(kernel.nextSequence(), parcel, this),
+    });
   }
 
   get aside(): Aside {
-    return this.#stock.aside;
+    return this.stock.aside;
   }
 
   get receivers(): Receivers {
-    return this.#stock.receivers;
+    return this.stock.receivers;
   }
 
   get sessions(): Sessions | undefined {
-    return this.#stock.sessions;
+    return this.stock.sessions;
   }
 
   /** From now on messages with a key are kept in sessions. */
   keepSessions(): void {
-    this.#stock.sessions ??= new Sessions(this.#kernel, () => this.receivers.wake());
+    this.stock.sessions ??= new Sessions(this.#kernel, () => this.receivers.wake());
+  }
+
+  /** Everything that is set of it. */
+  set(): Omit<AddressSettings, "address" | "kind"> {
+    return this.stock.set();
   }
 
   put(parcel: Parcel): void {
-    this.#stock.book.count(parcel.envelope.header.type, "accepted");
+    this.stock.book.count(parcel.envelope.header.type, "accepted");
     const message = new Message(this.#kernel.nextSequence(), parcel, this);
     this.#kernel.charge(parcel.bytes);
-    if (parcel.notBefore > parcel.enqueuedAt) this.#stock.later.add(message, parcel.notBefore);
+    if (parcel.notBefore > parcel.enqueuedAt) this.stock.later.add(message, parcel.notBefore);
     else this.#enqueue(message);
   }
 
   attach(receiver: MemoryReceiver): void {
     this.receivers.attach(receiver);
-    if (this.#waits()) receiver.wake();
+    if (this.stock.waits) receiver.wake();
   }
 
   detach(receiver: MemoryReceiver): void {
     this.receivers.detach(receiver);
-    if (this.#waits()) this.receivers.wake();
+    if (this.stock.waits) this.receivers.wake();
   }
 
   hasWorkFor(receiver: MemoryReceiver): boolean {
-    const next = this.#stock.line.peek();
+    const next = this.stock.line.peek();
     if (next !== undefined && receiver.fits(next.parcel.bytes)) return true;
     const head = this.sessions?.nextFor(receiver)?.line.peek();
     return head !== undefined && receiver.fits(head.parcel.bytes);
@@ -82,7 +103,7 @@ export class Mailbox implements Supply, MessageHome {
   }
 
   settle(message: Message, settlement: Settlement): void {
-    this.#stock.inFlight -= 1;
+    this.stock.inFlight -= 1;
     this.#end(message, settlement);
     if (message.session !== undefined) this.sessions?.unlock(message.session);
   }
@@ -90,7 +111,7 @@ export class Mailbox implements Supply, MessageHome {
   #end(message: Message, settlement: Settlement): void {
     switch (settlement.kind) {
       case "complete":
-        this.#stock.book.count(message.parcel.envelope.header.type, "completed");
+        this.stock.book.count(message.parcel.envelope.header.type, "completed");
         return this.#forget(message);
       case "retry":
         message.failure = settlement.failure;
@@ -111,8 +132,8 @@ export class Mailbox implements Supply, MessageHome {
   }
 
   giveBack(message: Message): void {
-    this.#stock.inFlight -= 1;
-    if (this.#dropped) return this.#leave(message, "dropped");
+    this.stock.inFlight -= 1;
+    if (this.dropped) return this.#leave(message, "dropped");
     this.#putBack(message);
     if (message.session !== undefined) this.sessions?.unlock(message.session);
   }
@@ -120,13 +141,15 @@ export class Mailbox implements Supply, MessageHome {
   /** The message's alarm: it has expired, or its delay is over. */
   onDue(message: Message): void {
     if (message.parcel.notAfter <= this.#kernel.now()) return this.#expire(message);
-    this.#stock.later.remove(message);
+    this.stock.later.remove(message);
     this.#enqueue(message);
   }
 
   /** Puts a message that was set aside back, as new. */
-  replay(message: Message): void {
+  replay(message: Message): boolean {
+    if (isKept(message)) return handBack(message);
     this.#comeBack(message, this.#another(message));
+    return true;
   }
 
   /** In place of one that was set aside, under its old number, by which it can be followed. */
@@ -151,10 +174,12 @@ export class Mailbox implements Supply, MessageHome {
   }
 
   /** Puts another in the place of one that was set aside. */
-  replace(message: Message, parcel: Parcel): void {
+  replace(message: Message, parcel: Parcel): boolean {
+    if (isKept(message)) return handBack(message, parcel);
     this.discard(message, "replaced");
-    this.#stock.book.count(parcel.envelope.header.type, "accepted");
+    this.stock.book.count(parcel.envelope.header.type, "accepted");
     this.#comeBack(message, new Message(this.#kernel.nextSequence(), parcel, this));
+    return true;
   }
 
   #comeBack(message: Message, again: Message): void {
@@ -166,30 +191,30 @@ export class Mailbox implements Supply, MessageHome {
 
   /** Deletes a message that nobody holds. */
   discard(message: Message, by: LeftBy): void {
-    this.#stock.book.count(message.parcel.envelope.header.type, by);
+    this.stock.book.count(message.parcel.envelope.header.type, by);
     this.#takeOut(message);
   }
 
   #takeOut(message: Message): void {
     this.#kernel.due.cancel(message);
-    if (message.state === "ready") (message.session?.line ?? this.#stock.line).remove(message);
-    else if (message.state === "scheduled") this.#stock.later.remove(message);
+    if (message.state === "ready") (message.session?.line ?? this.stock.line).remove(message);
+    else if (message.state === "scheduled") this.stock.later.remove(message);
     else this.aside.remove(message);
     message.state = "gone";
     this.#kernel.free(message.parcel.bytes);
-    this.sessions?.unpark(message);
+    (message.origin ?? this).sessions?.unpark(message);
   }
 
   /** Ends this mailbox with everything in it. Its book goes on in that of all that have ended. */
   drop(): void {
-    this.#dropped = true;
-    this.#kernel.removed.absorb(this.#stock.book);
-    this.#stock.book = this.#kernel.removed;
+    this.dropped = true;
+    this.#kernel.removed.absorb(this.stock.book);
+    this.stock.book = this.#kernel.removed;
     this.receivers.close();
     this.remembered.clear();
     for (const state of ["ready", "scheduled", "deferred", "dead"] as const) {
       for (const message of Array.from(this.messages(state))) {
-        if (state === "scheduled") this.#stock.later.remove(message);
+        if (state === "scheduled") this.stock.later.remove(message);
         this.#leave(message, "dropped");
       }
     }
@@ -197,24 +222,20 @@ export class Mailbox implements Supply, MessageHome {
   }
 
   messages(state: MessageState): Iterable<Message> {
-    return this.#stock.messages(state);
+    return this.stock.messages(state);
   }
 
   state(): AddressState {
-    return this.#stock.state(this);
+    return this.stock.state(this);
   }
 
   ledger(): LedgerEntry {
-    return this.#stock.ledger(this);
+    return this.stock.ledger(this);
   }
 
   /** One came that is not stored, because it is remembered. */
   duplicate(type: string): void {
-    this.#stock.book.count(type, "duplicates");
-  }
-
-  #waits(): boolean {
-    return this.#stock.line.length > 0 || this.sessions?.next() !== undefined;
+    this.stock.book.count(type, "duplicates");
   }
 
   #enqueue(message: Message): void {
@@ -222,7 +243,7 @@ export class Mailbox implements Supply, MessageHome {
     // Found anew each time: while a message was scheduled its session may have ended.
     const session = key === undefined ? undefined : this.sessions?.of(key);
     message.session = session;
-    (session?.line ?? this.#stock.line).push(message);
+    (session?.line ?? this.stock.line).push(message);
     this.#watchExpiry(message);
     if (session === undefined) this.receivers.wake();
     else this.sessions?.offer(session);
@@ -230,14 +251,14 @@ export class Mailbox implements Supply, MessageHome {
 
   /** To its old place. A session is offered again when nothing of it is held any more. */
   #putBack(message: Message): void {
-    (message.session?.line ?? this.#stock.line).putBack(message);
+    (message.session?.line ?? this.stock.line).putBack(message);
     this.#watchExpiry(message);
     if (message.session === undefined) this.receivers.wake();
   }
 
   #holdBack(message: Message, delayMs: number): void {
     if (message.session !== undefined) this.sessions?.holdBack(message.session, message, delayMs);
-    else if (delayMs > 0) return this.#stock.later.add(message, this.#kernel.now() + delayMs);
+    else if (delayMs > 0) return this.stock.later.add(message, this.#kernel.now() + delayMs);
     this.#putBack(message);
   }
 
@@ -247,8 +268,8 @@ export class Mailbox implements Supply, MessageHome {
   }
 
   #expire(message: Message): void {
-    if (message.state === "ready") (message.session?.line ?? this.#stock.line).remove(message);
-    else if (message.state === "scheduled") this.#stock.later.remove(message);
+    if (message.state === "ready") (message.session?.line ?? this.stock.line).remove(message);
+    else if (message.state === "scheduled") this.stock.later.remove(message);
     else this.aside.remove(message);
     const { attempt: attempts, parcel, failure } = message;
     if (parcel.discardExpired) return this.#leave(message, "expired");
@@ -261,11 +282,13 @@ export class Mailbox implements Supply, MessageHome {
   #bury(message: Message, failure: Failure): void {
     this.#kernel.due.cancel(message);
     message.failure = failure;
-    this.aside.add(message, "dead");
+    const { keeper } = this.stock.settings;
+    if (keeper === undefined) this.aside.add(message, "dead");
+    else handOver(message, this, keeper);
   }
 
   #leave(message: Message, by: LeftBy): void {
-    this.#stock.book.count(message.parcel.envelope.header.type, by);
+    this.stock.book.count(message.parcel.envelope.header.type, by);
     this.#forget(message);
   }
 

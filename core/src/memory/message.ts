@@ -2,6 +2,7 @@ import type { Envelope } from "../envelope.ts";
 import type { LeftBy } from "../ports/ledger.ts";
 import type { Failure, MessageState, Position } from "../ports/transport.ts";
 import type { Alarm } from "./alarms.ts";
+import type { Mailbox } from "./mailbox.ts";
 import type { MailSession } from "./sessions.ts";
 
 /** What a sender handed over, checked. Copies for several subscriptions share one parcel. */
@@ -46,7 +47,9 @@ export class Message implements Alarm {
   order = 0;
   at = 0;
   slot = -1;
-  readonly home: MessageHome;
+  home: MessageHome;
+  /** Where it died, when it stands among the dead letters of another. */
+  origin: Mailbox | undefined = undefined;
 
   constructor(seq: number, parcel: Parcel, home: MessageHome) {
     this.seq = seq;

@@ -97,7 +97,7 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
       !this.#paused &&
       !this.#stopped &&
       !this.#dead &&
-      this.#parts.supply.receivers.paused === undefined &&
+      !this.#parts.supply.receivers.halted &&
       this.#hand.count < this.#parts.options.prefetch
     );
   }

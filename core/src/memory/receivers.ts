@@ -9,6 +9,13 @@ export class Receivers {
   #turn = 0;
   /** None of them is open meanwhile. */
   paused: Pause | undefined = undefined;
+  /** Where their address forwards; then they get nothing, and this is called instead of them. */
+  onward: (() => void) | undefined = undefined;
+
+  /** Whether they get nothing now. */
+  get halted(): boolean {
+    return this.paused !== undefined || this.onward !== undefined;
+  }
 
   get count(): number {
     return this.#active.length;
@@ -34,6 +41,7 @@ export class Receivers {
 
   /** Asks each for a turn, another one first every time. */
   wake(): void {
+    if (this.onward !== undefined) return this.paused === undefined ? this.onward() : undefined;
     const { length } = this.#active;
     if (length === 1) return this.#active[0]?.wake();
     this.#turn += 1;

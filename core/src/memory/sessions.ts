@@ -60,6 +60,11 @@ export class Sessions {
     return session;
   }
 
+  /** Whether there is one of that name. */
+  has(name: string): boolean {
+    return this.#byName.has(name);
+  }
+
   /** Sessions that may be taken; some may turn out to be empty. */
   get available(): number {
     return this.#available.length;

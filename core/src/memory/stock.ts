@@ -1,8 +1,14 @@
 import { type LedgerEntry, type Standing, ledgerEntry } from "../ports/ledger.ts";
-import type { AddressState, MessageState } from "../ports/transport.ts";
+import type {
+  AddressSettings,
+  AddressState,
+  ForwardTarget,
+  MessageState,
+} from "../ports/transport.ts";
 import { Aside } from "./aside.ts";
 import { Book } from "./book.ts";
 import type { Kernel } from "./kernel.ts";
+import type { Mailbox } from "./mailbox.ts";
 import { Later } from "./later.ts";
 import { Line } from "./line.ts";
 import { Message, type MessageHome } from "./message.ts";
@@ -18,6 +24,12 @@ export class Stock {
   sessions: Sessions | undefined = undefined;
   readonly later: Later;
   inFlight = 0;
+  readonly settings: {
+    forwardsTo: ForwardTarget | undefined;
+    /** The mailbox among whose dead letters its own stand. */
+    keeper: Mailbox | undefined;
+    temporary: boolean;
+  } = { forwardsTo: undefined, keeper: undefined, temporary: false };
   book: Book = new Book();
   readonly #kernel: Kernel;
   readonly #home: MessageHome;
@@ -27,6 +39,11 @@ export class Stock {
     this.#home = home;
     this.later = new Later(kernel);
     this.line = new Line(() => kernel.nextSequence());
+  }
+
+  /** Whether something can be taken. */
+  get waits(): boolean {
+    return this.line.length > 0 || this.sessions?.next() !== undefined;
   }
 
   *messages(state: MessageState): Generator<Message, void, void> {
@@ -62,8 +79,14 @@ export class Stock {
       ...this.standing(),
       oldestReadyMs: this.#age(this.#heads()),
       receivers: this.receivers.count,
-      paused: this.receivers.paused,
+      ...this.set(),
     };
+  }
+
+  /** What is set of the mailbox. */
+  set(): Omit<AddressSettings, "address" | "kind"> {
+    const { forwardsTo, keeper, temporary } = this.settings;
+    return { paused: this.receivers.paused, forwardsTo, deadLettersTo: keeper?.address, temporary };
   }
 
   ledger({ address, kind }: Pick<AddressState, "address" | "kind">): LedgerEntry {

@@ -1,7 +1,12 @@
 import { type Change, type Taking, compileAcceptances } from "../acceptances.ts";
 import type { Header } from "../envelope.ts";
 import { type LedgerEntry, type LeftBy, ledgerEntry, nothingStands } from "../ports/ledger.ts";
-import type { AddressState, MessageState, SubscriptionSpec } from "../ports/transport.ts";
+import type {
+  AddressSettings,
+  AddressState,
+  MessageState,
+  SubscriptionSpec,
+} from "../ports/transport.ts";
 import { Aside, brokerFailure } from "./aside.ts";
 import { Book } from "./book.ts";
 import type { Kernel } from "./kernel.ts";
@@ -10,13 +15,14 @@ import { Remembered } from "./remembered.ts";
 import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
 import { standingByType } from "./standing.ts";
 
-/** Where a copy of an event comes to lie. */
-export interface Copies {
+/** Where a parcel comes to lie. */
+export interface Place {
   put(parcel: Parcel): void;
 }
 
-interface Route extends Taking {
-  readonly copies: Copies;
+/** A subscription that names a type. */
+export interface Route extends Taking {
+  readonly mailbox: Mailbox;
 }
 
 /** An event's name and who wants it. Events that nobody wants stay here, as dead letters of the topic itself. */
@@ -40,6 +46,15 @@ export class Topic implements MessageHome {
     this.remembered = new Remembered(kernel);
   }
 
+  set(): Omit<AddressSettings, "address" | "kind"> {
+    return {
+      paused: undefined,
+      forwardsTo: undefined,
+      deadLettersTo: undefined,
+      temporary: false,
+    };
+  }
+
   subscribe(name: string, mailbox: Mailbox, accepts: SubscriptionSpec["accepts"]): void {
     this.subscriptions.set(name, mailbox);
     this.#accepts.set(name, accepts);
@@ -53,11 +68,11 @@ export class Topic implements MessageHome {
   }
 
   /** The subscriptions that take an event; undefined when none so much as names its type. */
-  route(header: Header): readonly Copies[] | undefined {
+  route(header: Header): readonly Route[] | undefined {
     const routes = this.#routes.get(header.type);
     if (routes === undefined) return undefined;
     const attributes = header.attributes ?? {};
-    return routes.filter(({ wants }) => wants(attributes)).map(({ copies }) => copies);
+    return routes.filter(({ wants }) => wants(attributes));
   }
 
   /** Keeps an event that nobody subscribes to, the newest `unroutedMax` of them. */
@@ -99,7 +114,8 @@ export class Topic implements MessageHome {
     const places = this.route(parcel.envelope.header);
     if (places === undefined) return false;
     this.discard(message, by);
-    for (const copies of places) copies.put(inTime(parcel, this.#kernel.now()));
+    for (const { mailbox, change } of places)
+      changing(mailbox, change).put(inTime(parcel, this.#kernel.now()));
     return true;
   }
 
@@ -127,7 +143,7 @@ export class Topic implements MessageHome {
       receivers: 0,
     };
     const { address, kind } = this;
-    return { address, kind, paused: undefined, ...nothing, dead: this.aside.dead };
+    return { address, kind, ...this.set(), ...nothing, dead: this.aside.dead };
   }
 
   ledger(): LedgerEntry {
@@ -158,8 +174,7 @@ export class Topic implements MessageHome {
     const routes = new Map<string, Route[]>();
     for (const [name, mailbox] of this.subscriptions) {
       for (const [type, { wants, change }] of compileAcceptances(this.#accepts.get(name) ?? [])) {
-        const copies = change === undefined ? mailbox : changing(mailbox, change);
-        const route = { wants, change, copies };
+        const route = { wants, change, mailbox };
         routes.set(type, [...(routes.get(type) ?? []), route]);
       }
     }
@@ -169,11 +184,13 @@ export class Topic implements MessageHome {
 
 const evictionsPerLine = 10_000;
 
-function changing(mailbox: Mailbox, change: Change): Copies {
+/** The same place for copies that a rule changes. */
+export function changing(place: Place, change: Change | undefined): Place {
+  if (change === undefined) return place;
   return {
     put: (parcel) => {
       const { header, body } = parcel.envelope;
-      mailbox.put({ ...parcel, envelope: { header: change(header), body } });
+      place.put({ ...parcel, envelope: { header: change(header), body } });
     },
   };
 }

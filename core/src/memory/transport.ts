@@ -10,6 +10,7 @@ import type {
   Transport,
   TransportHost,
 } from "../ports/transport.ts";
+import { forwardHopsMax } from "../forwarding.ts";
 import { type Declarer, declare } from "./declare.ts";
 import type { Engine } from "./engine.ts";
 import { MemoryInspection } from "./inspection.ts";
@@ -140,6 +141,7 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   // As far as `durability` goes: the count outlives the receiver, as the message does.
   attemptsPersisted: true,
   streams: true,
+  forwardHopsMax,
   pause: true,
   conservation: "exact",
   seek: true,

@@ -1,6 +1,6 @@
 import type { Envelope } from "../envelope.ts";
 import type { LedgerEntry } from "./ledger.ts";
-import type { Failure, Position, Source } from "./transport.ts";
+import type { Failure, ForwardTarget, Position, Source } from "./transport.ts";
 
 /** Looking into the broker, moving what was set aside, and stopping what is delivered. */
 export interface Inspection {
@@ -30,7 +30,7 @@ export interface Inspection {
   get(handle: string): Promise<StoredMessage | undefined>;
   /**
    * Where the messages of these handles are now, in the order of the handles. A message keeps its handle when it is replayed and may fail
-   * again; a topic's dead letter does not, which is gone when it is published again. Costs a look per handle or one over the address, as the broker can.
+   * again; a topic's dead letter does not, which is gone when it is published again, nor what is forwarded. Costs a look per handle or one over the address, as the broker can.
    */
   follow(handles: readonly string[]): Promise<readonly Whereabouts[]>;
   /** Deletes ready, scheduled, deferred or dead messages for good; not what is in flight, nor the items of a stream. Answers how many. */
@@ -118,6 +118,8 @@ export interface StoredMessage {
   /** The broker's own name of it; good for `replay`, `discard` and `after`. What is scheduled may get another when it falls due. */
   readonly handle: string;
   readonly address: string;
+  /** Of a dead letter that stands elsewhere (`forwardDeadLettersTo`): the address at which it died, to which a replay returns it. */
+  readonly origin: string | undefined;
   readonly state: MessageState;
   readonly envelope: Envelope;
   readonly attempt: number;
@@ -137,6 +139,12 @@ export interface AddressSettings {
   readonly kind: Source["kind"] | "topic";
   /** Undefined while it delivers. */
   readonly paused: Pause | undefined;
+  /** Where what arrives goes on to; undefined where it stays. */
+  readonly forwardsTo: ForwardTarget | undefined;
+  /** The queue among whose dead letters its own stand; undefined where they stay. */
+  readonly deadLettersTo: string | undefined;
+  /** It ends with the process that declared it. */
+  readonly temporary: boolean;
 }
 
 export interface AddressState extends AddressSettings {

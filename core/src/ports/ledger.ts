@@ -12,6 +12,7 @@ import type { Source } from "./transport.ts";
  * - dropped: what stood at a temporary address when it ended
  * - skipped: items that left a stream before its group had read them, or that a seek passed over
  * - retention: items that left a stream
+ * - forwarded: went on to where their address forwards
  */
 export type LeftBy =
   | "duplicates"
@@ -26,7 +27,8 @@ export type LeftBy =
   | "republished"
   | "dropped"
   | "skipped"
-  | "retention";
+  | "retention"
+  | "forwarded";
 
 /** What a transport counts, in the same step as the change itself. `opening`: stood there when counting began. `copied`: dead letters that a group set aside. `repeated`: items that a seek put before a group again. */
 export type BookLine = "accepted" | "opening" | "copied" | "repeated" | "completed" | LeftBy;

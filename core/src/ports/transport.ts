@@ -69,6 +69,8 @@ export interface Capabilities {
   /** The attempt is counted durably before the message is delivered. */
   readonly attemptsPersisted: boolean;
   readonly streams: boolean;
+  /** Most times that a message is forwarded on its way: see `Forwarding`. 0 where addresses do not forward, nor their dead letters. */
+  readonly forwardHopsMax: number;
   /** An address can be paused for all processes: see `inspection.pause`. It stays so as long as `durability` says. */
   readonly pause: boolean;
   /** exact: `inspection.ledger` accounts for every message. none: the broker does not keep such counts. */
@@ -87,7 +89,7 @@ export interface Topology {
   readonly streams: readonly StreamSpec[];
 }
 
-export interface QueueSpec extends Dedup {
+export interface QueueSpec extends Dedup, Forwarding {
   readonly name: string;
   /** The service that handles what arrives; absent where this process only sends. While it lives, another service is OWNED_TWICE. */
   readonly owner?: Owner;
@@ -98,6 +100,30 @@ export interface QueueSpec extends Dedup {
    * without a key stand beside, as if there were no sessions. What was declared once stays; who leaves it out asks for nothing.
    */
   readonly sessions?: boolean;
+}
+
+/**
+ * Where what arrives goes on to. The id, the time, the whole header and the expiry stay; attempts begin at zero, and so does the handle.
+ * In the transaction that stores it a message goes on to the end of its way; what waits there already, falls due or comes back goes on in
+ * short steps, in its order, and before what comes later. Receivers get nothing from an address that forwards; while it is paused it keeps
+ * what arrives. Each target's window of duplicate detection, sessions and rules hold as if it had been sent there.
+ */
+export interface Forwarding {
+  /**
+   * An existing queue or topic; false: from now on it keeps its messages. Absent: as it was declared before. A message that was forwarded
+   * `capabilities.forwardHopsMax` times and would be again becomes a dead letter where it stands, reason UNROUTABLE. WIRING_INVALID for a circle.
+   */
+  readonly forwardTo?: ForwardTarget | false;
+  /**
+   * An existing queue among whose dead letters those of this address stand from now on, `StoredMessage.origin` says whose they are; replay,
+   * edit and the wait of a parked session are as ever. false and absent as in `forwardTo`.
+   */
+  readonly forwardDeadLettersTo?: string | false;
+}
+
+export interface ForwardTarget {
+  readonly kind: "queue" | "topic";
+  readonly name: string;
 }
 
 /** Duplicates at one destination. A message is remembered by its type and its `dedupid`, else its `id`. */
@@ -116,7 +142,7 @@ export interface TopicSpec extends Dedup {
   readonly name: string;
 }
 
-export interface SubscriptionSpec {
+export interface SubscriptionSpec extends Forwarding {
   readonly topic: string;
   readonly name: string;
   /** A message is taken when one entry names its type and that entry's rule holds. Redeclaring replaces the list. */

@@ -27,6 +27,9 @@ export const needsPause = (capabilities: Capabilities): string | undefined =>
 export const needsRuleActions = (capabilities: Capabilities): string | undefined =>
   capabilities.ruleActions ? undefined : "leaves what rules change to the core";
 
+export const needsForwarding = ({ forwardHopsMax }: Capabilities): string | undefined =>
+  forwardHopsMax > 0 ? undefined : "does not forward";
+
 export const needsSessions = (capabilities: Capabilities): string | undefined =>
   capabilities.sessions ? undefined : "has no sessions";
 
