@@ -15,6 +15,8 @@ export interface Command<Name extends string = string, Input = any> extends Cont
   readonly input: Schema<Input>;
   /** Queue shared with other commands, to keep the order across them. Default: the contract's own name. */
   readonly queue: string;
+  /** Names under which it was sent before. */
+  readonly formerNames?: readonly string[];
   /** For how long the broker recognises a message that is sent twice, in milliseconds; absent: not at all. */
   readonly dedupMs?: number;
   /** Messages of one key are handled in the order of sending; undefined for no order. */
@@ -25,6 +27,11 @@ export interface CommandOptions<Input extends AnySchema> extends VersionOptions,
   readonly input: Input;
   /** Queue shared with other commands of the same owner, to keep the order across them. */
   readonly queue?: string;
+  /**
+   * Names that the command had before, at most 10, each its own queue: what is sent to them by processes that know only the old name, and what waits
+   * there, is forwarded to this queue and handled as this command. It stays so on the broker when the name is taken out here.
+   */
+  readonly formerNames?: readonly string[];
   /**
    * What keeps order: messages of one key are handled one after another, in the order of sending, whoever sends them. Across all instances of the
    * owner where the transport has sessions, else within each. Text of 1 to 256 characters; fixed once messages wait.
@@ -46,6 +53,7 @@ export function command<const Name extends string, Input extends AnySchema>(
     ...contractBase("command", name, options),
     input: options.input,
     queue: options.queue ?? name,
+    ...(options.formerNames !== undefined && { formerNames: options.formerNames }),
     ...(options.dedupMs !== undefined && { dedupMs: options.dedupMs }),
     ...(options.key !== undefined && { key: options.key }),
   });

@@ -4,6 +4,7 @@ import { LocalChannel } from "./calls/local-channel.ts";
 import { RouteResponder } from "./calls/responder.ts";
 import { type Served, serveCalls } from "./calls/served.ts";
 import { TransportChannel } from "./calls/transport-channel.ts";
+import { declarable } from "./declarable.ts";
 import { type Codec, jsonCodec } from "./codec.ts";
 import { consoleLogger } from "./console-logger.ts";
 import { Counters } from "./counters.ts";
@@ -19,17 +20,12 @@ import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./p
 import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { WireTransform } from "./ports/wire.ts";
-import type {
-  Capabilities,
-  Topology,
-  Transport,
-  TransportFactory,
-  TransportHost,
-} from "./ports/transport.ts";
+import type { Transport, TransportFactory, TransportHost } from "./ports/transport.ts";
 import type { Intake } from "./route.ts";
 import type { Running } from "./running.ts";
 import type { CallDepthPolicy, Runtime } from "./runtime.ts";
 import type { HandlerDefaults, Service } from "./service.ts";
+import { formerDestinations, typesOf } from "./former-names.ts";
 import { allContracts } from "./sources.ts";
 import { Speech } from "./speech.ts";
 import { callSteps, messageSteps, outgoingSteps } from "./steps/index.ts";
@@ -46,6 +42,11 @@ export interface ConnectOptions<Services extends readonly Service[]> {
   readonly services: Services;
   /** For every handler that does not say otherwise: concurrency, lockMs, prefetch, retry. */
   readonly handlers?: HandlerDefaults;
+  /**
+   * One queue among whose dead letters those of all commands and subscriptions stand that the services handle: a team's one place to look. Each
+   * keeps its failure and where it died (`origin`), and a replay returns it there. false ends it; absent: as it was.
+   */
+  readonly deadLettersTo?: string | false;
   /** Default: warnings and errors on standard error. */
   readonly logger?: Logger;
   /** Default: JSON. */
@@ -131,6 +132,7 @@ async function openRuntime(
       logger,
       transportName: opened.name,
       bodyBytesMax: opened.capabilities.bodyBytesMax,
+      formerly: formerDestinations(allContracts(options.services)),
     });
     return { ...shared, transport: new WiredTransport(opened, wired), wire: wired };
   } catch (error) {
@@ -158,7 +160,10 @@ function reportUnrouted(counters: Counters, logger: Logger): TransportHost["unro
   };
 }
 
-type RunOptions = Pick<ConnectOptions<readonly Service[]>, "steps" | "localCalls">;
+type RunOptions = Pick<
+  ConnectOptions<readonly Service[]>,
+  "steps" | "localCalls" | "deadLettersTo"
+>;
 
 async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promise<Running> {
   const { transport } = runtime;
@@ -189,7 +194,7 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
       );
     } else listeners.push(toListener(intake, { runtime, speech, steps: messages, breakers }));
   }
-  await transport.declare(declarable(wiring.topology, transport.capabilities));
+  await transport.declare(declarable(wiring.topology, transport, options.deadLettersTo));
   await tellOfPauses({ runtime, wiring });
   const servings: Served[] = [];
   for (const [intake, responder] of responders)
@@ -207,19 +212,6 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
     loop: watchLag(wiring.intakes, runtime),
     channels: [local, remote],
   };
-}
-
-/** What core does itself is not asked of the broker. */
-function declarable(topology: Topology, { ruleActions }: Capabilities): Topology {
-  if (ruleActions) return topology;
-  const subscriptions = topology.subscriptions.map((spec) => ({
-    ...spec,
-    accepts: spec.accepts.map(({ type, where }) => ({
-      type,
-      ...(where !== undefined && { where }),
-    })),
-  }));
-  return { ...topology, subscriptions };
 }
 
 /** A user's step beside `settle`, `exhaust` or `retry` has no place in a call, which is neither settled nor retried. Nor has one beside such a step. */
@@ -254,6 +246,12 @@ function checkCapabilities(
   logger: Logger,
 ): void {
   for (const contract of contracts.values()) {
+    if (typesOf(contract).length > 1 && capabilities.forwardHopsMax === 0)
+      throw new WaybillError(
+        "NOT_SUPPORTED",
+        `The command "${contract.name}" has formerNames, and ${name} does not forward. Keep a handler for each old name until nobody sends it, or choose another transport.`,
+        { details: { contract: contract.name } },
+      );
     const dedupMs = "dedupMs" in contract ? (contract.dedupMs ?? 0) : 0;
     if (dedupMs <= capabilities.dedupWindowMs) continue;
     throw new WaybillError(

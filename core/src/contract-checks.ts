@@ -1,5 +1,6 @@
 import type { Feed, Schema } from "@waybill/contracts";
 import { at, doubles, isCount } from "./faults.ts";
+import { formerNameFaults } from "./former-names.ts";
 import { contractNameFault } from "./names.ts";
 import { inputSchema } from "./route.ts";
 import type { AnyContract } from "./uses.ts";
@@ -31,6 +32,7 @@ export function contractFaults(contract: AnyContract): readonly string[] {
     faults.push(`The key of ${named} is no function; write key: (item) => item.id.`);
   if ((contract.kind === "command" || contract.kind === "event") && !isKey(contract.key))
     faults.push(`The key of ${named} is no function; write key: (value) => value.id.`);
+  if (contract.kind === "command") faults.push(...formerNameFaults(contract, named));
   if (contract.kind === "feed") faults.push(...resumeFaults(contract, named));
   if (contract.kind === "command" && contract.queue !== contract.name)
     check("queue", contract.queue);

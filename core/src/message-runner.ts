@@ -9,6 +9,7 @@ import type { Delivery } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
 import type { Intake, Route } from "./route.ts";
 import type { Runtime } from "./runtime.ts";
+import { typesOf } from "./former-names.ts";
 import { readBody } from "./steps/decode.ts";
 
 interface Compiled {
@@ -37,7 +38,9 @@ export class MessageRunner {
       run: compileIncoming(steps, route, runtime),
       change: changeHere(route, runtime),
     }));
-    this.#compiled = new Map(compiled.map((each) => [each.route.contract.name, each]));
+    this.#compiled = new Map(
+      compiled.flatMap((each) => typesOf(each.route.contract).map((type) => [type, each])),
+    );
     this.#only = compiled.length === 1 ? compiled[0] : undefined;
   }
 

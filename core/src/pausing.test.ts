@@ -77,7 +77,7 @@ test("what cannot be paused is refused, and a transport that cannot is not asked
       asked += 1;
       return [];
     };
-    return { capabilities: { ...capabilities, pause: false } };
+    return { capabilities: { ...capabilities, pause: false, forwardHopsMax: 0 } };
   });
   await using plain = await tested([service("jobs").handle(Run, () => undefined)], { transport });
   assert.equal(plain.bus.capabilities.pause, false);

@@ -75,15 +75,20 @@ function addressesOf({ intakes }: Parts["wiring"], target: PauseTarget): readonl
   );
 }
 
-/** Whoever starts a service that gets nothing is told why. */
+/** Whoever starts a service that gets nothing is told why: its address is paused, or forwards. */
 export async function tellOfPauses({ runtime, wiring }: Parts): Promise<void> {
   const { transport, logger } = runtime;
-  if (!transport.capabilities.pause) return;
+  if (!transport.capabilities.pause && transport.capabilities.forwardHopsMax === 0) return;
   const own = new Set(wiring.intakes.map(({ source }) => addressOf(source)));
   try {
-    for (const { address, paused } of await transport.inspection.settings()) {
-      if (paused !== undefined && own.has(address))
+    for (const { address, paused, forwardsTo } of await transport.inspection.settings()) {
+      if (!own.has(address)) continue;
+      if (paused !== undefined)
         logger.warn(`${pausedInWords(address, paused)} Resume it with bus.resume("${address}").`);
+      if (forwardsTo !== undefined)
+        logger.warn(
+          `"${address}" forwards to the ${forwardsTo.kind} "${forwardsTo.name}", so its handler here gets nothing. It was renamed: update this service.`,
+        );
     }
   } catch (error) {
     logger.warn(`${transport.name} does not say what is paused: ${messageOf(error)}`);

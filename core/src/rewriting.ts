@@ -2,6 +2,7 @@ import { type Body, type Envelope, type Header, bodyBytes } from "./envelope.ts"
 import { WaybillError } from "./errors.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Speech } from "./speech.ts";
+import { typesOf } from "./former-names.ts";
 import { encodeBody } from "./steps/outgoing.ts";
 import type { Wiring } from "./wiring.ts";
 
@@ -26,7 +27,9 @@ export function rewriting({ runtime, wiring, speech }: RewriteParts): Rewrite {
     const id = runtime.environment.id();
     const again = { ...kept, id, replacesid: header.id };
     if ("body" in content) return { header: again, body: sized(content.body, header, runtime) };
-    const contract = wiring.contracts.get(header.type);
+    const contract =
+      wiring.contracts.get(header.type) ??
+      [...wiring.contracts.values()].find((each) => typesOf(each).includes(header.type));
     if (contract === undefined) {
       const body = encodeBody(content.value, header.type, runtime);
       return { header: { ...again, datacontenttype: runtime.codec.contentType }, body };

@@ -2,6 +2,7 @@ import { compileChanges } from "./acceptances.ts";
 import { batchFaults, batchSharingFaults } from "./batch/options.ts";
 import { contractFaults, doubleNameFaults } from "./contract-checks.ts";
 import { at, doubles, isCount, shown } from "./faults.ts";
+import { sharedFormerNameFaults } from "./former-names.ts";
 import { compileRule } from "./rules.ts";
 import { messageOf } from "./errors.ts";
 import { circuitFaults } from "./flow/circuit-options.ts";
@@ -34,6 +35,7 @@ export function checkServices(services: readonly Service[]): readonly string[] {
       ...doubleNameFaults(allContracts(sound)),
       ...sound.flatMap(bindingFaults),
       ...ownerFaults(sound),
+      ...sharedFormerNameFaults(sound),
       ...subscriptionFaults(sound),
       ...batchSharingFaults(sound),
     ]),

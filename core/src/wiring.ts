@@ -17,6 +17,7 @@ import { addressOf } from "./ports/transport.ts";
 import { retryPolicy } from "./retry.ts";
 import { type Intake, type Route, inputSchema } from "./route.ts";
 import type { Binding, HandlerDefaults, Service } from "./service.ts";
+import { typesOf } from "./former-names.ts";
 import { allContracts, sourceOf } from "./sources.ts";
 import { type AnyContract, declaredIn } from "./uses.ts";
 
@@ -160,9 +161,15 @@ function toTopology(services: readonly Service[], routes: readonly Route[]): Top
       specs.set(name, { name, ...longest(known, contract), ...(sessions && { sessions }) });
     }
   }
-  for (const { source, service, binding } of routes) {
+  for (const { source, service, binding, contract } of routes) {
     if (source.kind !== "queue") continue;
     const owner = { service, place: binding.place };
+    const sessions = orderingKey(contract) !== undefined;
+    for (const former of typesOf(contract).slice(1)) {
+      const forwardTo = { kind: "queue", name: source.name } as const;
+      const spec = { name: former, forwardTo, ...(sessions && { sessions }) };
+      queues.set(former, { ...queues.get(former), ...spec });
+    }
     queues.set(source.name, { ...queues.get(source.name), name: source.name, owner });
   }
   return {

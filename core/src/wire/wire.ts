@@ -15,6 +15,8 @@ export interface WireHost {
   /** Of the broker underneath. */
   readonly transportName: string;
   readonly bodyBytesMax: number;
+  /** Where messages were sent that are forwarded, by `destination type`. */
+  readonly formerly?: ReadonlyMap<string, string>;
 }
 
 interface Applied {
@@ -60,7 +62,7 @@ export class Wire {
     const { environment, logger } = this.#host;
     const encodings: string[] = [];
     let signature: string | undefined;
-    const destination = destinationText(to);
+    const destination = this.#sealedFor(destinationText(to), header);
     for (const transform of this.#transforms) {
       const passage = { header, destination, encodings: [...encodings], environment, logger };
       let sealed;
@@ -103,7 +105,8 @@ export class Wire {
     const words = applied.map(({ encoding }) => encoding);
     const { environment, logger } = this.#host;
     let { body } = envelope;
-    const { destination, delivery, onVouched } = from;
+    const { delivery, onVouched } = from;
+    const destination = this.#sealedFor(from.destination, header);
     let unvouched = applied.filter(({ transform }) => transform.required).length;
     if (unvouched === 0) onVouched?.();
     for (const [place, { transform, encoding }] of [...applied.entries()].toReversed()) {
@@ -128,6 +131,11 @@ export class Wire {
     }
     const { contentencoding: _encoding, signature: _signature, ...plain } = header;
     return { header: plain, body };
+  }
+
+  /** A command that was sent under a former name is bound to the queue of that name. */
+  #sealedFor(destination: string, { type }: Header): string {
+    return this.#host.formerly?.get(`${destination} ${type}`) ?? destination;
   }
 
   /** What the header says was done, which must be in the order of this bus: else an inner signature could be wrapped by a stranger. */
