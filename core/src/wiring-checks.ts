@@ -166,8 +166,7 @@ function bindingFaults(service: Service): readonly string[] {
       );
     faults.push(...orderFaults(contract, options, where), ...batchFaults(binding, where));
     faults.push(...flowFaults(binding, where));
-    const { set } = options;
-    if (set !== undefined) attempt(faults, where, () => compileChanges(set));
+    if (options.set !== undefined) attempt(faults, where, () => compileChanges(options.set ?? {}));
     const everyInstance: unknown = options.everyInstance ?? false;
     if (typeof everyInstance !== "boolean" || (everyInstance && verb !== "on"))
       faults.push(

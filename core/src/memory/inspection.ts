@@ -1,5 +1,5 @@
 import { WaybillError } from "../errors.ts";
-import { type LedgerEntry, type LeftBy, ledgerEntry, nothingStands } from "../ports/ledger.ts";
+import { type LedgerEntry, ledgerEntry, nothingStands } from "../ports/ledger.ts";
 import type {
   AddressSettings,
   AddressState,
@@ -13,33 +13,13 @@ import type {
   StoredMessage,
   Whereabouts,
 } from "../ports/transport.ts";
-import type { Aside } from "./aside.ts";
 import type { Envelope } from "../envelope.ts";
-import { ownCopy } from "./delivery.ts";
 import { checkPauseReason, deliversNothing } from "../pausing.ts";
 import type { Engine } from "./engine.ts";
 import type { Group } from "./group.ts";
-import { type Message, type Parcel, handleOf } from "./message.ts";
+import type { Message } from "./message.ts";
+import { type Shelf, seqOf, stored } from "./shelf.ts";
 import type { Receivers } from "./receivers.ts";
-
-interface Shelf {
-  readonly address: string;
-  readonly kind: AddressState["kind"];
-  readonly aside: Aside;
-  /** A topic has none. */
-  readonly receivers?: Receivers;
-  messages(state: MessageState): Iterable<Message>;
-  state(): AddressState;
-  set(): Omit<AddressSettings, "address" | "kind">;
-  /** False when it cannot go back yet; anything else when it did. */
-  replay(message: Message): boolean | void;
-  /** Where something can be deferred. */
-  resume?(message: Message): void;
-  /** As `replay`, with other content and as a new message. */
-  replace(message: Message, parcel: Parcel): boolean | void;
-  discard(message: Message, by: LeftBy): void;
-  ledger(): LedgerEntry;
-}
 
 const limitMax = 1_000;
 const statesOfMessages: readonly MessageState[] = [
@@ -288,22 +268,4 @@ const purgeStates: readonly PurgeState[] = ["ready", "scheduled", "deferred", "d
 
 function purgeable(shelf: Shelf): readonly PurgeState[] {
   return shelf.kind === "stream" ? ["dead"] : purgeStates;
-}
-
-function stored(address: string, state: MessageState, message: Message): StoredMessage {
-  return {
-    handle: handleOf(message),
-    address,
-    origin: message.origin?.address,
-    state,
-    envelope: ownCopy(message.parcel.envelope),
-    attempt: message.attempt,
-    enqueuedAt: message.parcel.enqueuedAt,
-    failure: message.failure,
-  };
-}
-
-function seqOf(handle: string): number | undefined {
-  const seq = Number(handle.slice(handle.lastIndexOf("#") + 1));
-  return Number.isSafeInteger(seq) ? seq : undefined;
 }
