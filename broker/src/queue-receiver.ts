@@ -17,7 +17,7 @@ import { isRefusal, storageError } from "./errors.ts";
 import { Lease } from "./lease.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
 import { QueueHand } from "./queue-hand.ts";
-import { SessionHandle } from "./session-handle.ts";
+import { SessionHandle, refuseState } from "./session-handle.ts";
 import { SettleOperation, isDone } from "./settle.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Waiter } from "./wake.ts";
@@ -165,7 +165,10 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     if (!this.hand.has(delivery)) return Promise.resolve("lockLost");
     let send: readonly Encoded[] = [];
     try {
-      if (settlement.kind === "complete") send = this.#encode(settlement.send);
+      if (settlement.kind === "complete") {
+        send = this.#encode(settlement.send);
+        if (settlement.state !== undefined) refuseState(delivery.session, settlement.state);
+      }
     } catch (error) {
       return Promise.reject(storageError(error, this.#connection.file));
     }

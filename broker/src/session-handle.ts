@@ -1,4 +1,10 @@
-import { type Body, type Session, type Settled, WaybillError } from "@waybill/core";
+import {
+  type Body,
+  type Session,
+  type Settled,
+  type StateChange,
+  WaybillError,
+} from "@waybill/core";
 import type { Connection } from "./connection.ts";
 import { storageError } from "./errors.ts";
 import type { Claimed } from "./queue-delivery.ts";
@@ -31,14 +37,7 @@ export class SessionHandle implements Session {
   }
 
   async write(state: Body | undefined): Promise<Settled> {
-    const bytes = state === undefined ? 0 : Buffer.byteLength(state);
-    if (bytes > sessionStateBytesMax) {
-      throw new WaybillError(
-        "BODY_TOO_LARGE",
-        `The state of the session "${this.id}" has ${bytes} bytes; a session keeps ${sessionStateBytesMax}. Keep a reference to the data instead.`,
-        { details: { bytes, bytesMax: sessionStateBytesMax } },
-      );
-    }
+    const bytes = checkedState(this.id, state);
     if (!this.#holds()) return "lockLost";
     const { lease, seq, line } = this.#claimed;
     let settled: Settled = "unknown";
@@ -67,4 +66,24 @@ export class SessionHandle implements Session {
       throw storageError(error, this.#connection.file);
     }
   }
+}
+
+/** Its bytes. Throws BODY_TOO_LARGE. */
+export function checkedState(session: string, state: Body | undefined): number {
+  const bytes = state === undefined ? 0 : Buffer.byteLength(state);
+  if (bytes <= sessionStateBytesMax) return bytes;
+  throw new WaybillError(
+    "BODY_TOO_LARGE",
+    `The state of the session "${session}" has ${bytes} bytes; a session keeps ${sessionStateBytesMax}. Keep a reference to the data instead.`,
+    { details: { bytes, bytesMax: sessionStateBytesMax } },
+  );
+}
+
+/** Throws NOT_SUPPORTED for a message without a session, BODY_TOO_LARGE. */
+export function refuseState(session: Session | undefined, { body }: StateChange): void {
+  if (session !== undefined) return void checkedState(session.id, body);
+  throw new WaybillError(
+    "NOT_SUPPORTED",
+    "A message without a session leaves no state. Give its contract a key.",
+  );
 }

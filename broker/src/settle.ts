@@ -1,4 +1,4 @@
-import type { Failure, Settled, WaybillError } from "@waybill/core";
+import type { Failure, Settled, StateChange, WaybillError } from "@waybill/core";
 import { type Encoded, encodeFailure } from "./codec.ts";
 import { bury } from "./dead-letters.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
@@ -10,7 +10,8 @@ import type { Operation } from "./writer.ts";
 
 /** A settlement as it is stored; `reopen` is what happens to a delivery whose end nobody knows. */
 export type Ending = { readonly send: readonly Encoded[] } & (
-  | { readonly kind: "complete" | "defer" | "reopen" }
+  | { readonly kind: "complete"; readonly state?: StateChange }
+  | { readonly kind: "defer" | "reopen" }
   | { readonly kind: "release"; readonly delayMs?: number }
   | { readonly kind: "retry"; readonly delayMs: number; readonly failure: Failure }
   | { readonly kind: "deadLetter"; readonly failure: Failure; readonly park?: boolean }
@@ -46,6 +47,7 @@ export class SettleOperation implements Operation {
     this.weight = 1 + ending.send.length;
     let bytes = 0;
     for (const message of ending.send) bytes += message.bytes + message.header.length;
+    if (ending.kind === "complete") bytes += ending.state?.body?.length ?? 0;
     this.bytes = bytes;
   }
 
@@ -114,6 +116,8 @@ export class SettleOperation implements Operation {
   /** Nothing overtakes what comes back or is parked. */
   #endInSession(transaction: Transaction, session: number): void {
     const ending = this.#ending;
+    if (ending.kind === "complete" && ending.state !== undefined)
+      transaction.sql.writeState.run(ending.state.body ?? null, session);
     if (!isDone(ending)) holdBack(transaction, this.#delivery, ending.kind !== "reopen");
     if (ending.kind === "deadLetter" && ending.park === true)
       transaction.sql.parkSession.run(this.#delivery.seq, session);

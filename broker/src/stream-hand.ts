@@ -4,6 +4,7 @@ import { type Encoded, encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { isRefusal } from "./errors.ts";
 import { simpleOperation } from "./lease.ts";
+import { refuseState } from "./session-handle.ts";
 import { StreamDelivery } from "./stream-delivery.ts";
 import type { FetchedItem } from "./stream-fetch.ts";
 import type { Entry, StreamReader } from "./stream-reader.ts";
@@ -163,6 +164,8 @@ export class StreamHand {
     held: Held,
     settlement: Extract<Settlement, { kind: "complete" | "deadLetter" }>,
   ): Promise<Settled> {
+    if (settlement.kind === "complete" && settlement.state !== undefined)
+      refuseState(undefined, settlement.state);
     const send = settlement.kind === "complete" ? this.#encode(settlement.send ?? []) : [];
     const failure = settlement.kind === "deadLetter" ? settlement.failure : undefined;
     const { reader, entry } = held;

@@ -27,6 +27,7 @@ import type { CallDepthPolicy, Runtime } from "./runtime.ts";
 import type { HandlerDefaults, Service } from "./service.ts";
 import { formerDestinations, typesOf } from "./former-names.ts";
 import { allContracts } from "./sources.ts";
+import { refuseState } from "./session-checks.ts";
 import { Speech } from "./speech.ts";
 import { callSteps, messageSteps, outgoingSteps } from "./steps/index.ts";
 import { loadTelemetry } from "./telemetry.ts";
@@ -242,9 +243,10 @@ function toSpeech(runtime: Runtime, wiring: Wiring, added: readonly UserStep[]):
 
 function checkCapabilities(
   { intakes, contracts }: Wiring,
-  { name, capabilities }: Transport,
+  transport: Transport,
   logger: Logger,
 ): void {
+  const { name, capabilities } = transport;
   for (const contract of contracts.values()) {
     if (typesOf(contract).length > 1 && capabilities.forwardHopsMax === 0)
       throw new WaybillError(
@@ -261,7 +263,9 @@ function checkCapabilities(
     );
   }
   for (const { routes } of intakes) {
-    for (const { contract, options, handlerName } of routes) {
+    for (const route of routes) {
+      const { contract, options, handlerName } = route;
+      refuseState(route, transport);
       const keyed = orderingKey(contract) !== undefined;
       if (options.onDeadLetter === "park" && !capabilities.sessions)
         throw new WaybillError(

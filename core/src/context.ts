@@ -129,6 +129,24 @@ export interface Context<Declared = never> extends BatchContext<Declared> {
   readonly position: Position | undefined;
 }
 
+/**
+ * What a service keeps for one key of a command or an event, between its messages. Whoever handles the key has it alone, and it moves with the key to
+ * another process.
+ */
+export interface HandlerSession<State> {
+  /** The key of the message. */
+  readonly key: string;
+  /** What the last handler of this key that succeeded wrote, or this one; undefined for nothing. Errors: STATE_INVALID, LOCK_LOST. */
+  read(): Promise<State | undefined>;
+  /** Kept in the transaction that completes the message, if this handler succeeds; undefined removes it. Errors: MESSAGE_INVALID, BODY_TOO_LARGE. */
+  write(state: State | undefined): Promise<void>;
+}
+
+/** What a handler with `state` gets. */
+export interface SessionContext<Declared, State> extends Context<Declared> {
+  readonly session: HandlerSession<State>;
+}
+
 /** What a `consume` handler gets. */
 export interface ConsumeContext<Declared = never> extends Context<Declared> {
   /** Where the item stands in its stream. */

@@ -25,6 +25,7 @@ export type ErrorCode =
   | "OPTION_INVALID"
   | "OWNED_TWICE"
   | "SHUTDOWN_INCOMPLETE"
+  | "STATE_INVALID"
   | "STORAGE_BUSY"
   | "STORAGE_FAILED"
   | "STORAGE_FULL"

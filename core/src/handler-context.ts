@@ -135,6 +135,10 @@ export class HandlerContext implements Context<any> {
     this.#controller.abort(reason);
   }
 
+  protected get isClosed(): boolean {
+    return this.#closed;
+  }
+
   /** From here on a send would vanish, so it is refused. */
   close(): void {
     this.#closed = true;

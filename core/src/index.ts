@@ -11,6 +11,7 @@ export type {
   Context,
   CursorOf,
   FeedContext,
+  HandlerSession,
   InputOf,
   ItemOf,
   OpenOptions,
@@ -19,6 +20,7 @@ export type {
   Receipt,
   ResumePolicy,
   SendOptions,
+  SessionContext,
   UpstreamOf,
   ValueOf,
   Verbs,
@@ -77,6 +79,7 @@ export {
   type ConsumeHandler,
   type ContextOf,
   type Service,
+  type Stateful,
   type SubscriptionOptions,
   service,
 } from "./service.ts";

@@ -3,7 +3,7 @@ import type { HandlerContext } from "./handler-context.ts";
 import type { SendOptions } from "./context.ts";
 import type { Body, Envelope, Header } from "./envelope.ts";
 import type { Outcome } from "./outcome.ts";
-import type { Delivery, Destination, Failure, Outgoing } from "./ports/transport.ts";
+import type { Delivery, Destination, Failure, Outgoing, StateChange } from "./ports/transport.ts";
 import type { Route } from "./route.ts";
 import type { AnyContract } from "./uses.ts";
 
@@ -24,6 +24,8 @@ export interface Incoming {
   context: HandlerContext | undefined;
   /** What the handler sent so far. Leaves when it succeeds. */
   held: Outgoing[];
+  /** What the handler wrote to its session, set by the first write. Kept when it succeeds. */
+  state?: StateChange | undefined;
   /** What an `answer` or `serve` handler returned. */
   output: unknown;
   /** Items from the caller of a feed, still encoded. */

@@ -5,10 +5,11 @@ import type {
   Feed,
   Query,
   Rule,
+  Schema,
   Stream,
 } from "@waybill/contracts";
 import type { BatchBounds, BatchHandler } from "./batch/batch.ts";
-import type { ConsumeContext, Context, FeedContext } from "./context.ts";
+import type { ConsumeContext, Context, FeedContext, SessionContext } from "./context.ts";
 import type { CircuitBreakerOptions } from "./flow/circuit-options.ts";
 import type { RateLimit } from "./flow/rate-limit.ts";
 import type { Outcome } from "./outcome.ts";
@@ -17,9 +18,9 @@ import type { AnyContract, DeclaredIn, Uses } from "./uses.ts";
 
 type Result<Value> = Value | Promise<Value>;
 
-export type MessageHandler<Value, Declared> = (
+export type MessageHandler<Value, Declared, State = never> = (
   value: Value,
-  context: Context<Declared>,
+  context: [State] extends [never] ? Context<Declared> : SessionContext<Declared, State>,
 ) => Result<Outcome | void>;
 export type ConsumeHandler<Item, Declared> = (
   item: Item,
@@ -117,12 +118,18 @@ export interface Batched {
   readonly batch: BatchBounds;
 }
 
+/** What a handler that keeps something for each key of its contract says beside its own options. */
+export interface Stateful<State> {
+  /** The schema of `context.session`, whose state is validated when it is read and written. For contracts with a `key`. */
+  readonly state?: Schema<State>;
+}
+
 /** One handler bound to one contract. */
 export interface Binding {
   readonly verb: "handle" | "on" | "answer" | "serve" | "consume";
   readonly contract: AnyContract;
   readonly handler: (value: any, context: any) => unknown;
-  readonly options: HandlerOptions & SubscriptionOptions<any, any> & ConsumeOptions;
+  readonly options: HandlerOptions & SubscriptionOptions<any, any> & ConsumeOptions & Stateful<any>;
   /** Undefined for a handler that takes one message. */
   readonly batch: BatchBounds | undefined;
   /** File and line of the binding, for errors that name two places. */
@@ -140,17 +147,17 @@ export interface Service<U extends Uses = any, Bound = any> {
   readonly place: string;
 
   /** Binds the one owner of a command. The message is complete when the handler returns and retried when it throws. */
-  handle<Name extends string, Input>(
+  handle<Name extends string, Input, State = never>(
     command: Command<Name, Input>,
-    handler: NoInfer<MessageHandler<Input, DeclaredIn<U>>>,
-    options?: NoInfer<HandlerOptions<Input>>,
+    handler: NoInfer<MessageHandler<Input, DeclaredIn<U>, State>>,
+    options?: NoInfer<HandlerOptions<Input>> & Stateful<State>,
   ): Service<U, Bound | Command<Name, Input>>;
 
   /** Binds a durable subscription: this service gets its own copy of every event that fits `where`. */
-  on<Name extends string, Payload, Shown extends Record<string, any>>(
+  on<Name extends string, Payload, Shown extends Record<string, any>, State = never>(
     event: Event<Name, Payload, Shown>,
-    handler: NoInfer<MessageHandler<Payload, DeclaredIn<U>>>,
-    options?: NoInfer<SubscriptionOptions<Payload, Shown>>,
+    handler: NoInfer<MessageHandler<Payload, DeclaredIn<U>, State>>,
+    options?: NoInfer<SubscriptionOptions<Payload, Shown>> & Stateful<State>,
   ): Service<U, Bound | Event<Name, Payload, Shown>>;
 
   /** Binds the one owner of a query. A handler that throws answers with an error; nothing is retried behind the caller's back. */

@@ -242,6 +242,33 @@ function batches(): void {
   orders.consumeBatch(OtherLog, (items: readonly { value: Order }[]) => void items, { batch });
 }
 
+// State of a key.
+function states(): void {
+  const Keyed = command("orders.keyed", { input: Order, key: ({ id }) => id });
+  const state = z.object({ count: z.number() });
+  orders.handle(
+    Keyed,
+    async (_input, { session }) => {
+      const kept = await session.read();
+      same<typeof kept, { count: number } | undefined>(true);
+      await session.write({ count: (kept?.count ?? 0) + 1 });
+      await session.write(undefined);
+      // @ts-expect-error the state has another type
+      await session.write({ count: "1" });
+    },
+    { state, onDeadLetter: "park" },
+  );
+  orders.on(OrderPlaced, async (_input, { session }) => session.write(1), { state: z.number() });
+  // @ts-expect-error without a schema there is no session
+  orders.handle(Keyed, (_input, { session }) => void session);
+  // @ts-expect-error an option that does not exist
+  orders.handle(Keyed, () => undefined, { state, keep: true });
+  // @ts-expect-error a query keeps nothing
+  orders.answer(GetOrder, () => order, { state });
+  // @ts-expect-error a partition is no session
+  orders.consume(OrderLog, () => undefined, { state });
+}
+
 // Handlers.
 function handlers(): void {
   orders.handle(PlaceOrder, (input, context) => {
@@ -424,5 +451,5 @@ async function buses(): Promise<void> {
 }
 
 test("the types hold", () => {
-  void [verbs, declared, batches, handlers, resumes, buses];
+  void [verbs, declared, batches, states, handlers, resumes, buses];
 });

@@ -12,6 +12,7 @@ import { serviceNameFault } from "./names.ts";
 import { addressOf } from "./ports/transport.ts";
 import { retryPolicy } from "./retry.ts";
 import type { CallDepthPolicy } from "./runtime.ts";
+import { stateFaults, stateSharingFaults } from "./session-checks.ts";
 import type { Binding, HandlerDefaults, HandlerOptions, Service } from "./service.ts";
 import { allContracts, sourceOf } from "./sources.ts";
 import { type AnyContract, type Uses, useVerbs } from "./uses.ts";
@@ -38,6 +39,7 @@ export function checkServices(services: readonly Service[]): readonly string[] {
       ...sharedFormerNameFaults(sound),
       ...subscriptionFaults(sound),
       ...batchSharingFaults(sound),
+      ...stateSharingFaults(sound),
     ]),
   ];
 }
@@ -160,6 +162,7 @@ function bindingFaults(service: Service): readonly string[] {
       if (fault !== undefined)
         faults.push(`The name "${name}" of ${where} is not legal: ${fault}.`);
     }
+    faults.push(...stateFaults(binding, where));
     if (verb === "serve" && options.timeoutMs !== undefined)
       faults.push(
         `${where} says timeoutMs, and a feed runs as long as its caller reads it. Remove it.`,

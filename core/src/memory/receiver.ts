@@ -14,7 +14,7 @@ import type { Kernel } from "./kernel.ts";
 import { Lease } from "./lease.ts";
 import type { Message } from "./message.ts";
 import type { Receivers } from "./receivers.ts";
-import { SessionHandle } from "./session-handle.ts";
+import { SessionHandle, keepState } from "./session-handle.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** Where a receiver's messages come from: a queue, a subscription, a group of a stream. */
@@ -155,16 +155,10 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
 
   settle(delivery: MemoryDelivery, settlement: Settlement): Promise<Settled> {
     if (delivery.over || this.#dead) return lockLost;
-    const { kernel, supply, dispatch } = this.#parts;
+    const { kernel, supply } = this.#parts;
     try {
       supply.check(settlement);
-      if (
-        settlement.kind === "complete" &&
-        settlement.send !== undefined &&
-        settlement.send.length > 0
-      ) {
-        dispatch(settlement.send, delivery.message.parcel.bytes);
-      }
+      if (settlement.kind === "complete") this.#complete(delivery, settlement);
     } catch (error) {
       return Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
@@ -173,6 +167,23 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
     if (supply.hasWorkFor(this)) this.wake();
     kernel.activity.settled();
     return settled;
+  }
+
+  /** All of it or, when it throws, nothing. */
+  #complete(
+    { message }: MemoryDelivery,
+    { send = [], state }: Extract<Settlement, { kind: "complete" }>,
+  ): void {
+    const { dispatch, supply } = this.#parts;
+    const { session } = message;
+    const undo =
+      state === undefined ? undefined : keepState({ session, sessions: supply.sessions }, state);
+    try {
+      if (send.length > 0) dispatch(send, message.parcel.bytes);
+    } catch (error) {
+      undo?.();
+      throw error;
+    }
   }
 
   stop(): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Body } from "../envelope.ts";
 import { WaybillError } from "../errors.ts";
-import type { Session, Settled } from "../ports/transport.ts";
+import type { Session, Settled, StateChange } from "../ports/transport.ts";
 import type { MailSession, Sessions } from "./sessions.ts";
 
 export const sessionStateBytesMax = 65_536;
@@ -31,16 +31,37 @@ export class SessionHandle implements Session {
   }
 
   async write(state: Body | undefined): Promise<Settled> {
-    const bytes = state === undefined ? 0 : Buffer.byteLength(state);
-    if (bytes > sessionStateBytesMax) {
-      throw new WaybillError(
-        "BODY_TOO_LARGE",
-        `The state of the session "${this.id}" has ${bytes} bytes; a session keeps ${sessionStateBytesMax}. Keep a reference to the data instead.`,
-        { details: { bytes, bytesMax: sessionStateBytesMax } },
-      );
-    }
+    checkState(this.id, state);
     if (!this.#holds()) return "lockLost";
     this.#sessions.keep(this.#session, state);
     return "settled";
   }
+}
+
+/** Throws BODY_TOO_LARGE. */
+export function checkState(session: string, state: Body | undefined): void {
+  const bytes = state === undefined ? 0 : Buffer.byteLength(state);
+  if (bytes <= sessionStateBytesMax) return;
+  throw new WaybillError(
+    "BODY_TOO_LARGE",
+    `The state of the session "${session}" has ${bytes} bytes; a session keeps ${sessionStateBytesMax}. Keep a reference to the data instead.`,
+    { details: { bytes, bytesMax: sessionStateBytesMax } },
+  );
+}
+
+/** Keeps what a completed message leaves behind; answers how to take it back. Throws BODY_TOO_LARGE, NOT_SUPPORTED, STORAGE_FULL. */
+export function keepState(
+  { session, sessions }: { session: MailSession | undefined; sessions: Sessions | undefined },
+  { body }: StateChange,
+): () => void {
+  if (session === undefined || sessions === undefined) {
+    throw new WaybillError(
+      "NOT_SUPPORTED",
+      "A message without a session leaves no state. Give its contract a key.",
+    );
+  }
+  checkState(session.name, body);
+  const before = session.state;
+  sessions.keep(session, body);
+  return () => sessions.keep(session, before);
 }

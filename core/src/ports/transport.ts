@@ -1,11 +1,13 @@
 import type { AttributeChanges, Rule } from "@waybill/contracts";
-import type { Body, Envelope } from "../envelope.ts";
+import type { Envelope } from "../envelope.ts";
 import type { WaybillError } from "../errors.ts";
 import type { Environment } from "./environment.ts";
 import type { Inspection } from "./inspection.ts";
 import type { Logger } from "./logger.ts";
+import type { Session, StateChange } from "./session.ts";
 
 export * from "./inspection.ts";
+export type * from "./session.ts";
 export * from "./ledger.ts";
 
 /** What `connect({ transport })` takes: settings that can be opened, once per bus. */
@@ -63,7 +65,7 @@ export interface Capabilities {
   readonly ruleActions: boolean;
   /** Who keeps dead letters. */
   readonly deadLetters: "transport" | "core";
-  /** `settle({ kind: "complete", send })` is one transaction. */
+  /** `settle({ kind: "complete", send, state })` is one transaction. */
   readonly atomicSettle: boolean;
   readonly atomicBatch: boolean;
   /** The attempt is counted durably before the message is delivered. */
@@ -232,8 +234,8 @@ export interface Delivery {
   /** Called once when the lock is lost before settling: somebody else may run this message now. */
   onLockLost: (() => void) | undefined;
   /**
-   * Ends this delivery. A second call answers `lockLost`. Rejects only when `send` was refused (UNROUTABLE,
-   * BODY_TOO_LARGE, STORAGE_FULL) or a stream's item cannot be settled that way (NOT_SUPPORTED): then nothing was changed,
+   * Ends this delivery. A second call answers `lockLost`. Rejects only when `send` or `state` was refused (UNROUTABLE,
+   * BODY_TOO_LARGE, STORAGE_FULL) or the message cannot be settled that way (NOT_SUPPORTED): then nothing was changed,
    * and the delivery is still held and can be settled otherwise.
    */
   settle(settlement: Settlement): Promise<Settled>;
@@ -244,26 +246,21 @@ export interface Position {
   readonly offset: number;
 }
 
-/** One key's messages and what a holder keeps for the next. Good until its delivery is settled: the lock of both is one. */
-export interface Session {
-  readonly id: string;
-  /** The state that was written last; undefined for none. Rejects with LOCK_LOST, or NOT_SUPPORTED where sessions keep no state. */
-  read(): Promise<Body | undefined>;
-  /** Replaces the state; undefined removes it, else it stays. Rejects as `read`, with BODY_TOO_LARGE or STORAGE_FULL; `lockLost` changes nothing. */
-  write(state: Body | undefined): Promise<Settled>;
-}
-
 /**
  * In a session nothing overtakes: with retry, release and a parking dead letter also goes back, uncounted, what the receiver holds behind it.
  *
- * - complete: done; `send` leaves with it.
+ * - complete: done; `send` leaves with it, and `state` becomes that of its session, in the same transaction where `atomicSettle`.
  * - retry: failed; comes back after `delayMs`, and its session not before. Not for streams, whose reader waits in place.
  * - release: untouched; comes back at once, or after `delayMs` (within `delayMsMax`) as with retry, and the attempt is not counted. No delay for streams.
  * - deadLetter: set aside with its failure until somebody replays or discards it; with `park` its session waits for that. In a stream a copy is set aside and the group moves on.
  * - defer: set aside on purpose until somebody resumes it, by its `handle`. It does not expire meanwhile, and its session goes on without it. Not for streams.
  */
 export type Settlement =
-  | { readonly kind: "complete"; readonly send?: readonly Outgoing[] }
+  | {
+      readonly kind: "complete";
+      readonly send?: readonly Outgoing[];
+      readonly state?: StateChange;
+    }
   | { readonly kind: "retry"; readonly delayMs: number; readonly failure: Failure }
   | { readonly kind: "release"; readonly delayMs?: number }
   | { readonly kind: "deadLetter"; readonly failure: Failure; readonly park?: boolean }

@@ -4,6 +4,7 @@ import type { Incoming } from "../message.ts";
 import { type Outcome, complete, toOutcome } from "../outcome.ts";
 import type { IncomingStep } from "../pipeline.ts";
 import type { Speech } from "../speech.ts";
+import { SessionContext } from "../session-context.ts";
 import { isThenable } from "../thenable.ts";
 import { timeLimit } from "../time-limit.ts";
 
@@ -12,10 +13,11 @@ export function dispatch(speech: Speech): IncomingStep {
   return {
     name: "dispatch",
     wrap: (_next, route, runtime) => {
-      const { binding, batch } = route;
+      const { binding, batch, options } = route;
       if (batch !== undefined) return joinBatch(speech, runtime);
       const { handler, verb } = binding;
       const limit = timeLimit(route, runtime);
+      const ContextClass = options.state === undefined ? HandlerContext : SessionContext;
       const calls = verb === "answer" || verb === "serve";
       const end = (message: Incoming, result: unknown): Outcome => {
         if (!calls) return toOutcome(result);
@@ -39,7 +41,7 @@ export function dispatch(speech: Speech): IncomingStep {
         }
       };
       return (message) => {
-        const context = new HandlerContext(message, speech, runtime);
+        const context = new ContextClass(message, speech, runtime);
         message.context = context;
         let isLater = false;
         try {

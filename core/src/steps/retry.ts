@@ -31,6 +31,7 @@ export const retryImmediately: IncomingStep = {
       if (left === 0 || !mayRetry(kind) || isLater || message.lifetime.over) throw error;
       counted.failed += 1;
       message.held = [];
+      if (message.state !== undefined) message.state = undefined;
       return run(message, left - 1);
     };
     return (message) => run(message, policy.immediate);

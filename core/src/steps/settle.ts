@@ -4,7 +4,14 @@ import type { ContractCounters } from "../counters.ts";
 import type { Incoming } from "../message.ts";
 import { type Outcome, complete, retry } from "../outcome.ts";
 import type { IncomingStep } from "../pipeline.ts";
-import type { Delivery, Outgoing, Settled, Settlement, Transport } from "../ports/transport.ts";
+import type {
+  Delivery,
+  Outgoing,
+  Settled,
+  Settlement,
+  StateChange,
+  Transport,
+} from "../ports/transport.ts";
 import type { Route } from "../route.ts";
 import type { Runtime } from "../runtime.ts";
 import { isThenable } from "../thenable.ts";
@@ -85,7 +92,8 @@ function acting({ contract, inPlace, handlerName, options }: Route, runtime: Run
     message.lifetime.handled?.();
     message.value = undefined;
     message.context = undefined;
-    return carryOut(decision, { delivery, held: message.held, runtime, park }).then((settled) => {
+    const { held, state } = message;
+    return carryOut(decision, { delivery, held, state, runtime, park }).then((settled) => {
       report(settled, { decision, counted, runtime, message });
       return completed;
     }, refused);
@@ -97,6 +105,7 @@ const completed = complete();
 interface Carrying {
   readonly delivery: Delivery;
   readonly held: readonly Outgoing[];
+  readonly state: StateChange | undefined;
   readonly runtime: Runtime;
   /** A dead letter holds back its session. */
   readonly park: boolean;
@@ -106,11 +115,13 @@ const done: Decision = { act: "complete" };
 
 function carryOut(
   decision: Exclude<Decision, { act: "leave" }>,
-  { delivery, held, runtime, park }: Carrying,
+  { delivery, held, state, runtime, park }: Carrying,
 ): Promise<Settled> {
   switch (decision.act) {
     case "complete":
-      return completeWith(held, delivery, runtime.transport);
+      return state === undefined
+        ? completeWith(held, delivery, runtime.transport)
+        : keepWith({ held, state }, delivery, runtime.transport);
     case "retry":
       return delivery.settle({
         kind: "retry",
@@ -137,6 +148,19 @@ export function completeWith(
   if (send.length === 0) return delivery.settle(alone);
   if (transport.capabilities.atomicSettle) return delivery.settle({ kind: "complete", send });
   return transport.send(send).then(() => delivery.settle(alone));
+}
+
+/** The same with what the handler wrote to its session. Where the transport has no transaction for it, it is written before: then a crash in between shows it to the next run. */
+async function keepWith(
+  { held, state }: { held: readonly Outgoing[]; state: StateChange },
+  delivery: Delivery,
+  transport: Transport,
+): Promise<Settled> {
+  if (transport.capabilities.atomicSettle)
+    return delivery.settle({ kind: "complete", state, ...(held.length > 0 && { send: held }) });
+  if (held.length > 0) await transport.send(held);
+  const kept = await delivery.session?.write(state.body);
+  return kept === "lockLost" ? kept : delivery.settle(alone);
 }
 
 const alone: Settlement = { kind: "complete" };

@@ -111,7 +111,7 @@ export class WiredDelivery implements Delivery {
     const { kind } = settlement;
     const sealed =
       kind === "complete" && settlement.send !== undefined
-        ? { kind, send: await this.#wire.sealAll(settlement.send) }
+        ? { ...settlement, send: await this.#wire.sealAll(settlement.send) }
         : settlement;
     // Before the broker has it back: it may deliver it again before this call has returned.
     if (kind !== "complete") this.#tell("back");

@@ -66,7 +66,7 @@ export class FaultyDelivery implements Delivery {
     }
     const { send } = settlement;
     const answer = await this.#inner.settle(
-      send === undefined ? settlement : { kind: "complete", send: doubled(send, this.#dice) },
+      send === undefined ? settlement : { ...settlement, send: doubled(send, this.#dice) },
     );
     return this.#dice.strikes("loseAnswer") ? "unknown" : answer;
   }
