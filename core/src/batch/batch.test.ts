@@ -188,6 +188,23 @@ test("a failure that is not the messages' own fails them all, without halving, a
   assert.deepEqual(batches.slice(2), [[1, 2, 3, 4]]);
 });
 
+test("before a failure makes dead letters of them all, a batch is halved whatever the error was", async () => {
+  const environment = manualEnvironment();
+  const importer = service("importer").handleBatch(
+    Import,
+    (items) => {
+      if (ids(items).includes(3))
+        throw Object.assign(new Error("this row always times out"), { code: "ETIMEDOUT" });
+    },
+    { ...once, batch: { size: 4, maxAgeMs: 10 } },
+  );
+  await using it = await tested([importer], { environment });
+  for (const row of rows(4)) await it.bus.send(Import, row);
+  await environment.advance(30_000);
+  const counted = await it.counted(Import.name);
+  assert.deepEqual([counted["handled"], counted["deadLettered"]], [3, 1]);
+});
+
 test("a message whose last delivery ended without a word runs alone", async () => {
   const environment = manualEnvironment();
   const factory = memory();
