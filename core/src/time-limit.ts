@@ -3,6 +3,7 @@ import type { Envelope } from "./envelope.ts";
 import type { Timer } from "./ports/environment.ts";
 import type { Route } from "./route.ts";
 import type { Runtime } from "./runtime.ts";
+import type { Binding } from "./service.ts";
 
 /** How long a handler has to end after its signal was aborted. */
 const graceMs = 1_000;
@@ -176,4 +177,11 @@ class LimitedRun {
       ? error
       : new WaybillError(code, message, { retryable, details, cause: error });
   }
+}
+
+/** What is wrong with how a handler is limited, each a sentence. */
+export function timeoutFaults({ verb, options }: Binding, where: string): readonly string[] {
+  return verb === "serve" && options.timeoutMs !== undefined
+    ? [`${where} says timeoutMs, and a feed runs as long as its caller reads it. Remove it.`]
+    : [];
 }

@@ -14,6 +14,7 @@ import { retryPolicy } from "./retry.ts";
 import type { CallDepthPolicy } from "./runtime.ts";
 import { stateFaults, stateSharingFaults } from "./session-checks.ts";
 import type { Binding, HandlerDefaults, HandlerOptions, Service } from "./service.ts";
+import { timeoutFaults } from "./time-limit.ts";
 import { allContracts, sourceOf } from "./sources.ts";
 import { type AnyContract, type Uses, useVerbs } from "./uses.ts";
 
@@ -162,11 +163,7 @@ function bindingFaults(service: Service): readonly string[] {
       if (fault !== undefined)
         faults.push(`The name "${name}" of ${where} is not legal: ${fault}.`);
     }
-    faults.push(...stateFaults(binding, where));
-    if (verb === "serve" && options.timeoutMs !== undefined)
-      faults.push(
-        `${where} says timeoutMs, and a feed runs as long as its caller reads it. Remove it.`,
-      );
+    faults.push(...stateFaults(binding, where), ...timeoutFaults(binding, where));
     faults.push(...orderFaults(contract, options, where), ...batchFaults(binding, where));
     faults.push(...flowFaults(binding, where));
     if (options.set !== undefined) attempt(faults, where, () => compileChanges(options.set ?? {}));

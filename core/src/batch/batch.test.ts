@@ -362,6 +362,29 @@ test("a batch that throws sends nothing, but what its marked messages sent thems
   assert.equal((await it.counted(Import.name))["handled"], 1);
 });
 
+test("a mark does not hold for a message whose own send was refused, though nobody awaited it", async () => {
+  const environment = manualEnvironment();
+  const Slow = event("rows.slow", {
+    payload: z.object({ ids: z.array(z.number()) }).refine(async () => Promise.resolve(false)),
+  });
+  const importer = service("importer", { publishes: [Slow] }).handleBatch(
+    Import,
+    (items) => {
+      for (const item of items) {
+        item.mark(complete());
+        if (item.value.id === 1) void item.context.publish(Slow, { ids: [1] });
+      }
+      throw Object.assign(new Error("down"), { retryable: true });
+    },
+    { ...once, batch: { size: 2, maxAgeMs: 10 } },
+  );
+  await using it = await tested([importer], { environment });
+  for (const row of rows(2)) await it.bus.send(Import, row);
+  await turns();
+  const counted = await it.counted(Import.name);
+  assert.deepEqual([counted["handled"], counted["retried"]], [1, 1]);
+});
+
 test("a batch keeps the order of each key: behind a failed message its key is held back, uncounted, and other keys go on", async () => {
   const environment = manualEnvironment();
   const runs: string[] = [];

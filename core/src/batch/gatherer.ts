@@ -182,13 +182,13 @@ export class Gatherer implements Gathering {
 
   /** One timer, for the oldest message; what comes later does not move it. */
   #arm(): void {
-    const dueAt = this.#running < this.#options.concurrency ? this.#oldestAt : Infinity;
-    if (dueAt === this.#timerFor) return;
+    const oldestAt = this.#running < this.#options.concurrency ? this.#oldestAt : Infinity;
+    if (oldestAt === this.#timerFor) return;
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#timerFor = dueAt;
-    if (dueAt === Infinity) return;
-    const delayMs = Math.max(0, dueAt + this.#options.bounds.maxAgeMs - this.#now());
+    this.#timerFor = oldestAt;
+    if (oldestAt === Infinity) return;
+    const delayMs = Math.max(0, oldestAt + this.#options.bounds.maxAgeMs - this.#now());
     this.#timer = this.#runtime.environment.timers.set(() => {
       this.#timerFor = Infinity;
       this.#pump(true);

@@ -164,9 +164,27 @@ class BatchCall {
         throw new TypeError(
           `${route.handlerName} returned an outcome, which would be for all of its messages. Mark each: item.mark(retry()).`,
         );
+    } catch (error) {
+      await this.#checkMarks(error);
+      throw error;
     } finally {
       this.#isOpen = false;
       for (const each of [context, ...contexts]) each.close();
+    }
+  }
+
+  /** A message whose sends were not awaited and were refused is not what it was marked as; after a run that was given up nobody waits for them. */
+  async #checkMarks(error: unknown): Promise<void> {
+    const isGivenUp = judge(error).reason === "HANDLER_TIMED_OUT";
+    for (const member of this.#marks.keys()) {
+      const held = member.message?.context?.held();
+      if (held === undefined) continue;
+      try {
+        if (isGivenUp) throw error;
+        await held;
+      } catch {
+        this.#marks.delete(member);
+      }
     }
   }
 

@@ -22,19 +22,16 @@ export class Verdicts {
     this.#holdBack = holdBack;
   }
 
-  /** The pipeline of that message ended before the batch ran. */
-  async endedEarly(member: Member): Promise<void> {
-    await member.finish();
-    this.#look(member);
-  }
-
   /** Those of them that may run now, in their order. The others are ended or held back. */
   async present(members: readonly Member[]): Promise<readonly Member[]> {
     const present: Member[] = [];
     for (const member of members) {
-      await this.#gate(member);
-      if (member.hasEnded) await this.endedEarly(member);
-      else if (this.#isBlocked(member)) await this.#holdBack(member);
+      const gate = this.#gateOf(member);
+      if (gate !== undefined) await gate;
+      if (member.hasEnded) {
+        await member.finish();
+        this.#look(member);
+      } else if (this.#isBlocked(member)) await this.#holdBack(member);
       else if (member.entry.over) {
         await member.fail(overError(member));
         this.#look(member);
@@ -65,7 +62,7 @@ export class Verdicts {
       const { message } = member;
       this.deliver(left.splice(0, index));
       left.shift();
-      await this.#gate(member);
+      await this.#gateOf(member);
       if (message === undefined || this.#isBlocked(member) || member.entry.over) {
         await this.#apply(carrier);
         continue;
@@ -81,14 +78,9 @@ export class Verdicts {
     }
   }
 
-  /** Resolves when everything handed out is settled. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#gates.values());
-  }
-
   #hand(verdict: Verdict): void {
     const { member } = verdict;
-    const gate = member.lane === undefined ? undefined : this.#gates.get(member.lane);
+    const gate = this.#gateOf(member);
     if (gate === undefined) {
       const ended = this.#apply(verdict);
       if (member.lane !== undefined && mayFail(verdict)) this.#gates.set(member.lane, ended);
@@ -117,8 +109,8 @@ export class Verdicts {
     return lane !== undefined && this.#blocked.has(lane);
   }
 
-  async #gate({ lane }: Member): Promise<void> {
-    if (lane !== undefined) await this.#gates.get(lane);
+  #gateOf({ lane }: Member): Promise<void> | undefined {
+    return lane === undefined ? undefined : this.#gates.get(lane);
   }
 }
 

@@ -166,3 +166,21 @@ test("a rate and a circuit breaker are explained in numbers and in words", async
     /circuit: opens when 50 % of at least 10 runs in 30 s fail; a probe after 5 s, then after up to 5 min/,
   );
 });
+
+test("a handler of batches and its time limit are explained", async () => {
+  const importer = service("importer").handleBatch(PlaceOrder, () => undefined, {
+    batch: { size: 500, maxAgeMs: 50 },
+    timeoutMs: 90_000,
+  });
+  await using system = await tested([importer]);
+  const { takers, text } = await system.bus.explain(PlaceOrder);
+  const [taker] = takers;
+  assert.deepEqual(taker?.batch, { size: 500, maxAgeMs: 50, bytesMax: 4_194_304 });
+  assert.deepEqual([taker.concurrency, taker.prefetch, taker.timeoutMs], [1, 2_000, 90_000]);
+  assert.match(
+    text,
+    /in batches of up to 500 messages or 4194304 bytes, closed when the oldest has waited 50 ms/,
+  );
+  assert.match(text, /given up when a run has not ended after 1 min 30 s and a second/);
+  assert.match(text, /does not end within 1 min 30 s: .*\(HANDLER_TIMED_OUT\)/);
+});

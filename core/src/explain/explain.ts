@@ -82,6 +82,7 @@ function toTaker(
     batch: route.batch,
     prefetch: intake.prefetch,
     lockMs: intake.lockMs,
+    timeoutMs: binding.verb === "serve" ? undefined : route.options.timeoutMs,
     order: orderOf(route, broker.capabilities),
     retry: contract.kind === "query" || contract.kind === "feed" ? undefined : retriesOf(route),
     rate: rateOf(route),

@@ -50,6 +50,8 @@ export interface Taker {
   readonly batch: Required<BatchBounds> | undefined;
   readonly prefetch: number;
   readonly lockMs: number;
+  /** How long one run of the handler may take; undefined for no limit. */
+  readonly timeoutMs: number | undefined;
   readonly order: Order;
   /** Undefined for calls: their caller has the error and decides. */
   readonly retry: Retries | undefined;

@@ -1,4 +1,5 @@
 import type { AnyContract } from "../uses.ts";
+import { duration } from "./duration.ts";
 import type { Explanation, Taker } from "./explanation.ts";
 
 type Failures = Explanation["onFailure"];
@@ -19,6 +20,17 @@ export function failuresOf(contract: AnyContract, takers: readonly Taker[]): Fai
       outcome:
         "it is retried as above, after retryAfterMs or afterMs where one is given; then it is a dead letter (HANDLER_FAILED)",
     },
+    ...takers.flatMap(({ handler, timeoutMs }) =>
+      timeoutMs === undefined
+        ? []
+        : [
+            {
+              when: `${handler} does not end within ${duration(timeoutMs)}`,
+              outcome:
+                "its signal is aborted, a second later it is given up, and the message is retried as above (HANDLER_TIMED_OUT)",
+            },
+          ],
+    ),
     {
       when: "the handler throws what will not pass (retryable: false, 401, 403, TypeError and its kind) or returns deadLetter()",
       outcome: "it is a dead letter at once (HANDLER_FAILED)",

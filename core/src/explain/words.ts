@@ -70,6 +70,9 @@ function takerInWords(taker: Taker): readonly string[] {
     ...(taker.everyInstance ? ["    by each process for itself, while it runs"] : []),
     ...(taker.batch === undefined ? [] : [`    ${batchInWords(taker.batch)}`]),
     `    ${concurrency} at a time in each process, ${prefetch} fetched ahead, locked for ${duration(lockMs)} and renewed while the process lives`,
+    ...(taker.timeoutMs === undefined
+      ? []
+      : [`    given up when a run has not ended after ${duration(taker.timeoutMs)} and a second`]),
     `    order: ${orders[taker.order]}`,
     ...(taker.retry === undefined ? [] : [`    retries: ${retriesInWords(taker.retry)}`]),
     ...(taker.rate === undefined ? [] : [`    rate: ${rateInWords(taker.rate)}`]),
