@@ -29,7 +29,7 @@ test("a handler that holds the event loop for longer than its lock loses its mes
     "the worker listens",
     async () =>
       (await script.health()).addresses.some(
-        ({ address, receivers }) => address === Compute.name && receivers > 0,
+        ({ address, receivers = 0 }) => address === Compute.name && receivers > 0,
       ),
     30_000,
   );

@@ -141,7 +141,7 @@ async function untilDrained(transport: Transport): Promise<{ waiting: number; de
   for (;;) {
     const states = await transport.inspection.addresses();
     const waiting = states.reduce(
-      (sum, { ready, inFlight, scheduled }) => sum + ready + inFlight + scheduled,
+      (sum, { ready, inFlight = 0, scheduled = 0 }) => sum + ready + inFlight + scheduled,
       0,
     );
     const dead = states.reduce((sum, state) => sum + state.dead, 0);

@@ -87,7 +87,8 @@ export class ConnectedBus implements Bus {
     this.#running = running;
     this.capabilities = transport.capabilities;
     const { inspection } = transport;
-    const parts = { inspection, codec, wire, rewrite: rewriting(running) };
+    const { follows } = transport.capabilities;
+    const parts = { inspection, codec, wire, follows, rewrite: rewriting(running) };
     this.deadLetters = new DeadLetters(parts, environment);
     this.deferred = new DeferredMessages(parts);
     this.scheduled = new ScheduledMessages(parts);

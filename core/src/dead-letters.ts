@@ -29,6 +29,8 @@ export interface AsideQuery {
 export interface StoredParts {
   readonly inspection: Inspection;
   readonly codec: Codec;
+  /** See `Capabilities.follows`. */
+  readonly follows: boolean;
   /** Seals what is changed, and opens what is read. */
   readonly wire: Wire | undefined;
   /** Another content for a message; validated where its contract is known. */

@@ -105,22 +105,25 @@ function pausesInWords(pausesMs: readonly number[]): string {
     : `${shown} and ${more} more of up to ${duration(Math.max(...pausesMs))}`;
 }
 
-function stateInWords({
-  ready,
-  inFlight,
-  scheduled,
-  deferred,
-  dead,
-  receivers,
-  oldestReadyMs,
-  paused,
-}: AddressState): string {
+/** What the broker does not know is left out. */
+function stateInWords({ oldestReadyMs = 0, ...state }: AddressState): string {
   const oldest = oldestReadyMs === 0 ? "" : ` (the oldest for ${duration(oldestReadyMs)})`;
+  const counts = [
+    [state.inFlight, "in flight"],
+    [state.scheduled, "scheduled"],
+    [state.deferred, "deferred"],
+    [state.dead, "dead"],
+  ] as const;
+  const known = counts.flatMap(([count, what]) =>
+    count === undefined ? [] : [`${count} ${what}`],
+  );
+  const receivers =
+    state.receivers === undefined ? "" : `; ${state.receivers} receivers over all processes`;
   const held =
-    paused === undefined
+    state.paused === undefined
       ? ""
-      : `; paused since ${new Date(paused.since).toISOString()}: ${paused.reason}`;
-  return `${ready} ready${oldest}, ${inFlight} in flight, ${scheduled} scheduled, ${deferred} deferred, ${dead} dead; ${receivers} receivers over all processes${held}`;
+      : `; paused since ${new Date(state.paused.since).toISOString()}: ${state.paused.reason}`;
+  return `${[`${state.ready} ready${oldest}`, ...known].join(", ")}${receivers}${held}`;
 }
 
 function othersInWords(

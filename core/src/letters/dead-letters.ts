@@ -94,7 +94,8 @@ export class DeadLetters extends AsideMessages {
     for await (const { message } of this.#fitting(options)) {
       if (message === undefined) continue;
       // A topic's own dead letter is published again: it has as many ends as there are subscriptions.
-      (message.address.endsWith("/") ? published : letters).push(message.handle);
+      const follows = this.parts.follows && !message.address.endsWith("/");
+      (follows ? letters : published).push(message.handle);
     }
     return replay.run(letters, published);
   }

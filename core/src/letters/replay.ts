@@ -27,7 +27,7 @@ export interface ReplayReport {
   readonly deferred: number;
   /** Not at an end when `followMs` was over or `signal` came: ready, in flight or waiting for a retry. */
   readonly waiting: number;
-  /** Events that nobody had subscribed to: they were published again, to any number of subscriptions. */
+  /** Events that nobody had subscribed to, published again to any number of subscriptions; and all where the broker cannot follow (`capabilities.follows`). */
   readonly notFollowed: number;
   /** Handles of those that failed again, the first 1,000. */
   readonly failures: readonly string[];

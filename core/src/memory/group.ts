@@ -220,7 +220,8 @@ export class Group implements Supply, MessageHome {
   }
 
   ledger(): LedgerEntry {
-    const { ready: pending, inFlight, dead, oldestReadyMs } = this.state();
+    const { ready: pending, dead } = this.state();
+    const inFlight = this.#total((cursor) => cursor.inFlight);
     const lines = this.#book.lines().get("") ?? {};
     const { accepted = 0, completed = 0 } = lines;
     const book = {
@@ -237,7 +238,7 @@ export class Group implements Supply, MessageHome {
       kind: "stream",
       book: new Map([["", book]]),
       standing: { ...nothingStands, ready: pending - held, inFlight: held, dead },
-      oldestWaitingMs: oldestReadyMs,
+      oldestWaitingMs: this.#oldestMs(),
     });
   }
 

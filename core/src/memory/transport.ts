@@ -130,6 +130,8 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   durability: "memory",
   order: "queue",
   delayMsMax: Number.MAX_SAFE_INTEGER,
+  delayStepMs: 1,
+  lock: "lease",
   sessions: true,
   sessionStateBytesMax,
   dedupWindowMs: Number.MAX_SAFE_INTEGER,
@@ -140,11 +142,17 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   atomicBatch: true,
   // As far as `durability` goes: the count outlives the receiver, as the message does.
   attemptsPersisted: true,
+  releaseCounts: false,
+  owners: true,
   streams: true,
   forwardHopsMax,
   pause: true,
   conservation: "exact",
   seek: true,
+  lists: ["ready", "inFlight", "scheduled", "deferred", "dead"],
+  purges: ["ready", "scheduled", "deferred", "dead"],
+  follows: true,
+  counts: ["inFlight", "scheduled", "deferred", "oldestReadyMs", "receivers"],
 };
 
 function assertOptions(options: ReceiveOptions): void {

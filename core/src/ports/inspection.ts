@@ -127,6 +127,9 @@ export interface StoredMessage {
   readonly failure: Failure | undefined;
 }
 
+/** What a broker may not know of an address. */
+export type Count = "inFlight" | "scheduled" | "deferred" | "oldestReadyMs" | "receivers";
+
 /** Why nothing is delivered from an address. */
 export interface Pause {
   /** Milliseconds since 1970. */
@@ -147,15 +150,16 @@ export interface AddressSettings {
   readonly temporary: boolean;
 }
 
+/** A figure is undefined where `capabilities.counts` does not name it. */
 export interface AddressState extends AddressSettings {
   /** For a stream: items the group has not completed. */
   readonly ready: number;
-  readonly inFlight: number;
-  readonly scheduled: number;
-  readonly deferred: number;
+  readonly inFlight: number | undefined;
+  readonly scheduled: number | undefined;
+  readonly deferred: number | undefined;
   readonly dead: number;
   /** Age in milliseconds of the oldest ready message; 0 when none waits. */
-  readonly oldestReadyMs: number;
+  readonly oldestReadyMs: number | undefined;
   /** Receivers on it now, over all processes where the broker knows them. */
-  readonly receivers: number;
+  readonly receivers: number | undefined;
 }

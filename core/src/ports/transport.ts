@@ -2,10 +2,12 @@ import type { AttributeChanges, Rule } from "@waybill/contracts";
 import type { Envelope } from "../envelope.ts";
 import type { WaybillError } from "../errors.ts";
 import type { Environment } from "./environment.ts";
+import type { Capabilities } from "./capabilities.ts";
 import type { Inspection } from "./inspection.ts";
 import type { Logger } from "./logger.ts";
 import type { Session, StateChange } from "./session.ts";
 
+export type * from "./capabilities.ts";
 export * from "./inspection.ts";
 export type * from "./session.ts";
 export * from "./ledger.ts";
@@ -43,45 +45,6 @@ export interface Transport extends AsyncDisposable {
   receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver;
   readonly inspection: Inspection;
 }
-
-/** What a broker can do, as data: drives core, the contract suite and the published table. */
-export interface Capabilities {
-  /** What an acknowledged message survives. */
-  readonly durability: "memory" | "process-crash" | "power-loss" | "replicated";
-  /** Within what the order of sending is the order of delivery to one consumer, retries aside. */
-  readonly order: "none" | "queue";
-  /** Longest delay the broker holds by itself, in milliseconds; 0 when it cannot delay. */
-  readonly delayMsMax: number;
-  /** Order per session across competing receivers: see `QueueSpec.sessions`. */
-  readonly sessions: boolean;
-  /** Most bytes of a session's state; 0 where sessions keep none. */
-  readonly sessionStateBytesMax: number;
-  /** Longest window of duplicate detection in milliseconds; 0 for none. */
-  readonly dedupWindowMs: number;
-  readonly bodyBytesMax: number;
-  /** Rule operators that the broker evaluates itself; core evaluates the others at the consumer. */
-  readonly filters: readonly FilterOperator[];
-  /** `Acceptance.set` is done by the broker, so that dead letters show it; else core does it before the handler. */
-  readonly ruleActions: boolean;
-  /** Who keeps dead letters. */
-  readonly deadLetters: "transport" | "core";
-  /** `settle({ kind: "complete", send, state })` is one transaction. */
-  readonly atomicSettle: boolean;
-  readonly atomicBatch: boolean;
-  /** The attempt is counted durably before the message is delivered. */
-  readonly attemptsPersisted: boolean;
-  readonly streams: boolean;
-  /** Most times that a message is forwarded on its way: see `Forwarding`. 0 where addresses do not forward, nor their dead letters. */
-  readonly forwardHopsMax: number;
-  /** An address can be paused for all processes: see `inspection.pause`. It stays so as long as `durability` says. */
-  readonly pause: boolean;
-  /** exact: `inspection.ledger` accounts for every message. none: the broker does not keep such counts. */
-  readonly conservation: "exact" | "none";
-  /** A group of a stream can be put to another place: `inspection.seek`. */
-  readonly seek: boolean;
-}
-
-export type FilterOperator = "eq" | "compare" | "in" | "prefix" | "exists" | "logic";
 
 /** What must exist on the broker before messages flow. */
 export interface Topology {

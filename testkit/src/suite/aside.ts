@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type SuiteCase, needsDeadLetters } from "./case.ts";
+import { type SuiteCase, needsAll, needsDeadLetters, needsFollowing } from "./case.ts";
 import { failure, numbers, toQueue } from "./messages.ts";
 import { bodyText, complete, release } from "./probe.ts";
 import type { Stage } from "./stage.ts";
@@ -94,7 +94,7 @@ export const asideCases: readonly SuiteCase[] = [
   {
     id: "dead.follow",
     title: "a replayed dead letter keeps its handle and is followed: waiting, dead again, gone",
-    notFor: needsDeadLetters,
+    notFor: needsAll(needsDeadLetters, needsFollowing),
     run: async (stage) => {
       const { transport, probe, dead } = await graveyard(stage, ["one", "two", "three"]);
       const handles = dead.map((letter) => letter.handle);
@@ -120,7 +120,7 @@ export const asideCases: readonly SuiteCase[] = [
   {
     id: "dead.follow-discarded",
     title: "who follows a replay can tell what was discarded or purged from what was handled",
-    notFor: needsDeadLetters,
+    notFor: needsAll(needsDeadLetters, needsFollowing),
     run: async (stage) => {
       const { transport, queue, probe, dead } = await graveyard(stage, ["one", "two", "three"]);
       const handles = dead.map((letter) => letter.handle);

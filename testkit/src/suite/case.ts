@@ -1,4 +1,4 @@
-import type { Capabilities } from "@waybill/core";
+import type { Capabilities, Count, MessageState } from "@waybill/core";
 import type { Stage } from "./stage.ts";
 
 /** One thing that every transport must do. */
@@ -62,3 +62,37 @@ export const needsLedger = (capabilities: Capabilities): string | undefined =>
 
 export const needsAttempts = (capabilities: Capabilities): string | undefined =>
   capabilities.attemptsPersisted ? undefined : "does not count attempts durably";
+
+export const needsOwners = ({ owners }: Capabilities): string | undefined =>
+  owners ? undefined : "does not know who handles a queue";
+
+export const needsFreeRelease = ({ releaseCounts }: Capabilities): string | undefined =>
+  releaseCounts ? "counts what was released" : undefined;
+
+export const needsFollowing = ({ follows }: Capabilities): string | undefined =>
+  follows ? undefined : "does not follow what was put back";
+
+export const needsLists =
+  (...states: readonly MessageState[]) =>
+  ({ lists }: Capabilities): string | undefined => {
+    const missing = states.filter((state) => !lists.includes(state));
+    return missing.length === 0 ? undefined : `does not list what is ${missing.join(" or ")}`;
+  };
+
+export const needsCounts =
+  (...wanted: readonly Count[]) =>
+  ({ counts }: Capabilities): string | undefined => {
+    const missing = wanted.filter((count) => !counts.includes(count));
+    return missing.length === 0 ? undefined : `does not know ${missing.join(", ")}`;
+  };
+
+/** The first reason of several. */
+export const needsAll =
+  (...needs: readonly NonNullable<SuiteCase["notFor"]>[]): NonNullable<SuiteCase["notFor"]> =>
+  (capabilities) => {
+    for (const need of needs) {
+      const reason = need(capabilities);
+      if (reason !== undefined) return reason;
+    }
+    return undefined;
+  };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Owner } from "@waybill/core";
-import { type SuiteCase, needsStreams } from "./case.ts";
+import { type SuiteCase, needsOwners, needsStreams } from "./case.ts";
 import { toQueue, topology } from "./messages.ts";
 import { bodyText } from "./probe.ts";
 
@@ -31,6 +31,7 @@ export const declaringCases: readonly SuiteCase[] = [
   {
     id: "declare.owned-twice",
     title: "two services cannot own one queue: OWNED_TWICE names both and their places",
+    notFor: needsOwners,
     run: async (stage) => {
       const name = stage.name("queue");
       const first = await stage.declared({ queues: [{ name, owner: owner("ordering") }] });

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import type { Delivery, Settlement } from "@waybill/core";
-import { type SuiteCase, needsDeadLetters, needsSessions } from "./case.ts";
+import {
+  type SuiteCase,
+  needsAll,
+  needsDeadLetters,
+  needsFollowing,
+  needsSessions,
+} from "./case.ts";
 import { failure, numbers, toQueue } from "./messages.ts";
 import { bodyText, complete } from "./probe.ts";
 
@@ -16,7 +22,7 @@ export const deferCases: readonly SuiteCase[] = [
     id: "defer.resume",
     title:
       "a deferred message is resumed by the handle of its delivery, once, as the same attempt and with its failure",
-    notFor: needsDeadLetters,
+    notFor: needsAll(needsDeadLetters, needsFollowing),
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       const { inspection } = transport;

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { stallingEnvironment } from "../stall.ts";
 import { type SuiteCase, needsStreams } from "./case.ts";
 import { failure, toStream } from "./messages.ts";
 import { bodyText, complete, settleAll } from "./probe.ts";
@@ -101,15 +100,15 @@ export const groupCases: readonly SuiteCase[] = [
     notFor: needsStreams,
     run: async (stage) => {
       const { transport, stream, group } = await withStream(stage, 1);
-      const frozen = stallingEnvironment(stage.environment);
-      const stalled = await stage.open({ environment: frozen });
+      const silent = await stage.openSilenceable();
+      const { transport: stalled } = silent;
       await transport.send(items(stream, 3, ["a"]));
       const late = stage.receive(stalled, group(), { prefetch: 2, lockMs: 200 });
       const [lost] = await late.take(2);
-      frozen.stall();
+      silent.silence();
       const rival = stage.receive(transport, group(), { lockMs: 200, ...settleAll });
       assert.deepEqual((await rival.take(3)).map(bodyText), ["a:0", "a:1", "a:2"]);
-      frozen.wake();
+      silent.wake();
       assert.equal(await lost?.settle(complete), "lockLost");
       await rival.nothingMore();
     },

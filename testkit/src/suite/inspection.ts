@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import type { AddressState, Inspection } from "@waybill/core";
-import { type SuiteCase, needsDelay, needsStreams } from "./case.ts";
+import {
+  type SuiteCase,
+  needsAll,
+  needsCounts,
+  needsDelay,
+  needsLists,
+  needsStreams,
+} from "./case.ts";
 import { failure, numbers, toQueue, toStream } from "./messages.ts";
 import { bodyText, complete } from "./probe.ts";
 import { withStream } from "./streams.ts";
@@ -16,7 +23,7 @@ export const inspectionCases: readonly SuiteCase[] = [
   {
     id: "inspect.counts",
     title: "an address tells how many messages are ready, in flight, scheduled, deferred and dead",
-    notFor: needsDelay(60_000),
+    notFor: needsAll(needsDelay(60_000), needsCounts("inFlight", "scheduled", "deferred")),
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       await transport.send(numbers(6).map((body) => toQueue(queue, body)));
@@ -38,7 +45,7 @@ export const inspectionCases: readonly SuiteCase[] = [
   {
     id: "inspect.lists",
     title: "messages of every state can be listed, and say which state they are in",
-    notFor: needsDelay(60_000),
+    notFor: needsAll(needsDelay(60_000), needsLists("inFlight", "ready", "scheduled")),
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       await transport.send([
@@ -69,6 +76,7 @@ export const inspectionCases: readonly SuiteCase[] = [
   {
     id: "inspect.oldest",
     title: "an address tells the age of what waits longest, and 0 when nothing waits",
+    notFor: needsCounts("oldestReadyMs"),
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       assert.equal((await stateOf(transport.inspection, queue))?.oldestReadyMs, 0);
@@ -87,6 +95,7 @@ export const inspectionCases: readonly SuiteCase[] = [
   {
     id: "inspect.receivers",
     title: "an address tells how many receivers it has, and none after they stopped",
+    notFor: needsCounts("receivers"),
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       const probe = stage.receive(transport, source);

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { stallingEnvironment } from "../stall.ts";
 import { type SuiteCase, needsAtomicSettle, needsAttempts } from "./case.ts";
 import { failure, toQueue } from "./messages.ts";
 import { bodyText, complete, renewedLockMs } from "./probe.ts";
@@ -42,18 +41,18 @@ export const lockCases: readonly SuiteCase[] = [
     notFor: needsAttempts,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
-      const frozen = stallingEnvironment(stage.environment);
-      const stalled = await stage.open({ environment: frozen });
+      const silent = await stage.openSilenceable();
+      const { transport: stalled } = silent;
       await transport.send([toQueue(queue, "orphan")]);
       const lockedAt = stage.now();
       await stage.receive(stalled, source, { lockMs: 200 }).next();
-      frozen.stall();
+      silent.silence();
       const rival = stage.receive(transport, source);
       const delivery = await rival.next();
       assert.equal(bodyText(delivery), "orphan");
       assert.equal(delivery.attempt, 2);
       assert.ok(stage.now() - lockedAt >= 195, "the lock held for its time");
-      frozen.wake();
+      silent.wake();
     },
   },
   {
@@ -63,15 +62,15 @@ export const lockCases: readonly SuiteCase[] = [
     notFor: needsAtomicSettle,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
-      const frozen = stallingEnvironment(stage.environment);
-      const stalled = await stage.open({ environment: frozen });
+      const silent = await stage.openSilenceable();
+      const { transport: stalled } = silent;
       await transport.send([toQueue(queue, "contested")]);
       const late = stage.receive(stalled, source, { lockMs: 200 });
       const lost = await late.next();
-      frozen.stall();
+      silent.silence();
       const rival = stage.receive(transport, source);
       const held = await rival.next();
-      frozen.wake();
+      silent.wake();
       await late.receiver.stop();
       assert.equal(
         await lost.settle({ kind: "complete", send: [toQueue(queue, "ghost")] }),
@@ -91,14 +90,14 @@ export const lockCases: readonly SuiteCase[] = [
     title: "a receiver that wakes up after its lock ran out is told so",
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
-      const frozen = stallingEnvironment(stage.environment);
-      const stalled = await stage.open({ environment: frozen });
+      const silent = await stage.openSilenceable();
+      const { transport: stalled } = silent;
       await transport.send([toQueue(queue, "contested")]);
       const late = stage.receive(stalled, source, { lockMs: 200 });
       const lost = await late.next();
-      frozen.stall();
+      silent.silence();
       const held = await stage.receive(transport, source).next();
-      frozen.wake();
+      silent.wake();
       await stage.until("onLockLost", () => late.lost.length > 0);
       assert.deepEqual(late.lost, [lost]);
       assert.equal(await held.settle(complete), "settled");

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import type { Delivery, Settlement, StoredMessage } from "@waybill/core";
-import { type SuiteCase, needsDeadLetters, needsDelay, needsStreams } from "./case.ts";
+import {
+  type SuiteCase,
+  needsAll,
+  needsDeadLetters,
+  needsDelay,
+  needsLists,
+  needsStreams,
+} from "./case.ts";
 import { envelope, failure, numbers, toQueue, toStream, toTopic, topology } from "./messages.ts";
 import { bodyText, complete } from "./probe.ts";
 import type { Stage } from "./stage.ts";
@@ -42,7 +49,7 @@ export const removingCases: readonly SuiteCase[] = [
   {
     id: "purge.states",
     title: "purging deletes what stands at an address in one state, and nothing else",
-    notFor: needs,
+    notFor: needsAll(needs, needsLists("ready", "scheduled")),
     run: async (stage) => {
       const parts = await everyState(stage);
       const { transport, queue, held, source } = parts;
@@ -82,7 +89,7 @@ export const removingCases: readonly SuiteCase[] = [
   {
     id: "discard.waiting",
     title: "ready and scheduled messages can be discarded by handle; what is in flight cannot",
-    notFor: needs,
+    notFor: needsAll(needs, needsLists("ready", "scheduled", "inFlight")),
     run: async (stage) => {
       const parts = await everyState(stage);
       const { transport, held, source } = parts;

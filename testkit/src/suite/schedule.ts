@@ -1,11 +1,24 @@
 import assert from "node:assert/strict";
-import { type SuiteCase, needsDeadLetters, needsDelay, needsSessions } from "./case.ts";
+import type { Transport } from "@waybill/core";
+import {
+  type SuiteCase,
+  needsDeadLetters,
+  needsDelay,
+  needsSessions,
+  needsAll,
+  needsLists,
+} from "./case.ts";
 import { envelope, failure, toQueue, toTopic } from "./messages.ts";
 import { bodyText, complete, release } from "./probe.ts";
 
 const needsSchedule = needsDelay(1_000);
 /** How far ahead a moment lies that the case must reach in time, also on a machine with more to do. */
 const aheadMs = 1_000;
+
+/** Milliseconds between two moments that the broker tells apart. */
+function apart({ capabilities }: Transport): number {
+  return Math.max(50, 2 * capabilities.delayStepMs);
+}
 
 export const scheduleCases: readonly SuiteCase[] = [
   {
@@ -29,13 +42,14 @@ export const scheduleCases: readonly SuiteCase[] = [
     notFor: needsSchedule,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
+      const apartMs = apart(transport);
       const now = stage.now();
       const at = (body: string, ms: number) => toQueue(queue, body, { notBefore: now + ms });
       await transport.send([
-        at("third", aheadMs + 100),
+        at("third", aheadMs + 2 * apartMs),
         at("first", aheadMs),
         at("past", -60_000),
-        at("second", aheadMs + 50),
+        at("second", aheadMs + apartMs),
       ]);
       const probe = stage.receive(transport, source);
       assert.deepEqual((await probe.take(4)).map(bodyText), ["past", "first", "second", "third"]);
@@ -48,17 +62,20 @@ export const scheduleCases: readonly SuiteCase[] = [
     notFor: needsSchedule,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
+      const apartMs = apart(transport);
       const dueAt = stage.now() + aheadMs;
       const at = (body: string, ms: number) => toQueue(queue, body, { notBefore: dueAt + ms });
-      await transport.send([at("third", 100), at("first", 0), at("second", 50)]);
+      await transport.send([at("third", 2 * apartMs), at("first", 0), at("second", apartMs)]);
       await transport.send([toQueue(queue, "at once")]);
       await transport[Symbol.asyncDispose]();
-      await stage.pass(dueAt + 150 - stage.now());
+      await stage.pass(dueAt + 3 * apartMs - stage.now());
       const probe = stage.receive(await stage.open(), source);
       const taken = await probe.take(4);
       const order = ["at once", "first", "second", "third"];
       assert.deepEqual(taken.map(bodyText), order);
-      await Promise.all(taken.toReversed().map((delivery) => delivery.settle(release)));
+      // Where a release counts, the broker gives back in the order of releasing.
+      const back = transport.capabilities.releaseCounts ? taken : taken.toReversed();
+      await Promise.all(back.map((delivery) => delivery.settle(release)));
       assert.deepEqual((await probe.take(4)).map(bodyText), order);
     },
   },
@@ -90,7 +107,7 @@ export const scheduleCases: readonly SuiteCase[] = [
     id: "schedule.cancel",
     title:
       "what was sent for later is taken back by its id, in every subscription or at one address; what fell due or waits for its retry is not",
-    notFor: needsDelay(60_000),
+    notFor: needsAll(needsDelay(60_000), needsLists("scheduled")),
     run: async (stage) => {
       const queue = stage.name("queue");
       const topic = stage.name("topic");
@@ -182,9 +199,12 @@ export const scheduleCases: readonly SuiteCase[] = [
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       await transport.send([toQueue(queue, "stale", { notAfter: stage.now() + 40 })]);
+      await stage.pass(80);
+      // Some brokers set it aside only when a receiver comes to it.
+      const probe = stage.receive(transport, source);
       const [dead] = await stage.listed(transport.inspection, { state: "dead", address: queue }, 1);
       assert.equal(await transport.inspection.replay([dead?.handle ?? ""]), 1);
-      const delivery = await stage.receive(transport, source).next();
+      const delivery = await probe.next();
       assert.equal(bodyText(delivery), "stale");
       assert.equal(delivery.attempt, 1);
     },

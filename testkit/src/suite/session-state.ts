@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { stallingEnvironment } from "../stall.ts";
 import { type SuiteCase, needsAtomicSettle, needsSessionState, needsStreams } from "./case.ts";
 import { toQueue, toStream } from "./messages.ts";
 import { bodyText, complete } from "./probe.ts";
@@ -114,18 +113,18 @@ export const sessionStateCases: readonly SuiteCase[] = [
     notFor: needsSessionState,
     run: async (stage) => {
       const { transport, queue, source } = await sessionQueue(stage);
-      const frozen = stallingEnvironment(stage.environment);
-      const stalled = await stage.open({ environment: frozen });
+      const silent = await stage.openSilenceable();
+      const { transport: stalled } = silent;
       await transport.send(keyed(queue, "a1"));
       const late = stage.receive(stalled, source, { lockMs: 300 });
       const lost = await late.next();
       await lost.session?.write("old");
       await late.receiver.stop();
-      frozen.stall();
+      silent.silence();
       const held = await stage.receive(transport, source).next();
       assert.equal(await held.session?.read(), "old");
       await held.session?.write("new");
-      frozen.wake();
+      silent.wake();
       assert.equal(await lost.session?.write("late"), "lockLost");
       await assert.rejects(async () => lost.session?.read(), { code: "LOCK_LOST" });
       assert.equal(await held.session?.read(), "new");

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import type { Delivery, Outgoing } from "@waybill/core";
-import { stallingEnvironment } from "../stall.ts";
 import { type SuiteCase, needsSessions } from "./case.ts";
 import { toQueue, toTopic } from "./messages.ts";
 import { bodyText, complete, release, settleAll } from "./probe.ts";
@@ -178,14 +177,14 @@ export const sessionCases: readonly SuiteCase[] = [
     notFor: needsSessions,
     run: async (stage) => {
       const { transport, queue, source } = await sessionQueue(stage);
-      const frozen = stallingEnvironment(stage.environment);
-      const stalled = await stage.open({ environment: frozen });
+      const silent = await stage.openSilenceable();
+      const { transport: stalled } = silent;
       await transport.send(keyed(queue, "a1", "a2"));
       const late = stage.receive(stalled, source, { lockMs: 300, sessions: 1 });
       const [lost] = await late.take(2);
       await late.receiver.stop();
       await transport.send(keyed(queue, "a3"));
-      frozen.stall();
+      silent.silence();
       const next = stage.receive(transport, source, { sessions: 1 });
       const taken = await next.take(3);
       assert.deepEqual(taken.map(bodyText), ["a1", "a2", "a3"]);
@@ -193,7 +192,7 @@ export const sessionCases: readonly SuiteCase[] = [
         taken.map(({ attempt }) => attempt),
         [2, 2, 1],
       );
-      frozen.wake();
+      silent.wake();
       assert.equal(await lost?.settle(complete), "lockLost");
       for (const delivery of taken) assert.equal(await delivery.settle(complete), "settled");
     },

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import {
   type SuiteCase,
+  needsAll,
   needsAtomicSettle,
   needsAttempts,
   needsDelay,
+  needsFreeRelease,
   needsOrder,
 } from "./case.ts";
 import { failure, numbers, toQueue } from "./messages.ts";
@@ -49,6 +51,7 @@ export const settlingCases: readonly SuiteCase[] = [
   {
     id: "settle.release",
     title: "a released message comes back at once, its attempt not counted",
+    notFor: needsFreeRelease,
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       await transport.send([toQueue(queue, "untouched")]);
@@ -139,7 +142,7 @@ export const settlingCases: readonly SuiteCase[] = [
   {
     id: "retry.release-between",
     title: "a release after a retry keeps the failure and the count",
-    notFor: (capabilities) => needsRetry(capabilities) ?? needsAttempts(capabilities),
+    notFor: needsAll(needsRetry, needsAttempts, needsFreeRelease),
     run: async (stage) => {
       const { transport, queue, source } = await stage.withQueue();
       await transport.send([toQueue(queue, "flaky")]);

@@ -15,6 +15,7 @@ import {
 } from "@waybill/core";
 import { reallyWait } from "../environment.ts";
 import { assertBalanced } from "./accounts.ts";
+import { stallingEnvironment } from "../stall.ts";
 import { topology } from "./messages.ts";
 import { Probe } from "./probe.ts";
 
@@ -25,12 +26,32 @@ export interface SuiteSubject {
   readonly environment?: Environment;
   /** Lets that many milliseconds go by. Default: really waits. */
   readonly pass?: (ms: number) => Promise<void>;
+  /**
+   * Another way to the same broker, which can go dead. For a broker that knows a dead process by its connection
+   * (`capabilities.lock`); for others a process that falls silent is one whose timers stand still.
+   */
+  readonly detour?: () => Promise<Detour>;
   /** Removes what the case left behind. */
   dispose(): Promise<void>;
 }
 
+export interface Detour {
+  readonly factory: TransportFactory;
+  cut(): void;
+  mend(): void;
+}
+
+/** Another process's connection, which can fall silent. */
+export interface Silenceable {
+  readonly transport: Transport;
+  silence(): void;
+  wake(): void;
+}
+
 export interface OpenOptions {
   readonly environment?: Environment;
+  /** Default: the subject's. */
+  readonly factory?: TransportFactory;
 }
 
 /** An event that nobody subscribes to, as a connection was told of it. */
@@ -57,13 +78,30 @@ export class Stage {
     this.#prefix = `suite-${this.environment.id().replaceAll("-", "").slice(-12)}`;
   }
 
+  /** Opens another process's connection that can fall silent, as if it were suspended or cut off. */
+  async openSilenceable(): Promise<Silenceable> {
+    const detour = await this.#subject.detour?.();
+    if (detour !== undefined)
+      return {
+        transport: await this.open({ factory: detour.factory }),
+        silence: () => detour.cut(),
+        wake: () => detour.mend(),
+      };
+    const environment = stallingEnvironment(this.environment);
+    return {
+      transport: await this.open({ environment }),
+      silence: () => environment.stall(),
+      wake: () => environment.wake(),
+    };
+  }
+
   /** Opens another process's connection. */
   async open(options: OpenOptions = {}): Promise<Transport> {
-    const { environment = this.environment } = options;
+    const { environment = this.environment, factory = this.#subject.factory } = options;
     const instance = `${this.#prefix}-${this.#opened.size + 1}`;
     const told: Unrouted[] = [];
     const duplicates: Envelope[] = [];
-    const transport = await this.#subject.factory.open({
+    const transport = await factory.open({
       environment,
       logger: silent,
       instance,

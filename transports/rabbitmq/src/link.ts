@@ -1,0 +1,154 @@
+import { type Environment, type Logger, type Timer, WaybillError } from "@waybill/core";
+import { type ChannelModel, connect } from "amqplib";
+import { brokerError } from "./errors.ts";
+import type { Settings } from "./options.ts";
+
+export interface LinkParts {
+  readonly settings: Settings;
+  readonly environment: Environment;
+  readonly logger: Logger;
+  /** What the broker shows operators: which process, and what it does on this connection. */
+  readonly name: string;
+  /** Done on every new connection before anybody else has it. */
+  readonly restore?: (model: ChannelModel) => Promise<void>;
+}
+
+const firstDelayMs = 100;
+const longestDelayMs = 2_000;
+
+/** One connection that comes back by itself, with growing pauses spread by chance, until it is closed. */
+export class Link implements AsyncDisposable {
+  readonly #parts: LinkParts;
+  #model: ChannelModel | undefined;
+  #next: PromiseWithResolvers<ChannelModel> = unheard();
+  #timer: Timer | undefined;
+  #attempt = 0;
+  #closed = false;
+
+  constructor(parts: LinkParts) {
+    this.#parts = parts;
+  }
+
+  /** Connects for the first time. Rejects when that fails, with why. */
+  async open(): Promise<void> {
+    try {
+      await this.#connect();
+    } catch (error) {
+      this.#closed = true;
+      throw error;
+    }
+  }
+
+  get isUp(): boolean {
+    return this.#model !== undefined;
+  }
+
+  /** The connection, as soon as there is one. Rejects with CLOSED. */
+  model(): Promise<ChannelModel> {
+    if (this.#closed) return Promise.reject(closedError());
+    return this.#model === undefined ? this.#next.promise : Promise.resolve(this.#model);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#next.reject(closedError());
+    const model = this.#model;
+    this.#model = undefined;
+    // What is lost while closing was lost anyway.
+    await model?.close().catch(() => undefined);
+  }
+
+  async #connect(): Promise<void> {
+    const { settings, restore, name } = this.#parts;
+    const doing = `Connecting to RabbitMQ at ${settings.shownUrl}`;
+    let model: ChannelModel;
+    try {
+      model = await connect(withHeartbeat(settings), {
+        ...tlsOf(settings),
+        timeout: settings.connectTimeoutMs,
+        noDelay: true,
+        clientProperties: { connection_name: name },
+      });
+    } catch (error) {
+      throw brokerError(doing, error);
+    }
+    // Without a listener the first fault would end the process; what it was is told by `close`.
+    model.on("error", () => undefined);
+    try {
+      await restore?.(model);
+    } catch (error) {
+      await model.close().catch(() => undefined);
+      throw brokerError(doing, error);
+    }
+    if (this.#closed) return void model.close().catch(() => undefined);
+    this.#take(model);
+  }
+
+  #take(model: ChannelModel): void {
+    const { logger, settings } = this.#parts;
+    model.on("close", (cause?: Error) => this.#lost(model, cause));
+    model.on("blocked", (reason) =>
+      logger.warn(`RabbitMQ takes no messages for now: ${reason}. Sends wait.`, {
+        url: settings.shownUrl,
+      }),
+    );
+    model.on("unblocked", () => logger.info("RabbitMQ takes messages again."));
+    this.#model = model;
+    this.#attempt = 0;
+    this.#next.resolve(model);
+  }
+
+  #lost(model: ChannelModel, cause: Error | undefined): void {
+    if (this.#model !== model) return;
+    this.#model = undefined;
+    this.#next = unheard();
+    const why = cause?.message ?? "the other side closed it";
+    this.#parts.logger.warn(`The connection to RabbitMQ is lost: ${why}. Reconnecting.`, {
+      url: this.#parts.settings.shownUrl,
+    });
+    this.#reconnectLater();
+  }
+
+  #reconnectLater(): void {
+    const { environment, logger } = this.#parts;
+    const grown = Math.min(longestDelayMs, firstDelayMs * 2 ** this.#attempt);
+    this.#attempt += 1;
+    const delayMs = grown * (0.5 + environment.random() / 2);
+    this.#timer = environment.timers.set(() => {
+      if (this.#closed) return;
+      this.#connect().catch((thrown: unknown) => {
+        const error = brokerError("Reconnecting to RabbitMQ", thrown);
+        logger[error.retryable ? "warn" : "error"](error.message, { attempt: this.#attempt });
+        if (!this.#closed) this.#reconnectLater();
+      });
+    }, delayMs);
+  }
+}
+
+export function closedError(): WaybillError {
+  return new WaybillError("CLOSED", "The connection to RabbitMQ is closed.");
+}
+
+/** Nobody may be waiting for it, and then its rejection must not end the process. */
+function unheard(): PromiseWithResolvers<ChannelModel> {
+  const next = Promise.withResolvers<ChannelModel>();
+  next.promise.catch(() => undefined);
+  return next;
+}
+
+function withHeartbeat({ url, heartbeatSeconds }: Settings): string {
+  const full = new URL(url);
+  full.searchParams.set("heartbeat", String(heartbeatSeconds));
+  return full.href;
+}
+
+function tlsOf({ tls }: Settings): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(tls).map(([name, value]) => [
+      name,
+      value instanceof Uint8Array ? Buffer.from(value) : value,
+    ]),
+  );
+}

@@ -1,0 +1,202 @@
+import {
+  type Body,
+  type Envelope,
+  type Failure,
+  type Header,
+  WaybillError,
+  bodyBytes,
+} from "@waybill/core";
+import type { Attributes } from "@waybill/contracts";
+import type { Message, Options } from "amqplib";
+
+/**
+ * A message as RabbitMQ carries it: CloudEvents' AMQP binding in binary mode (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/amqp-protocol-binding.md),
+ * whose application properties are headers of AMQP 0-9-1. What AMQP has a property for stands there as well, so that
+ * a client without CloudEvents finds it. What is Waybill's alone begins with `waybill-`.
+ */
+export interface Written {
+  readonly content: Buffer;
+  readonly options: Options.Publish;
+}
+
+/** What travels beside the envelope. */
+export interface Extras {
+  /** Failed attempts before this one. */
+  readonly attempts?: number;
+  readonly failure?: Failure | undefined;
+  readonly enqueuedAt: number;
+  readonly notAfter?: number | undefined;
+  readonly discardExpired?: boolean | undefined;
+}
+
+/** What was read beside the envelope. */
+export interface Read {
+  readonly envelope: Envelope;
+  /** Failed attempts before it came to this queue. */
+  readonly attempts: number;
+  /** How often this queue has had it back: from a connection that ended, by a release, or by who looked at it. */
+  readonly returns: number;
+  readonly failure: Failure | undefined;
+  readonly enqueuedAt: number;
+  readonly notAfter: number | undefined;
+  readonly discardExpired: boolean;
+}
+
+const attributePrefix = "cloudEvents_";
+const foreignPrefix = "cloudEvents:";
+const attributesHeader = "waybill-attributes";
+const textHeader = "waybill-text";
+const attemptsHeader = "waybill-attempts";
+const failureHeader = "waybill-failure";
+const enqueuedHeader = "waybill-enqueued-at";
+const notAfterHeader = "waybill-not-after";
+const discardHeader = "waybill-discard-expired";
+const deliveryCountHeader = "x-delivery-count";
+
+/** Characters of a failure's message and stack that travel: AMQP has 64 KiB for all headers. */
+const failureTextMax = 8 * 1024;
+
+/** Throws BODY_TOO_LARGE. */
+export function writeMessage(envelope: Envelope, extras: Extras, bodyBytesMax: number): Written {
+  const { header, body } = envelope;
+  const bytes = bodyBytes(body);
+  if (bytes > bodyBytesMax)
+    throw new WaybillError(
+      "BODY_TOO_LARGE",
+      `The body of ${header.type} ${header.id} has ${bytes} bytes; rabbitmq({ bodyBytesMax }) allows ${bodyBytesMax}. Send a reference to it.`,
+      { details: { bytes, bodyBytesMax } },
+    );
+  const headers: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(header) as [keyof Header, unknown][]) {
+    if (name === "attributes") headers[attributesHeader] = JSON.stringify(value);
+    else if (name !== "datacontenttype" && value !== undefined)
+      headers[`${attributePrefix}${name}`] = value;
+  }
+  if (typeof body === "string") headers[textHeader] = true;
+  headers[enqueuedHeader] = extras.enqueuedAt;
+  if (extras.attempts !== undefined && extras.attempts > 0)
+    headers[attemptsHeader] = extras.attempts;
+  if (extras.failure !== undefined) headers[failureHeader] = JSON.stringify(short(extras.failure));
+  if (extras.notAfter !== undefined) headers[notAfterHeader] = extras.notAfter;
+  if (extras.discardExpired === true) headers[discardHeader] = true;
+  return {
+    content: typeof body === "string" ? Buffer.from(body) : Buffer.from(body),
+    options: {
+      persistent: true,
+      mandatory: true,
+      messageId: header.id,
+      type: header.type,
+      contentType: header.datacontenttype,
+      ...(header.correlationid !== undefined && { correlationId: header.correlationid }),
+      ...(header.replyto !== undefined && { replyTo: header.replyto }),
+      headers,
+    },
+  };
+}
+
+/** Reads what anybody may have written. What is missing gets the meaning that CloudEvents or AMQP give it; what is nonsense counts as missing. */
+export function readMessage(message: Message, now: number): Read {
+  const { properties, content } = message;
+  const headers = properties.headers ?? {};
+  const enqueuedAt = moment(headers[enqueuedHeader]) ?? now;
+  return {
+    envelope: { header: headerOf(message, enqueuedAt), body: bodyOf(content, headers) },
+    attempts: count(headers[attemptsHeader]),
+    returns: count(headers[deliveryCountHeader]),
+    failure: failureOf(headers[failureHeader]),
+    enqueuedAt,
+    notAfter: moment(headers[notAfterHeader]),
+    discardExpired: headers[discardHeader] === true,
+  };
+}
+
+/** What is said of a message that nobody took in time. */
+export function expiryOf({ envelope, notAfter, enqueuedAt, attempts }: Read): Failure {
+  const at = notAfter ?? enqueuedAt;
+  return {
+    reason: "EXPIRED",
+    message: `"${envelope.header.type}" was of use until ${new Date(at).toISOString()}, and was not handled by then.`,
+    service: "",
+    handler: "",
+    attempts,
+    firstFailedAt: at,
+    lastFailedAt: at,
+  };
+}
+
+function headerOf({ properties }: Message, enqueuedAt: number): Header {
+  const fields: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(properties.headers ?? {})) {
+    if (name.startsWith(attributePrefix)) fields[name.slice(attributePrefix.length)] = value;
+    else if (name.startsWith(foreignPrefix)) fields[name.slice(foreignPrefix.length)] = value;
+  }
+  const id = text(fields["id"]) ?? text(properties.messageId) ?? "";
+  const correlationid = text(fields["correlationid"]) ?? text(properties.correlationId);
+  const replyto = text(fields["replyto"]) ?? text(properties.replyTo);
+  const attributes = attributesOf(properties.headers?.[attributesHeader]);
+  return {
+    ...fields,
+    specversion: "1.0",
+    id,
+    source: text(fields["source"]) ?? text(properties.appId) ?? "",
+    type: text(fields["type"]) ?? text(properties.type) ?? "",
+    time: text(fields["time"]) ?? iso(properties.timestamp) ?? new Date(enqueuedAt).toISOString(),
+    datacontenttype: text(properties.contentType) ?? "application/json",
+    conversationid: text(fields["conversationid"]) ?? id,
+    ...(correlationid !== undefined && { correlationid }),
+    ...(replyto !== undefined && { replyto }),
+    ...(attributes !== undefined && { attributes }),
+  };
+}
+
+/** Text that was text, and JSON of others; bytes otherwise. */
+function bodyOf(content: Buffer, headers: Readonly<Record<string, unknown>>): Body {
+  return headers[textHeader] === true ? content.toString("utf8") : new Uint8Array(content);
+}
+
+function attributesOf(value: unknown): Attributes | undefined {
+  const read = parsed(value);
+  if (typeof read !== "object" || read === null || Array.isArray(read)) return undefined;
+  return read as Attributes;
+}
+
+function failureOf(value: unknown): Failure | undefined {
+  const read = parsed(value);
+  if (typeof read !== "object" || read === null || !("reason" in read)) return undefined;
+  return read as Failure;
+}
+
+function parsed(value: unknown): unknown {
+  if (typeof value !== "string") return undefined;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return undefined;
+  }
+}
+
+function short(failure: Failure): Failure {
+  return {
+    ...failure,
+    message: failure.message.slice(0, failureTextMax),
+    ...(failure.stack !== undefined && { stack: failure.stack.slice(0, failureTextMax) }),
+  };
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+function count(value: unknown): number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value > 0 ? value : 0;
+}
+
+function moment(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** Seconds since 1970, as AMQP has them. */
+function iso(seconds: unknown): string | undefined {
+  const date = typeof seconds === "number" ? new Date(seconds * 1_000) : undefined;
+  return date === undefined || Number.isNaN(date.getTime()) ? undefined : date.toISOString();
+}
