@@ -30,6 +30,8 @@ export class Entry implements Lifetime {
   declare order?: number;
   /** Where it waits under a rate. Not a field of all others. */
   declare turn?: Turn | undefined;
+  /** Among those that are running. */
+  place = -1;
   #slot: Slot | undefined;
   #ended: { readonly reason: unknown } | undefined;
   #abort: ((reason: unknown) => void) | undefined;

@@ -1,4 +1,5 @@
 import type { Entry } from "./entry.ts";
+import type { Roster } from "./roster.ts";
 
 /** Entries that run one after another, by lane. */
 export class Lanes {
@@ -27,7 +28,7 @@ export class Lanes {
   }
 
   /** All that do not run, which are forgotten. Who runs still stands in front of whatever comes. */
-  takeIdle(running: ReadonlySet<Entry>): readonly Entry[] {
+  takeIdle(running: Pick<Roster<Entry>, "has">): readonly Entry[] {
     const idle: Entry[] = [];
     for (const [name, lane] of this.#lanes) {
       const head = lane[0];

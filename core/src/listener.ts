@@ -7,6 +7,7 @@ import type { ListenerOptions } from "./listener-options.ts";
 import type { Delivery, Receiver, Settlement } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
 import { Resting } from "./resting.ts";
+import { Roster } from "./roster.ts";
 import type { Runtime } from "./runtime.ts";
 import { isThenable } from "./thenable.ts";
 import { within } from "./within.ts";
@@ -27,7 +28,7 @@ export class Listener implements Slot {
   readonly #lanes = new Lanes();
   readonly #resting: Resting;
   /** Begun and not yet settled. */
-  readonly #running = new Set<Entry>();
+  readonly #running = new Roster<Entry>();
   /** Handlers of them that have not returned. */
   #handlers = 0;
   #pumping = false;

@@ -2,13 +2,13 @@ import { type Change, compileChanges } from "./acceptances.ts";
 import type { Envelope } from "./envelope.ts";
 import type { Entry } from "./entry.ts";
 import { orderingKey } from "./key.ts";
-import type { Incoming } from "./message.ts";
 import { type Outcome, complete } from "./outcome.ts";
 import { type IncomingStep, type Incomer, compileIncoming } from "./pipeline.ts";
 import type { Delivery } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
 import type { Intake, Route } from "./route.ts";
 import type { Runtime } from "./runtime.ts";
+import { Received } from "./received.ts";
 import { typesOf } from "./former-names.ts";
 import { readBody } from "./steps/decode.ts";
 
@@ -49,20 +49,9 @@ export class MessageRunner {
     const { envelope } = entry.delivery;
     const compiled = this.#find(envelope.header.type);
     if (compiled === undefined) return this.#setAside(entry);
-    const message: Incoming = {
-      route: compiled.route,
-      envelope: compiled.change === undefined ? envelope : changed(envelope, compiled.change),
-      delivery: entry.delivery,
-      lifetime: entry,
-      attempt: entry.attempt,
-      failure: entry.failure,
-      value: undefined,
-      context: undefined,
-      held: [],
-      output: undefined,
-      upstream: undefined,
-      resumeFrom: undefined,
-    };
+    const { route, change } = compiled;
+    const arrived = change === undefined ? envelope : changed(envelope, change);
+    const message = new Received(route, arrived, entry);
     entry.message = message;
     return compiled.run(message);
   }

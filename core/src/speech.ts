@@ -1,6 +1,6 @@
 import type { Feed, FeedCursor, Query } from "@waybill/contracts";
 import type { CallOptions, OpenOptions, Receipt, SendOptions } from "./context.ts";
-import { type Envelope, schemaUri } from "./envelope.ts";
+import { type Body, type Envelope, type Header, schemaUri } from "./envelope.ts";
 import { WaybillError } from "./errors.ts";
 import { type Sending, type WritableHeader, destinationOf } from "./message.ts";
 import type { Sender } from "./pipeline.ts";
@@ -42,23 +42,19 @@ export interface Calling {
   ): AsyncIterable<unknown>;
 }
 
-/** What is the same for every message of a contract, made once. */
+/** What is the same for every message of a contract that a service speaks, made once. */
 interface Way {
   readonly sender: Sender;
   readonly to: Destination;
-  readonly dataschema: string;
-}
-
-interface Speaker {
-  readonly source: string;
-  readonly contracts: ReadonlySet<AnyContract>;
+  /** Copied for each message: V8 would make those of a literal in the old generation, see `Received`. */
+  readonly header: WritableHeader;
 }
 
 /** Everything that leaves this bus is made here: one compiled list of steps per contract. */
 export class Speech {
   readonly #runtime: Runtime;
-  readonly #ways: ReadonlyMap<AnyContract, Way>;
-  readonly #speakers: ReadonlyMap<string, Speaker>;
+  /** By service. */
+  readonly #ways: ReadonlyMap<string, ReadonlyMap<AnyContract, Way>>;
   #calling: Calling | undefined;
   #time = "";
   #timeAt = Number.NaN;
@@ -70,15 +66,9 @@ export class Speech {
   ) {
     this.#runtime = runtime;
     this.#ways = new Map(
-      [...senders].map(([contract, sender]) => [
-        contract,
-        { sender, to: destinationOf(contract), dataschema: schemaUri(contract) },
-      ]),
-    );
-    this.#speakers = new Map(
       [...uses].map(([service, contracts]) => [
         service,
-        { source: `/services/${service}`, contracts },
+        waysOf(contracts, { senders, service, contentType: runtime.codec.contentType }),
       ]),
     );
   }
@@ -102,20 +92,15 @@ export class Speech {
 
   /** A checked, encoded message, not yet sent. Answers at once when the schema does. Throws or rejects with MESSAGE_INVALID, BODY_TOO_LARGE, CONTRACT_NOT_DECLARED or OPTION_INVALID. */
   prepare(contract: AnyContract, value: unknown, origin: Origin): Outgoing | Promise<Outgoing> {
-    const way = this.#ways.get(contract);
-    const speaker = this.#speakers.get(origin.service);
-    if (way === undefined || speaker?.contracts.has(contract) !== true)
-      throw undeclared(contract, origin.service);
+    const way = this.#ways.get(origin.service)?.get(contract);
+    if (way === undefined) throw undeclared(contract, origin.service);
     const sending: Sending = {
       contract,
       service: origin.service,
       value,
       options: origin.options,
       parent: origin.parent,
-      header: this.#header(contract, origin, {
-        source: speaker.source,
-        dataschema: way.dataschema,
-      }),
+      header: this.#header(contract, origin, way),
       body: "",
     };
     const pending = way.sender(sending);
@@ -139,22 +124,12 @@ export class Speech {
     });
   }
 
-  #header(
-    contract: AnyContract,
-    { parent, options, call }: Origin,
-    { source, dataschema }: { source: string; dataschema: string },
-  ): WritableHeader {
+  #header(contract: AnyContract, { parent, options, call }: Origin, way: Way): WritableHeader {
     const id = options.id ?? this.#runtime.environment.id();
-    const header: WritableHeader = {
-      specversion: "1.0",
-      id,
-      source,
-      type: contract.name,
-      time: this.#now(),
-      datacontenttype: this.#runtime.codec.contentType,
-      dataschema,
-      conversationid: parent?.header.conversationid ?? id,
-    };
+    const header = { ...way.header };
+    header.id = id;
+    header.time = this.#now();
+    header.conversationid = parent?.header.conversationid ?? id;
     if (options.dedupId !== undefined) header.dedupid = dedupIdOf(options.dedupId, contract);
     if (parent !== undefined) {
       header.causationid = parent.header.id;
@@ -166,7 +141,7 @@ export class Speech {
   }
 
   #outgoing({ contract, header, body, options }: Sending, to: Destination): Outgoing {
-    const envelope: Envelope = { header, body };
+    const envelope = new Made(header, body);
     const { delayMs, at, ttlMs } = options;
     if (delayMs === undefined && at === undefined && ttlMs === undefined) return { to, envelope };
     const now = this.#runtime.environment.clock.now();
@@ -210,6 +185,44 @@ export class Speech {
     }
     return this.#time;
   }
+}
+
+/** An envelope as it is sent. A class for the sake of the collector, see `Received`. */
+class Made implements Envelope {
+  readonly header: Header;
+  readonly body: Body;
+
+  constructor(header: Header, body: Body) {
+    this.header = header;
+    this.body = body;
+  }
+}
+
+function waysOf(
+  contracts: ReadonlySet<AnyContract>,
+  from: {
+    readonly senders: ReadonlyMap<AnyContract, Sender>;
+    readonly service: string;
+    readonly contentType: string;
+  },
+): ReadonlyMap<AnyContract, Way> {
+  const ways = new Map<AnyContract, Way>();
+  for (const contract of contracts) {
+    const sender = from.senders.get(contract);
+    if (sender === undefined) continue;
+    const header: WritableHeader = {
+      specversion: "1.0",
+      id: "",
+      source: `/services/${from.service}`,
+      type: contract.name,
+      time: "",
+      datacontenttype: from.contentType,
+      dataschema: schemaUri(contract),
+      conversationid: "",
+    };
+    ways.set(contract, { sender, to: destinationOf(contract), header });
+  }
+  return ways;
 }
 
 /** Longest delay and time to live that any contract takes. */

@@ -5,7 +5,7 @@ import { Group } from "./group.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Log } from "./log.ts";
 import type { Mailbox } from "./mailbox.ts";
-import type { Parcel } from "./message.ts";
+import { type Parcel, Posted } from "./message.ts";
 import { Owners } from "./owners.ts";
 import type { Supply } from "./receiver.ts";
 import { Novel } from "./remembered.ts";
@@ -54,6 +54,14 @@ export class Engine {
   /** Stores the whole batch or throws and stores nothing. `credit` is a body that is freed at the same moment. */
   send(batch: readonly Outgoing[], credit = 0): Noted {
     const now = this.kernel.now();
+    const only = batch.length === 1 ? batch[0] : undefined;
+    const queue = only === undefined ? undefined : this.#plainQueue(only.to);
+    if (only !== undefined && queue !== undefined) {
+      const parcel = this.parcel(only, now);
+      this.#assertFits(parcel.bytes - credit, 1);
+      queue.put(parcel);
+      return nothing;
+    }
     const stored: { parcel: Parcel; places: readonly Place[]; topic: Topic | undefined }[] = [];
     const noted = { unrouted: [] as Outgoing[], duplicates: [] as Outgoing[] };
     const novel = new Novel(now);
@@ -109,6 +117,14 @@ export class Engine {
     }
   }
 
+  /** A queue that remembers nothing and does not forward: what is sent to it is neither a duplicate nor goes on. */
+  #plainQueue({ kind, name }: Destination): Mailbox | undefined {
+    const queue = kind === "queue" ? this.queues.get(name) : undefined;
+    return queue?.remembered.windowMs === 0 && queue.stock.settings.forwardsTo === undefined
+      ? queue
+      : undefined;
+  }
+
   #placesOf(outgoing: Outgoing, passage: Passage): readonly Place[] {
     const { to, envelope, notBefore = 0 } = outgoing;
     const isLater = notBefore > passage.now;
@@ -146,14 +162,13 @@ export class Engine {
       );
     }
     if (outgoing.notBefore !== undefined || outgoing.notAfter !== undefined) assertTimes(outgoing);
-    return {
-      envelope: ownCopy(envelope),
+    return new Posted(ownCopy(envelope), {
       bytes,
       enqueuedAt: now,
       notBefore,
       notAfter,
       discardExpired,
-    };
+    });
   }
 
   #assertFits(bytes: number, copies: number): void {
@@ -165,6 +180,8 @@ export class Engine {
     if (!this.kernel.fits(bytes, copies)) throw this.kernel.fullError();
   }
 }
+
+const nothing: Noted = { unrouted: [], duplicates: [] };
 
 function assertTimes({
   to,

@@ -18,6 +18,25 @@ export interface Parcel {
   readonly discardExpired: boolean;
 }
 
+/** A parcel as it comes. A class for the sake of the collector, see `Received`. */
+export class Posted implements Parcel {
+  readonly envelope: Envelope;
+  readonly bytes: number;
+  readonly enqueuedAt: number;
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly discardExpired: boolean;
+
+  constructor(envelope: Envelope, rest: Omit<Parcel, "envelope">) {
+    this.envelope = envelope;
+    this.bytes = rest.bytes;
+    this.enqueuedAt = rest.enqueuedAt;
+    this.notBefore = rest.notBefore;
+    this.notAfter = rest.notAfter;
+    this.discardExpired = rest.discardExpired;
+  }
+}
+
 /** The parcel as a replay sends it: at once, and without an expiry that has passed, or it would only expire again. */
 export function inTime(parcel: Parcel, now: number): Parcel {
   return { ...parcel, notBefore: 0, notAfter: parcel.notAfter <= now ? Infinity : parcel.notAfter };
