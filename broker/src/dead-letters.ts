@@ -2,6 +2,9 @@ import type { Failure, LeftBy } from "@waybill/core";
 import { encodeFailure } from "./codec.ts";
 import type { Transaction } from "./transaction.ts";
 
+/** The expiry of what somebody brought back: it has one no more, whatever its header says. */
+export const expiryLifted: number = Number.MAX_SAFE_INTEGER;
+
 export interface Place {
   readonly seq: number;
   readonly address: number;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fakeEnvironment, stallingEnvironment } from "@waybill/testkit";
-import { folder, open, toQueue, topology } from "./fixture.test.support.ts";
+import { folder, open, probe, toQueue, topology } from "./fixture.test.support.ts";
 
 const owned = (service: string) =>
   topology({
@@ -73,4 +73,37 @@ test("a process that was taken for dead declares itself again when it comes back
   sleepy.wake();
   await environment.advance(5_000);
   await other.send([toQueue("reply", "in time")]);
+});
+
+test("a dead process whose lock still runs is left alone until that ends, without a loop", async (context) => {
+  const directory = folder(context);
+  const environment = fakeEnvironment();
+  const mortal = stallingEnvironment(environment);
+  const dying = await open(context, directory, { environment: mortal });
+  await dying.declare(topology({ queues: [{ name: "orders" }, { name: "r", temporary: true }] }));
+  await dying.send([toQueue("orders", "held")]);
+  const { deliveries } = probe(dying, { kind: "queue", name: "orders" }, { lockMs: 60_000 });
+  await environment.advance(10);
+  assert.equal(deliveries.length, 1);
+  let timers = 0;
+  const { clock, random } = environment;
+  const set: typeof environment.timers.set = (callback, delayMs) => {
+    timers += 1;
+    return environment.timers.set(timers > 1_000 ? () => {} : callback, delayMs);
+  };
+  const counting = {
+    clock,
+    random,
+    id: () => environment.id(),
+    timers: { soon: environment.timers.soon, set },
+  };
+  const other = await open(context, directory, { environment: counting });
+  mortal.stall();
+  await environment.advance(40_000);
+  assert.equal(deliveries.length, 1);
+  await other.send([toQueue("r", "its lock still runs")]);
+  await environment.advance(25_000);
+  await assert.rejects(other.send([toQueue("r", "late")]), { code: "UNROUTABLE" });
+  assert.ok(timers < 1_000, `${timers} timers in 65 seconds`);
+  mortal.wake();
 });

@@ -7,6 +7,7 @@ import type {
   Settled,
   Settlement,
 } from "@waybill/core";
+import { expiryLifted } from "./dead-letters.ts";
 
 /** Who settles deliveries. */
 export interface Settler {
@@ -73,6 +74,10 @@ export class QueueDelivery implements Delivery, Claimed {
 
   get handle(): string | undefined {
     return this.position === undefined ? String(this.seq) : undefined;
+  }
+
+  get expiryLifted(): boolean {
+    return this.expires === expiryLifted;
   }
 
   settle(settlement: Settlement): Promise<Settled> {

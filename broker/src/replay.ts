@@ -1,7 +1,7 @@
 import type { Body, Resumed, WaybillError } from "@waybill/core";
 import { evictUnrouted, publish } from "./arrivals.ts";
 import { decode, type Encoded } from "./codec.ts";
-import { hand, leave } from "./dead-letters.ts";
+import { expiryLifted, hand, leave } from "./dead-letters.ts";
 import { remove } from "./discard.ts";
 import { arriveAgain, unpark } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
@@ -57,7 +57,7 @@ export class ReplayOperation extends AsideOperation {
     if (home.kind === "topic") return publishAgain(transaction, seq, home.name.slice(0, -1));
     takeOut(transaction, seq);
     const { bytes } = sql.bytesOf.get(seq) as { bytes: number };
-    arriveAgain(transaction, { address, seq, attempt: 0, bytes, expires: null });
+    arriveAgain(transaction, { address, seq, attempt: 0, bytes, expires: expiryLifted });
     unpark(transaction, seq);
     return true;
   }
@@ -92,7 +92,7 @@ export class ResumeDeferredOperation implements Operation {
     if (addresses.get(address) === undefined) return;
     sql.deleteDeferred.run(seq);
     const { bytes } = sql.bytesOf.get(seq) as { bytes: number };
-    arriveAgain(transaction, { address, seq, attempt: attempt - 1, bytes, expires: null });
+    arriveAgain(transaction, { address, seq, attempt: attempt - 1, bytes, expires: expiryLifted });
     this.#resumed = "resumed";
   }
 
@@ -108,7 +108,8 @@ export class ResumeDeferredOperation implements Operation {
 function publishAgain(transaction: Transaction, seq: number, topic: string): boolean {
   const { header, body } = transaction.sql.contentOf.get(seq) as { header: string; body: Body };
   const bytes = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
-  const outgoing = { to: { kind: "topic", name: topic }, envelope: decode(header, body) } as const;
+  const to = { kind: "topic", name: topic } as const;
+  const outgoing = { to, envelope: decode(header, body), notAfter: expiryLifted };
   // Not as something new that is sent: its destination may remember it.
   if (publish(transaction, { outgoing, header, body, bytes }) === undefined) return false;
   remove(transaction, seq, "republished");

@@ -7,6 +7,7 @@ const otherTexts = {
   commit: "commit",
   rollback: "rollback",
   dataVersion: "pragma data_version",
+  rowsChanged: "select total_changes() as count",
 
   readState: "select next_seq, topology from state where id = 1",
   writeSeq: "update state set next_seq = ? where id = 1",
@@ -229,7 +230,8 @@ const otherTexts = {
   nextDue: `select (select min(due) from scheduled), (select min(expires) from ready where expires is not null),
     (select min(expires) from scheduled where expires is not null), (select min(until) from remembered) + 60000,
     (select min(due) from session where due is not null),
-    (select min(until) from lease where until is not null), (select min(until) from instance),
+    (select min(until) from lease where until is not null),
+    (select min(max(i.until, ifnull((select max(l.until) from lease l where l.instance = i.id), 0))) from instance i),
     (select 0 from address where removed = 1 limit 1)`,
 } as const;
 

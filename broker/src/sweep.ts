@@ -14,6 +14,8 @@ const stepMax = 500;
 const stepBytesMax = 8 * 1024 * 1024;
 /** How often a process looks for what others scheduled. */
 const lookMs = 1_000;
+/** Pause after a step that moved nothing though something is due. */
+const stuckMs = 100;
 
 /** Moves what time moves: due messages, ended locks, expired messages, the leavings of dead processes. Any process does it for all. */
 export class Sweeper {
@@ -60,12 +62,21 @@ export class Sweeper {
     const delayMs = this.#msToNext();
     if (delayMs > 0) return this.#arm(delayMs);
     this.#sweeping = true;
-    this.#connection.writer.submit(new SweepOperation((error) => this.#swept(error)));
+    this.#connection.writer.submit(
+      new SweepOperation(
+        (moved) => this.#swept(moved),
+        (error) => this.#failed(error),
+      ),
+    );
   }
 
-  #swept(error: WaybillError | undefined): void {
+  #swept(moved: boolean): void {
     this.#sweeping = false;
-    if (error === undefined) return this.#arm(this.#msToNext());
+    this.#arm(Math.max(moved ? 0 : stuckMs, this.#msToNext()));
+  }
+
+  #failed(error: WaybillError): void {
+    this.#sweeping = false;
     this.#connection.logger.warn(
       "Due messages and ended locks could not be moved; it is tried again.",
       { code: error.code, error: error.message },
@@ -101,13 +112,17 @@ function pick({ environment }: Connection): {
 class SweepOperation implements Operation {
   readonly weight = stepMax;
   readonly bytes = 0;
-  readonly #answer: (error: WaybillError | undefined) => void;
+  readonly #swept: (moved: boolean) => void;
+  readonly #failed: (error: WaybillError) => void;
+  #moved = false;
 
-  constructor(answer: (error: WaybillError | undefined) => void) {
-    this.#answer = answer;
+  constructor(swept: (moved: boolean) => void, failed: (error: WaybillError) => void) {
+    this.#swept = swept;
+    this.#failed = failed;
   }
 
   run(transaction: Transaction): void {
+    const before = rowsChanged(transaction);
     moveDue(transaction);
     wakeResting(transaction, stepMax);
     endLeases(transaction);
@@ -115,15 +130,20 @@ class SweepOperation implements Operation {
     buryDeadInstances(transaction);
     emptyRemoved(transaction);
     forgetOver(transaction, stepMax);
+    this.#moved = rowsChanged(transaction) !== before;
   }
 
   done(): void {
-    this.#answer(undefined);
+    this.#swept(this.#moved);
   }
 
   failed(error: WaybillError): void {
-    this.#answer(error);
+    this.#failed(error);
   }
+}
+
+function rowsChanged({ sql }: Transaction): number {
+  return (sql.rowsChanged.get() as { count: number }).count;
 }
 
 interface ScheduledRow {

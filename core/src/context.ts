@@ -13,7 +13,7 @@ export interface SendOptions {
   readonly delayMs?: number;
   /** Deliver no earlier than this moment. */
   readonly at?: Date;
-  /** After this many milliseconds the message is of no use; undelivered, it becomes a dead letter with reason EXPIRED. */
+  /** After this many milliseconds the message is of no use; undelivered, it becomes a dead letter with reason EXPIRED. Replayed, or resumed after `defer()`, it is handled all the same. */
   readonly ttlMs?: number;
 }
 

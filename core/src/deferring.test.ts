@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { command, event } from "@waybill/contracts";
 import * as z from "zod";
+import { WaybillError } from "./errors.ts";
 import { defer, retry } from "./outcome.ts";
 import { service } from "./service.ts";
-import { tested, turns, until } from "./testing.fixture.ts";
+import { manualEnvironment, tested, turns, until } from "./testing.fixture.ts";
 
 const PayOut = command("expenses.pay-out", { input: z.object({ id: z.string(), cents: z.int() }) });
 const Approved = event("expenses.approved", { payload: z.object({ id: z.string() }) });
@@ -46,6 +47,36 @@ test("a handler defers by its handle, and another one resumes exactly that messa
   approved.add("e-1");
   assert.equal(await bus.deferred.resume(handles.get("e-1") ?? ""), "resumed");
   await until("another one is paid", () => paid.length === 2);
+});
+
+test("what is resumed or replayed after its time is handled, also after it has failed again", async () => {
+  const environment = manualEnvironment();
+  const paid: string[] = [];
+  const expenses = service("expenses").handle(
+    PayOut,
+    ({ id }, { attempt }) => {
+      if (environment.clock.now() < late) {
+        if (id === "deferred") return defer();
+        throw new WaybillError("HANDLER_FAILED", "no such account", { retryable: false });
+      }
+      if (attempt === 1 && id === "dead") return retry({ afterMs: 10 });
+      return void paid.push(`${id}#${attempt}`);
+    },
+    { retry: { jitter: 0 } },
+  );
+  await using system = await tested([expenses, script], { environment });
+  const { bus } = system;
+  const late = environment.clock.now() + 1_000;
+  for (const id of ["deferred", "dead"])
+    await bus.send(PayOut, { id, cents: 500 }, { ttlMs: 1_000 });
+  await environment.advance(1_000);
+  const [deferred] = await bus.deferred.list();
+  assert.equal(await bus.deferred.resume(deferred?.handle ?? ""), "resumed");
+  const [dead] = await bus.deadLetters.list();
+  assert.equal(await bus.deadLetters.replay([dead?.handle ?? ""]), 1);
+  await environment.advance(20);
+  assert.deepEqual(paid, ["deferred#1", "dead#2"]);
+  assert.deepEqual(await bus.deadLetters.list(), []);
 });
 
 test("who resumes before the deferral is stored is told so, and nothing is lost by trying again", async () => {

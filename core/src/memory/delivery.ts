@@ -7,7 +7,7 @@ import type {
   Settled,
   Settlement,
 } from "../ports/transport.ts";
-import { type Message, handleOf } from "./message.ts";
+import { type Message, expiryLifted, handleOf } from "./message.ts";
 
 /** Who answers for a delivery until it is settled. */
 export interface DeliveryHolder {
@@ -51,6 +51,10 @@ export class MemoryDelivery implements Delivery {
 
   get handle(): string | undefined {
     return this.position === undefined ? handleOf(this.message) : undefined;
+  }
+
+  get expiryLifted(): boolean {
+    return this.message.parcel.notAfter === expiryLifted;
   }
 
   settle(settlement: Settlement): Promise<Settled> {

@@ -14,7 +14,7 @@ import { Aside } from "./aside.ts";
 import { Book } from "./book.ts";
 import { Cursor } from "./cursor.ts";
 import type { Kernel } from "./kernel.ts";
-import { Message, type MessageHome, type Parcel } from "./message.ts";
+import { Message, type MessageHome, type Parcel, timeless } from "./message.ts";
 import type { Partition } from "./partition.ts";
 import type { MemoryReceiver, Supply } from "./receiver.ts";
 import { Receivers } from "./receivers.ts";
@@ -128,7 +128,7 @@ export class Group implements Supply, MessageHome {
 
   replay(message: Message): void {
     // Under its old number, by which it can be followed.
-    this.#replay(message, new Message(message.seq, message.parcel, this));
+    this.#replay(message, new Message(message.seq, timeless(message.parcel), this));
   }
 
   /** Puts another in the place of one that was set aside. */

@@ -10,7 +10,7 @@ import { type Aside, brokerFailure } from "./aside.ts";
 import { Exit } from "./exit.ts";
 import { handBack, handOver, isKept } from "./kept.ts";
 import type { Kernel } from "./kernel.ts";
-import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
+import { Message, type MessageHome, type Parcel, expiryLifted, timeless } from "./message.ts";
 import type { MemoryReceiver, Supply } from "./receiver.ts";
 import type { Receivers } from "./receivers.ts";
 import { Remembered } from "./remembered.ts";
@@ -155,7 +155,7 @@ export class Mailbox implements Supply, MessageHome {
   /** In place of one that was set aside, under its old number, by which it can be followed. */
   #another(message: Message): Message {
     this.#takeOut(message);
-    const again = new Message(message.seq, inTime(message.parcel, this.#kernel.now()), this);
+    const again = new Message(message.seq, timeless(message.parcel), this);
     again.failure = message.failure;
     return again;
   }
@@ -263,7 +263,7 @@ export class Mailbox implements Supply, MessageHome {
   }
 
   #watchExpiry(message: Message): void {
-    if (message.parcel.notAfter !== Infinity)
+    if (message.parcel.notAfter < expiryLifted)
       this.#kernel.due.set(message, message.parcel.notAfter);
   }
 

@@ -37,9 +37,12 @@ export class Posted implements Parcel {
   }
 }
 
-/** The parcel as a replay sends it: at once, and without an expiry that has passed, or it would only expire again. */
-export function inTime(parcel: Parcel, now: number): Parcel {
-  return { ...parcel, notBefore: 0, notAfter: parcel.notAfter <= now ? Infinity : parcel.notAfter };
+/** The expiry of what somebody brought back: it has one no more, whatever its header says. */
+export const expiryLifted: number = Number.MAX_SAFE_INTEGER;
+
+/** The parcel as a replay or a resume sends it: at once, and never to expire. */
+export function timeless(parcel: Parcel): Parcel {
+  return { ...parcel, notBefore: 0, notAfter: expiryLifted };
 }
 
 /** Where a message lies. */

@@ -12,7 +12,7 @@ import { Book } from "./book.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { Remembered } from "./remembered.ts";
-import { Message, type MessageHome, type Parcel, inTime } from "./message.ts";
+import { Message, type MessageHome, type Parcel, timeless } from "./message.ts";
 import { standingByType } from "./standing.ts";
 
 /** Where a parcel comes to lie. */
@@ -114,8 +114,7 @@ export class Topic implements MessageHome {
     const places = this.route(parcel.envelope.header);
     if (places === undefined) return false;
     this.discard(message, by);
-    for (const { mailbox, change } of places)
-      changing(mailbox, change).put(inTime(parcel, this.#kernel.now()));
+    for (const { mailbox, change } of places) changing(mailbox, change).put(timeless(parcel));
     return true;
   }
 

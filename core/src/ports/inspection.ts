@@ -18,10 +18,10 @@ export interface Inspection {
   resume(address: string): Promise<boolean>;
   /** Oldest first. */
   list(query: ListQuery): Promise<readonly StoredMessage[]>;
-  /** Puts dead or deferred messages back where they came from, attempts at zero and without the expiry that may have passed. A dead letter of a topic is published again; one of a stream goes to its group only; one of a session stands in front of what waits there. Answers how many. */
+  /** Puts dead or deferred messages back where they came from, attempts at zero, and to expire no more (`Delivery.expiryLifted`). A dead letter of a topic is published again; one of a stream goes to its group only; one of a session stands in front of what waits there. Answers how many. */
   replay(handles: readonly string[]): Promise<number>;
   /**
-   * Gives one deferred message back to who handles it, as the attempt that deferred it and without its expiry. It stands in front of what was sent
+   * Gives one deferred message back to who handles it, as the attempt that deferred it, and to expire no more. It stands in front of what was sent
    * after it, in its session too. Answers `resumed`; or where it is instead, and then nothing changed. `waiting` may mean that it is in the
    * hands of who is about to defer it. What is deferred is found in an index.
    */

@@ -192,6 +192,8 @@ export interface Delivery {
   readonly handle: string | undefined;
   /** Where it stands in a stream; a replayed item where it stood. */
   readonly position: Position | undefined;
+  /** True when it was replayed or resumed: whoever did that wants it handled now, and the `expirytime` of its header does not count any more. */
+  readonly expiryLifted?: boolean;
   /** The session it belongs to, which this receiver holds as a whole until it has settled what it was given of it. */
   readonly session: Session | undefined;
   /** Called once when the lock is lost before settling: somebody else may run this message now. */

@@ -7,7 +7,11 @@ export const expire: IncomingStep = {
   wrap: (next, _route, { environment }) => {
     return (message) => {
       const { expirytime, type } = message.envelope.header;
-      if (expirytime !== undefined && Date.parse(expirytime) <= environment.clock.now()) {
+      if (
+        expirytime !== undefined &&
+        Date.parse(expirytime) <= environment.clock.now() &&
+        message.delivery?.expiryLifted !== true
+      ) {
         return Promise.reject(
           new WaybillError(
             "EXPIRED",

@@ -68,6 +68,10 @@ export class WiredDelivery implements Delivery {
     return this.#inner.position;
   }
 
+  get expiryLifted(): boolean {
+    return this.#inner.expiryLifted === true;
+  }
+
   get session(): Session | undefined {
     return this.#inner.session;
   }

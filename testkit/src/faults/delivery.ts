@@ -46,6 +46,10 @@ export class FaultyDelivery implements Delivery {
     return this.#inner.position;
   }
 
+  get expiryLifted(): boolean {
+    return this.#inner.expiryLifted === true;
+  }
+
   get session(): Session | undefined {
     return this.#inner.session;
   }

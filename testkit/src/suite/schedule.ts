@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Transport } from "@waybill/core";
+import type { Delivery, Outgoing, Transport } from "@waybill/core";
 import {
   type SuiteCase,
   needsDeadLetters,
@@ -8,7 +8,7 @@ import {
   needsAll,
   needsLists,
 } from "./case.ts";
-import { envelope, failure, toQueue, toTopic } from "./messages.ts";
+import { envelope, failure, toQueue, toTopic, topology } from "./messages.ts";
 import { bodyText, complete, release } from "./probe.ts";
 
 const needsSchedule = needsDelay(1_000);
@@ -19,6 +19,10 @@ const aheadMs = 1_000;
 function apart({ capabilities }: Transport): number {
   return Math.max(50, 2 * capabilities.delayStepMs);
 }
+
+/** Whether whoever handles it heeds no expiry: it is marked, or its header names none any more. */
+const isLifted = ({ envelope: { header }, expiryLifted }: Delivery): boolean =>
+  expiryLifted === true || header.expirytime === undefined;
 
 export const scheduleCases: readonly SuiteCase[] = [
   {
@@ -207,6 +211,48 @@ export const scheduleCases: readonly SuiteCase[] = [
       const delivery = await probe.next();
       assert.equal(bodyText(delivery), "stale");
       assert.equal(delivery.attempt, 1);
+    },
+  },
+  {
+    id: "expiry.lifted",
+    title:
+      "what is replayed, published again or resumed says that the expiry in its header counts no more, on each attempt",
+    notFor: needsDeadLetters,
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      const { inspection } = transport;
+      const topic = stage.name("topic");
+      await transport.declare(topology({ topics: [{ name: topic }] }));
+      const brief = (body: string): Outgoing => {
+        const notAfter = stage.now() + aheadMs;
+        const header = { expirytime: new Date(notAfter).toISOString() };
+        return toQueue(queue, body, { notAfter, header });
+      };
+      const first = stage.receive(transport, source);
+      await transport.send(["dead", "deferred"].map(brief));
+      const [dead, deferred] = (await first.take(2)) as [Delivery, Delivery];
+      for (const delivery of [dead, deferred]) assert.ok(!isLifted(delivery), bodyText(delivery));
+      await dead.settle({ kind: "deadLetter", failure: failure(1) });
+      await deferred.settle({ kind: "defer" });
+      const parked = brief("parked");
+      await transport.send([{ ...parked, to: { kind: "topic", name: topic } }]);
+      await stage.pass(aheadMs + 50);
+      const accepts = [{ type: parked.envelope.header.type }];
+      const name = "late";
+      await transport.declare(topology({ subscriptions: [{ topic, name, accepts }] }));
+      const [unrouted] = await inspection.list({ state: "dead", address: `${topic}/`, limit: 2 });
+      const handles = [dead.handle ?? "", unrouted?.handle ?? ""];
+      assert.equal(await inspection.replay(handles), 2);
+      assert.equal(await inspection.resumeDeferred(deferred.handle ?? ""), "resumed");
+      const second = stage.receive(transport, { kind: "subscription", topic, name });
+      for (const probe of [first, first, second]) {
+        const delivery = await probe.next();
+        assert.ok(isLifted(delivery), bodyText(delivery));
+        await delivery.settle({ kind: "retry", delayMs: 0, failure: failure(1) });
+        const again = await probe.next();
+        assert.ok(isLifted(again), bodyText(again));
+        await again.settle(complete);
+      }
     },
   },
   {
