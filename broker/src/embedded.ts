@@ -222,6 +222,7 @@ function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
     atomicSettle: true,
     atomicBatch: true,
     attemptsPersisted: true,
+    attemptsInPlace: true,
     releaseCounts: false,
     owners: true,
     streams: true,

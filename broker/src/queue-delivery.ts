@@ -12,6 +12,7 @@ import { expiryLifted } from "./dead-letters.ts";
 /** Who settles deliveries. */
 export interface Settler {
   settle(delivery: QueueDelivery, settlement: Settlement): Promise<Settled>;
+  countRun(delivery: QueueDelivery, failure: Failure): Promise<Settled>;
   /** The session of that name, as the holder of that delivery sees it. */
   session(name: string, delivery: QueueDelivery): Session;
 }
@@ -40,9 +41,9 @@ export interface Content {
 
 export class QueueDelivery implements Delivery, Claimed {
   readonly envelope: Envelope;
-  readonly attempt: number;
+  attempt: number;
   readonly enqueuedAt: number;
-  readonly failure: Failure | undefined;
+  failure: Failure | undefined;
   readonly position: Position | undefined;
   readonly session: Session | undefined;
   onLockLost: (() => void) | undefined;
@@ -78,6 +79,10 @@ export class QueueDelivery implements Delivery, Claimed {
 
   get expiryLifted(): boolean {
     return this.expires === expiryLifted;
+  }
+
+  countRun(failure: Failure): Promise<Settled> {
+    return this.#settler.countRun(this, failure);
   }
 
   settle(settlement: Settlement): Promise<Settled> {

@@ -1,4 +1,5 @@
 import type {
+  Failure,
   Listener,
   Outgoing,
   ReceiveOptions,
@@ -15,6 +16,7 @@ import { type Encoded, encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { isRefusal, storageError } from "./errors.ts";
 import { Lease } from "./lease.ts";
+import { CountRunOperation } from "./count-run.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
 import { QueueHand } from "./queue-hand.ts";
 import { SessionHandle, refuseState } from "./session-handle.ts";
@@ -197,6 +199,13 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
         new SettleOperation(delivery, { ...settlement, send }, { settled, failed }),
       );
     });
+  }
+
+  countRun(delivery: QueueDelivery, failure: Failure): Promise<Settled> {
+    if (!this.hand.has(delivery)) return Promise.resolve("lockLost");
+    return new Promise((settled, failed) =>
+      this.#connection.writer.submit(new CountRunOperation(delivery, failure, { settled, failed })),
+    );
   }
 
   fault(error: WaybillError): void {

@@ -56,6 +56,7 @@ const otherTexts = {
     from ready r join message m on m.seq = r.seq left join failure f on f.seq = r.seq
     where r.address = ? and r.seq <= ? order by r.seq`,
   unlock: "delete from locked where lease = ? and seq = ?",
+  countRun: "update locked set attempt = ? where lease = ? and seq = ?",
   isLocked: "select 1 from locked where lease = ? and seq = ?",
   heldBy: "select seq from locked where lease = ?",
   reopenLease: `insert into ready(address, seq, attempt, bytes, expires)

@@ -1,4 +1,4 @@
-import type { Delivery, Envelope, Position, Settled, Settlement } from "@waybill/core";
+import type { Delivery, Envelope, Failure, Position, Settled, Settlement } from "@waybill/core";
 
 export interface StreamItem {
   readonly envelope: Envelope;
@@ -7,32 +7,42 @@ export interface StreamItem {
   readonly position: Position;
 }
 
+/** Who settles what was delivered from a stream. */
+export interface StreamSettler {
+  settle(delivery: StreamDelivery, settlement: Settlement): Promise<Settled>;
+  countRun(delivery: StreamDelivery): Promise<Settled>;
+}
+
 export class StreamDelivery implements Delivery {
   readonly envelope: Envelope;
-  readonly attempt: number;
+  attempt: number;
   readonly enqueuedAt: number;
   readonly session: undefined;
-  readonly failure: undefined;
+  /** Of the last run here; a group keeps none. */
+  failure: Failure | undefined;
   readonly handle: undefined;
   readonly position: Position;
   onLockLost: (() => void) | undefined;
-  readonly #settle: (delivery: StreamDelivery, settlement: Settlement) => Promise<Settled>;
+  readonly #settler: StreamSettler;
 
-  constructor(
-    item: StreamItem,
-    settle: (delivery: StreamDelivery, settlement: Settlement) => Promise<Settled>,
-  ) {
+  constructor(item: StreamItem, settler: StreamSettler) {
     this.envelope = item.envelope;
     this.attempt = item.attempt;
     this.enqueuedAt = item.enqueuedAt;
     this.failure = undefined;
     this.position = item.position;
     this.onLockLost = undefined;
-    this.#settle = settle;
+    this.#settler = settler;
   }
 
   settle(settlement: Settlement): Promise<Settled> {
-    return this.#settle(this, settlement);
+    return this.#settler.settle(this, settlement);
+  }
+
+  async countRun(failure: Failure): Promise<Settled> {
+    const settled = await this.#settler.countRun(this);
+    if (settled === "settled") this.failure = failure;
+    return settled;
   }
 
   lose(): void {

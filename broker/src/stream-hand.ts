@@ -5,10 +5,15 @@ import type { Connection } from "./connection.ts";
 import { isRefusal } from "./errors.ts";
 import { simpleOperation } from "./lease.ts";
 import { refuseState } from "./session-handle.ts";
-import { StreamDelivery } from "./stream-delivery.ts";
+import { StreamDelivery, type StreamSettler } from "./stream-delivery.ts";
 import type { FetchedItem } from "./stream-fetch.ts";
 import type { Entry, StreamReader } from "./stream-reader.ts";
-import { StreamSettleOperation, bookProgress } from "./stream-settle.ts";
+import {
+  type GroupLease,
+  StreamSettleOperation,
+  bookProgress,
+  countRunAt,
+} from "./stream-settle.ts";
 
 export interface HandOptions {
   readonly connection: Connection;
@@ -29,7 +34,7 @@ interface Held {
 }
 
 /** The partitions that one receiver reads, and what it delivered from them. */
-export class StreamHand {
+export class StreamHand implements StreamSettler {
   readonly #options: HandOptions;
   readonly #held = new Map<StreamDelivery, Held>();
   #readers: StreamReader[] = [];
@@ -62,7 +67,7 @@ export class StreamHand {
 
   deliver({ reader, attempt, bytes, envelope, enqueuedAt, position }: FetchedItem): StreamDelivery {
     const item = { envelope, attempt, enqueuedAt, position };
-    const delivery = new StreamDelivery(item, (self, settlement) => this.#settle(self, settlement));
+    const delivery = new StreamDelivery(item, this);
     const entry: Entry = { offset: position.offset, attempt, bytes, state: "open", delivery };
     reader.entries.set(position.offset, entry);
     reader.next = position.offset + 1;
@@ -78,9 +83,7 @@ export class StreamHand {
       if (reader.leaving) continue;
       for (const entry of reader.returned()) {
         if (this.#options.budget.room === 0) return batch;
-        entry.delivery = new StreamDelivery(entry.delivery, (self, settlement) =>
-          this.#settle(self, settlement),
-        );
+        entry.delivery = new StreamDelivery(entry.delivery, this);
         entry.state = "open";
         this.#held.set(entry.delivery, { reader, entry });
         this.#options.budget.take(entry.bytes);
@@ -142,7 +145,43 @@ export class StreamHand {
     connection.writer.submit(operation);
   }
 
-  #settle(delivery: StreamDelivery, settlement: Settlement): Promise<Settled> {
+  countRun(delivery: StreamDelivery): Promise<Settled> {
+    const held = this.#held.get(delivery);
+    if (held === undefined) return Promise.resolve("lockLost");
+    const { reader, entry } = held;
+    let answer: Settled = "settled";
+    const count = (): void => {
+      if (answer !== "settled") return;
+      entry.attempt += 1;
+      delivery.attempt = entry.attempt;
+    };
+    if (!reader.isFirst(entry)) {
+      count();
+      return Promise.resolve(answer);
+    }
+    const group = this.#group(reader);
+    return new Promise((resolve, reject) =>
+      this.#options.connection.writer.submit({
+        weight: 1,
+        bytes: 0,
+        run: (transaction) => {
+          answer = reader.lost ? "lockLost" : countRunAt(transaction, group, entry);
+        },
+        done: () => {
+          count();
+          resolve(answer);
+        },
+        failed: reject,
+      }),
+    );
+  }
+
+  #group({ partition }: StreamReader): GroupLease & { readonly partition: number } {
+    const { address, lease } = this.#options;
+    return { address: address() ?? 0, lease: lease() ?? 0, partition };
+  }
+
+  settle(delivery: StreamDelivery, settlement: Settlement): Promise<Settled> {
     const held = this.#held.get(delivery);
     if (held === undefined) return Promise.resolve("lockLost");
     switch (settlement.kind) {

@@ -15,7 +15,7 @@ export type EntryState = "open" | "settling" | "returned" | "done";
 
 export interface Entry {
   readonly offset: number;
-  readonly attempt: number;
+  attempt: number;
   readonly bytes: number;
   state: EntryState;
   delivery: StreamDelivery;
@@ -76,6 +76,13 @@ export class StreamReader {
 
   returned(): Entry[] {
     return [...this.entries.values()].filter(({ state }) => state === "returned");
+  }
+
+  /** Whether all before it is done, or on its way to the database. */
+  isFirst({ offset }: Entry): boolean {
+    for (const entry of this.entries.values())
+      if (entry.state === "open" || entry.state === "returned") return entry.offset === offset;
+    return false;
   }
 
   /** The lowest offset that is not done, if `ending` ended too. */

@@ -100,6 +100,18 @@ export class StreamSettleOperation implements Operation {
   }
 }
 
+/** Counts one more run of the first item that is not settled. What was read before it is done, so the group has come as far as that. */
+export function countRunAt(
+  transaction: Transaction,
+  group: GroupLease & { readonly partition: number },
+  { offset, attempt }: Entry,
+): Settled {
+  if (!bookProgress(transaction, group, offset)) return "lockLost";
+  const { address, lease, partition } = group;
+  transaction.sql.countRunAt.run(offset, attempt + 1, address, partition, lease);
+  return "settled";
+}
+
 /** Books how far a group is about to move on in a partition. False when it is not held under that lease. */
 export function bookProgress(
   { sql, book }: Transaction,

@@ -25,6 +25,8 @@ export const streamTexts = {
     "update stream_cursor set delivered = max(delivered, ?) where address = ? and partition = ? and lease = ?",
   countAttempt:
     "update stream_cursor set attempt = ? where address = ? and partition = ? and lease = ?",
+  countRunAt:
+    "update stream_cursor set committed = ?, attempt = ? where address = ? and partition = ? and lease = ?",
   commitCursor:
     "update stream_cursor set committed = ?, attempt = 0 where address = ? and partition = ? and lease = ? and committed <> ?",
   heldCursor: `select c.committed, p.first_offset as first from stream_cursor c join stream_partition p on p.id = c.partition

@@ -12,6 +12,8 @@ import { type Message, expiryLifted, handleOf } from "./message.ts";
 /** Who answers for a delivery until it is settled. */
 export interface DeliveryHolder {
   settle(delivery: MemoryDelivery, settlement: Settlement): Promise<Settled>;
+  /** Whether it stands in its hands. */
+  holds(delivery: MemoryDelivery): boolean;
   session(delivery: MemoryDelivery): Session | undefined;
 }
 
@@ -21,9 +23,9 @@ export interface DeliveryHolder {
  */
 export class MemoryDelivery implements Delivery {
   readonly envelope: Envelope;
-  readonly attempt: number;
+  attempt: number;
   readonly enqueuedAt: number;
-  readonly failure: Failure | undefined;
+  failure: Failure | undefined;
   readonly position: Position | undefined;
   readonly session: Session | undefined;
   onLockLost: (() => void) | undefined = undefined;
@@ -55,6 +57,15 @@ export class MemoryDelivery implements Delivery {
 
   get expiryLifted(): boolean {
     return this.message.parcel.notAfter === expiryLifted;
+  }
+
+  async countRun(failure: Failure): Promise<Settled> {
+    if (!this.#holder.holds(this)) return "lockLost";
+    this.message.attempt += 1;
+    this.message.failure = failure;
+    this.attempt = this.message.attempt;
+    this.failure = failure;
+    return "settled";
   }
 
   settle(settlement: Settlement): Promise<Settled> {

@@ -131,7 +131,11 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
     const { session } = delivery.message;
     const { sessions } = this.#parts.supply;
     if (session === undefined || sessions === undefined) return undefined;
-    return new SessionHandle(session, sessions, () => !delivery.over && !this.#dead);
+    return new SessionHandle(session, sessions, () => this.holds(delivery));
+  }
+
+  holds(delivery: MemoryDelivery): boolean {
+    return !delivery.over && !this.#dead;
   }
 
   /** Gives back, uncounted, what it holds of the session behind that message. */
@@ -154,7 +158,7 @@ export class MemoryReceiver implements Receiver, DeliveryHolder {
   }
 
   settle(delivery: MemoryDelivery, settlement: Settlement): Promise<Settled> {
-    if (delivery.over || this.#dead) return lockLost;
+    if (!this.holds(delivery)) return lockLost;
     const { kernel, supply } = this.#parts;
     try {
       supply.check(settlement);

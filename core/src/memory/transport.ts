@@ -142,6 +142,7 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   atomicBatch: true,
   // As far as `durability` goes: the count outlives the receiver, as the message does.
   attemptsPersisted: true,
+  attemptsInPlace: true,
   releaseCounts: false,
   owners: true,
   streams: true,

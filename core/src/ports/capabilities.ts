@@ -33,6 +33,8 @@ export interface Capabilities {
   readonly atomicBatch: boolean;
   /** The attempt is counted durably before the message is delivered. */
   readonly attemptsPersisted: boolean;
+  /** So is each further run of a message that stays where it is: `Delivery.countRun`. */
+  readonly attemptsInPlace: boolean;
   /** The broker counts what was released as an attempt. */
   readonly releaseCounts: boolean;
   /** While an owner lives, the declaration of another is OWNED_TWICE, from any process. */

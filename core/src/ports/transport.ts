@@ -182,7 +182,7 @@ export interface Receiver {
 /** An envelope received, with its attempt and its lock. */
 export interface Delivery {
   readonly envelope: Envelope;
-  /** 1 for the first. Counts deliveries whose handler may have run; stored before this delivery. */
+  /** 1 for the first. Counts deliveries whose handler may have run, stored before this delivery, and what `countRun` adds. */
   readonly attempt: number;
   /** When the broker took the message, milliseconds since 1970. */
   readonly enqueuedAt: number;
@@ -204,6 +204,12 @@ export interface Delivery {
    * and the delivery is still held and can be settled otherwise.
    */
   settle(settlement: Settlement): Promise<Settled>;
+  /**
+   * It failed, and its handler is about to run again without giving it back: raises `attempt` by one and stores that, with the failure, before it
+   * resolves. A `release` takes the last one back. Of items of a stream only the first that is not settled is counted durably, and its failure is
+   * not kept. `lockLost`: nothing was changed. Where `attemptsInPlace`.
+   */
+  countRun?(failure: Failure): Promise<Settled>;
 }
 
 export interface Position {

@@ -1,6 +1,7 @@
 import { heldBack } from "../batch/member.ts";
 import { type Chance, type Decision, decideOnError, decideOnOutcome } from "../decision.ts";
 import type { ContractCounters } from "../counters.ts";
+import { messageOf } from "../errors.ts";
 import type { Incoming } from "../message.ts";
 import { type Outcome, complete, retry } from "../outcome.ts";
 import type { IncomingStep } from "../pipeline.ts";
@@ -85,7 +86,7 @@ function acting({ contract, inPlace, handlerName, options }: Route, runtime: Run
       counted.retried += 1;
       message.failure = decision.failure;
       logFailure(decision, { handlerName, message, runtime });
-      if (inPlace) return retry({ afterMs: decision.delayMs });
+      if (inPlace) return waitInPlace(delivery, decision, runtime);
     }
     if (decision.act === "deadLetter") logFailure(decision, { handlerName, message, runtime });
     // What is left to do is the broker's: the next handler need not wait for it, nor need the value be kept until then.
@@ -101,6 +102,25 @@ function acting({ contract, inPlace, handlerName, options }: Route, runtime: Run
 }
 
 const completed = complete();
+
+/** The next run is counted now, so that a message which ends its process then does not begin anew in the next one. */
+function waitInPlace(
+  delivery: Delivery,
+  { delayMs, failure }: Extract<Decision, { act: "retry" }>,
+  { logger }: Runtime,
+): Outcome | Promise<Outcome> {
+  const again = retry({ afterMs: delayMs });
+  if (delivery.countRun === undefined) return again;
+  return delivery.countRun(failure).then(
+    () => again,
+    (error: unknown) => {
+      logger.warn(`A run could not be counted; a crash would forget it: ${messageOf(error)}`, {
+        id: delivery.envelope.header.id,
+      });
+      return again;
+    },
+  );
+}
 
 interface Carrying {
   readonly delivery: Delivery;

@@ -111,6 +111,10 @@ export class WiredDelivery implements Delivery {
     if (this.#lost) this.#tell("back");
   }
 
+  countRun(failure: Failure): Promise<Settled> {
+    return this.#inner.countRun?.(failure) ?? Promise.resolve("settled");
+  }
+
   async settle(settlement: Settlement): Promise<Settled> {
     const { kind } = settlement;
     const sealed =

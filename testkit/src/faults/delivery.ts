@@ -62,6 +62,10 @@ export class FaultyDelivery implements Delivery {
     this.#inner.onLockLost = listener;
   }
 
+  countRun(failure: Failure): Promise<Settled> {
+    return this.#inner.countRun?.(failure) ?? Promise.resolve("settled");
+  }
+
   async settle(settlement: Settlement): Promise<Settled> {
     if (settlement.kind !== "complete") return this.#inner.settle(settlement);
     if (this.#dice.strikes("dropSettlement")) {

@@ -60,6 +60,9 @@ export const needsDeadLetters = (capabilities: Capabilities): string | undefined
 export const needsLedger = (capabilities: Capabilities): string | undefined =>
   capabilities.conservation === "exact" ? undefined : "keeps no count of what became of messages";
 
+export const needsAttemptsInPlace = (capabilities: Capabilities): string | undefined =>
+  capabilities.attemptsInPlace ? undefined : "does not count runs in place durably";
+
 export const needsAttempts = (capabilities: Capabilities): string | undefined =>
   capabilities.attemptsPersisted ? undefined : "does not count attempts durably";
 

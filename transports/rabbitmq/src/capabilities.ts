@@ -20,6 +20,7 @@ export function capabilitiesOf({ bodyBytesMax }: Settings): Capabilities {
     atomicSettle: false,
     atomicBatch: false,
     attemptsPersisted: true,
+    attemptsInPlace: false,
     releaseCounts: true,
     owners: false,
     streams: false,
