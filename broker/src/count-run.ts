@@ -1,12 +1,22 @@
-import type { Failure, Settled } from "@waybill/core";
+import type { Failure, Settled, WaybillError } from "@waybill/core";
 import { encodeFailure } from "./codec.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
 import type { SettleAnswer } from "./settle.ts";
 import type { Transaction } from "./transaction.ts";
-import type { Operation } from "./writer.ts";
+import type { Operation, Writer } from "./writer.ts";
 
 /** Counts one more run of a message that stays with who holds it, if the lock still stands. */
-export class CountRunOperation implements Operation {
+export function countRun(
+  writer: Pick<Writer, "submit">,
+  delivery: QueueDelivery,
+  failure: Failure,
+): Promise<Settled> {
+  return new Promise((settled, failed) =>
+    writer.submit(new CountRunOperation(delivery, failure, { settled, failed })),
+  );
+}
+
+class CountRunOperation implements Operation {
   readonly weight = 1;
   readonly bytes = 0;
   readonly #delivery: QueueDelivery;
@@ -35,7 +45,7 @@ export class CountRunOperation implements Operation {
     this.#answer.settled(this.#settled);
   }
 
-  failed(error: Parameters<SettleAnswer["failed"]>[0]): void {
+  failed(error: WaybillError): void {
     this.#answer.failed(error);
   }
 }

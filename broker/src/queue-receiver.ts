@@ -1,7 +1,6 @@
 import type {
   Failure,
   Listener,
-  Outgoing,
   ReceiveOptions,
   Receiver,
   Session,
@@ -12,15 +11,15 @@ import type {
 } from "@waybill/core";
 import { Budget, type Plan } from "./budget.ts";
 import { type Claim, type Claimer, ClaimOperation } from "./claim.ts";
-import { type Encoded, encode } from "./codec.ts";
+import type { Encoded } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { isRefusal, storageError } from "./errors.ts";
 import { Lease } from "./lease.ts";
-import { CountRunOperation } from "./count-run.ts";
+import { countRun } from "./count-run.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
 import { QueueHand } from "./queue-hand.ts";
-import { SessionHandle, refuseState } from "./session-handle.ts";
-import { SettleOperation, isDone } from "./settle.ts";
+import { SessionHandle } from "./session-handle.ts";
+import { SettleOperation, isDone, leaving } from "./settle.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Waiter } from "./wake.ts";
 
@@ -165,12 +164,9 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
 
   settle(delivery: QueueDelivery, settlement: Settlement): Promise<Settled> {
     if (!this.hand.has(delivery)) return Promise.resolve("lockLost");
-    let send: readonly Encoded[] = [];
+    let send: readonly Encoded[];
     try {
-      if (settlement.kind === "complete") {
-        send = this.#encode(settlement.send);
-        if (settlement.state !== undefined) refuseState(delivery.session, settlement.state);
-      }
+      send = leaving(settlement, delivery.session, this.#connection.settings.bodyBytesMax);
     } catch (error) {
       return Promise.reject(storageError(error, this.#connection.file));
     }
@@ -203,9 +199,7 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
 
   countRun(delivery: QueueDelivery, failure: Failure): Promise<Settled> {
     if (!this.hand.has(delivery)) return Promise.resolve("lockLost");
-    return new Promise((settled, failed) =>
-      this.#connection.writer.submit(new CountRunOperation(delivery, failure, { settled, failed })),
-    );
+    return countRun(this.#connection.writer, delivery, failure);
   }
 
   fault(error: WaybillError): void {
@@ -233,10 +227,6 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     this.#claiming = true;
     this.#freed = false;
     this.#connection.writer.submit(new ClaimOperation(this), "last");
-  }
-
-  #encode(send: readonly Outgoing[] = []): readonly Encoded[] {
-    return send.map((outgoing) => encode(outgoing, this.#connection.settings.bodyBytesMax));
   }
 
   #reopenAbandoned(): void {

@@ -1,8 +1,16 @@
-import type { Failure, Settled, StateChange, WaybillError } from "@waybill/core";
-import { type Encoded, encodeFailure } from "./codec.ts";
+import type {
+  Failure,
+  Session,
+  Settled,
+  Settlement,
+  StateChange,
+  WaybillError,
+} from "@waybill/core";
+import { type Encoded, encode, encodeFailure } from "./codec.ts";
 import { bury } from "./dead-letters.ts";
 import type { QueueDelivery } from "./queue-delivery.ts";
 import { refuseUnroutable, store } from "./send.ts";
+import { refuseState } from "./session-handle.ts";
 import { holdBack, rest, sessionOf, settleDown } from "./sessions.ts";
 import type { Transaction } from "./transaction.ts";
 import { delayMsMax } from "./options.ts";
@@ -24,6 +32,17 @@ export function isDone(ending: Pick<Ending, "kind"> & { readonly park?: boolean 
     ending.kind === "defer" ||
     (ending.kind === "deadLetter" && ending.park !== true)
   );
+}
+
+/** What leaves with a settlement, as it is stored. Throws BODY_TOO_LARGE, MESSAGE_INVALID, and NOT_SUPPORTED for a state without a session. */
+export function leaving(
+  settlement: Settlement,
+  session: Session | undefined,
+  bodyBytesMax: number,
+): readonly Encoded[] {
+  if (settlement.kind !== "complete") return [];
+  if (settlement.state !== undefined) refuseState(session, settlement.state);
+  return (settlement.send ?? []).map((outgoing) => encode(outgoing, bodyBytesMax));
 }
 
 export interface SettleAnswer {

@@ -1,10 +1,9 @@
 import { type Listener, type Settled, type Settlement, WaybillError } from "@waybill/core";
 import type { Budget } from "./budget.ts";
-import { type Encoded, encode } from "./codec.ts";
 import type { Connection } from "./connection.ts";
 import { isRefusal } from "./errors.ts";
 import { simpleOperation } from "./lease.ts";
-import { refuseState } from "./session-handle.ts";
+import { leaving } from "./settle.ts";
 import { StreamDelivery, type StreamSettler } from "./stream-delivery.ts";
 import type { FetchedItem } from "./stream-fetch.ts";
 import type { Entry, StreamReader } from "./stream-reader.ts";
@@ -159,7 +158,7 @@ export class StreamHand implements StreamSettler {
       count();
       return Promise.resolve(answer);
     }
-    const group = this.#group(reader);
+    const group = { ...this.#group(), partition: reader.partition };
     return new Promise((resolve, reject) =>
       this.#options.connection.writer.submit({
         weight: 1,
@@ -176,9 +175,8 @@ export class StreamHand implements StreamSettler {
     );
   }
 
-  #group({ partition }: StreamReader): GroupLease & { readonly partition: number } {
-    const { address, lease } = this.#options;
-    return { address: address() ?? 0, lease: lease() ?? 0, partition };
+  #group(): GroupLease {
+    return { address: this.#options.address() ?? 0, lease: this.#options.lease() ?? 0 };
   }
 
   settle(delivery: StreamDelivery, settlement: Settlement): Promise<Settled> {
@@ -203,9 +201,8 @@ export class StreamHand implements StreamSettler {
     held: Held,
     settlement: Extract<Settlement, { kind: "complete" | "deadLetter" }>,
   ): Promise<Settled> {
-    if (settlement.kind === "complete" && settlement.state !== undefined)
-      refuseState(undefined, settlement.state);
-    const send = settlement.kind === "complete" ? this.#encode(settlement.send ?? []) : [];
+    const { settings } = this.#options.connection;
+    const send = leaving(settlement, undefined, settings.bodyBytesMax);
     const failure = settlement.kind === "deadLetter" ? settlement.failure : undefined;
     const { reader, entry } = held;
     this.#forget(delivery, held);
@@ -234,17 +231,12 @@ export class StreamHand implements StreamSettler {
     const { writer } = this.#options.connection;
     const isAlone = ending.send.length > 0 || ending.failure !== undefined;
     if (!isAlone && this.#collecting !== undefined) return this.#collecting.add(ending);
-    const group = { address: this.#options.address() ?? 0, lease: this.#options.lease() ?? 0 };
-    const operation = new StreamSettleOperation(group, () => {
+    const operation = new StreamSettleOperation(this.#group(), () => {
       if (this.#collecting === operation) this.#collecting = undefined;
     });
     operation.add(ending);
     if (!isAlone) this.#collecting = operation;
     writer.submit(operation);
-  }
-
-  #encode(send: readonly Parameters<typeof encode>[0][]): readonly Encoded[] {
-    return send.map((outgoing) => encode(outgoing, this.#options.connection.settings.bodyBytesMax));
   }
 
   #forget(delivery: StreamDelivery, { entry }: Held): void {

@@ -5,6 +5,7 @@ import { callFailures } from "./failures/calls.ts";
 import { handlerFailures } from "./failures/handlers.ts";
 import { messageFailures } from "./failures/messages.ts";
 import { orderFailures } from "./failures/order.ts";
+import { poisonInPlaceFailures } from "./failures/poison-in-place.ts";
 import { processFailures } from "./failures/processes.ts";
 import { FailureStage } from "./failures/stage.ts";
 import { type CaseResult, type FailureResults, writeFailureResults } from "./results.ts";
@@ -22,6 +23,7 @@ export const failureCases: readonly FailureCase[] = [
   ...batchFailures,
   ...messageFailures,
   ...processFailures,
+  ...poisonInPlaceFailures,
   ...callFailures,
 ];
 

@@ -8,6 +8,7 @@ import { declaringCases } from "./suite/declaring.ts";
 import { deferCases } from "./suite/deferring.ts";
 import { duplicateCases } from "./suite/duplicates.ts";
 import { deadLetterForwardingCases } from "./suite/forwarded-dead-letters.ts";
+import { expiryCases } from "./suite/expiry.ts";
 import { forwardingRuleCases } from "./suite/forwarding-rules.ts";
 import { forwardingCases } from "./suite/forwarding.ts";
 import { groupCases } from "./suite/groups.ts";
@@ -21,6 +22,7 @@ import { receiverCases } from "./suite/receivers.ts";
 import { removingCases } from "./suite/removing.ts";
 import { ruleActionCases } from "./suite/rule-actions.ts";
 import { ruleCases } from "./suite/rules.ts";
+import { runsInPlaceCases } from "./suite/runs-in-place.ts";
 import { scheduleCases } from "./suite/schedule.ts";
 import { seekCases } from "./suite/seeking.ts";
 import { sessionCases } from "./suite/sessions.ts";
@@ -51,6 +53,7 @@ export const transportCases: readonly SuiteCase[] = [
   ...asideCases,
   ...deferCases,
   ...scheduleCases,
+  ...expiryCases,
   ...duplicateCases,
   ...sessionCases,
   ...sessionStateCases,
@@ -59,6 +62,7 @@ export const transportCases: readonly SuiteCase[] = [
   ...ruleCases,
   ...ruleActionCases,
   ...streamCases,
+  ...runsInPlaceCases,
   ...groupCases,
   ...pausingCases,
   ...forwardingCases,

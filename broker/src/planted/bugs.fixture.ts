@@ -38,7 +38,7 @@ const inMemory: readonly PlantedBug[] = [
   {
     name: "a delivery can be settled twice",
     file: "core/src/memory/receiver.ts",
-    text: "if (delivery.over || this.#dead) return lockLost;",
+    text: "if (!this.holds(delivery)) return lockLost;",
     instead: "if (this.#dead) return lockLost;",
   },
   {

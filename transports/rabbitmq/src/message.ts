@@ -39,6 +39,8 @@ export interface Read {
   readonly failure: Failure | undefined;
   readonly enqueuedAt: number;
   readonly notAfter: number | undefined;
+  /** A sender of ours says both when it expires and how the header puts it; what was set aside keeps the header only. */
+  readonly expiryLifted: boolean;
   readonly discardExpired: boolean;
 }
 
@@ -106,6 +108,7 @@ export function readMessage(message: Message, now: number): Read {
     failure: failureOf(headers[failureHeader]),
     enqueuedAt,
     notAfter: moment(headers[notAfterHeader]),
+    expiryLifted: headers[enqueuedHeader] !== undefined && headers[notAfterHeader] === undefined,
     discardExpired: headers[discardHeader] === true,
   };
 }
