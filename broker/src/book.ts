@@ -37,8 +37,8 @@ export class Book {
       const live = isLive(address);
       for (const { type, line, count } of entries) {
         if (count === 0) continue;
-        if (live) sql.count.run(address, types.booked(address, type), line, count);
-        else sql.count.run(removedBook, "", line, count);
+        if (live) sql.addCount.run(address, types.booked(address, type), line, count);
+        else sql.addCount.run(removedBook, "", line, count);
       }
     }
   }

@@ -4,7 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type LedgerEntry, type Transport, consoleLogger, systemEnvironment } from "@waybill/core";
+import {
+  type LedgerEntry,
+  type Transport,
+  consoleLogger,
+  equationOf,
+  systemEnvironment,
+} from "@waybill/core";
 import { ProcessRig, type Tally, readLedgers, seededRandom } from "@waybill/testkit";
 import { embedded } from "./index.ts";
 
@@ -30,6 +36,7 @@ test(`${kills} × kill -9 of producers, consumers and processes that are both, u
   assert.equal(lost, 0);
   assert.equal(waiting, 0);
   assertBooked(ledger, tally);
+  for (const entry of ledger) context.diagnostic(`${entry.address}: ${equationOf(entry)}`);
 });
 
 test("SIGTERM × 20 under load: nothing lost, nothing handled twice", async (context) => {

@@ -11,7 +11,7 @@ const otherTexts = {
 
   readState: "select next_seq, topology from state where id = 1",
   writeSeq: "update state set next_seq = ? where id = 1",
-  count: `insert into book(address, type, line, count) values (?, ?, ?, ?)
+  addCount: `insert into book(address, type, line, count) values (?, ?, ?, ?)
     on conflict(address, type, line) do update set count = count + excluded.count`,
   bookTypes: "select distinct type from book where address = ?",
   foldBook: `insert into book(address, type, line, count) select 0, '', line, sum(count) from book where address = ? group by line
