@@ -105,19 +105,25 @@ export class Group implements Supply, MessageHome {
       const charged = cursor.isReplay(message);
       cursor.finish(message);
       if (settlement.kind === "deadLetter") {
-        message.failure = settlement.failure;
-        this.aside.add(message, "dead");
-        // A replayed one is booked already; the first time a copy leaves the log.
-        if (!charged) {
-          this.#kernel.charge(message.parcel.bytes);
-          this.#book.count("", "copied");
-        }
+        const dead = charged ? message : this.#copy(message);
+        dead.failure = settlement.failure;
+        this.aside.add(dead, "dead");
       } else if (charged) {
         this.#kernel.free(message.parcel.bytes);
         this.#book.count("", "completed");
       }
     }
     this.#pass(cursor);
+  }
+
+  /** What is set aside for the first time stays in the log: after a seek it may be set aside once more, beside this one. */
+  #copy(item: Message): Message {
+    const copy = new Message(this.#kernel.nextSequence(), item.parcel, this);
+    copy.position = item.position;
+    copy.attempt = item.attempt;
+    this.#kernel.charge(item.parcel.bytes);
+    this.#book.count("", "copied");
+    return copy;
   }
 
   giveBack(message: Message): void {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type SuiteCase, needsStreams } from "./case.ts";
+import { type SuiteCase, needsSeek, needsStreams } from "./case.ts";
 import { failure, toStream } from "./messages.ts";
 import { bodyText, complete, settleAll } from "./probe.ts";
 import { items, withStream } from "./streams.ts";
@@ -164,6 +164,35 @@ export const groupCases: readonly SuiteCase[] = [
         (await transport.inspection.list({ state: "dead", address, limit: 10 })).length,
         0,
       );
+    },
+  },
+  {
+    id: "seek.dead-letters",
+    title:
+      "what is set aside again after a seek stands beside its first dead letter, and each is replayed",
+    notFor: needsSeek,
+    run: async (stage) => {
+      const { transport, stream, group } = await withStream(stage, 1);
+      const { inspection } = transport;
+      await transport.send([toStream(stream, "item", "key")]);
+      const probe = stage.receive(transport, group());
+      for (const time of [1, 2]) {
+        const delivery = await probe.next();
+        assert.equal(delivery.attempt, 1);
+        const reason = { ...failure(1), message: `time ${time}` };
+        assert.equal(await delivery.settle({ kind: "deadLetter", failure: reason }), "settled");
+        if (time === 1) await inspection.seek(stream, "readers", "start");
+      }
+      const address = `${stream}@readers`;
+      const dead = await stage.listed(inspection, { state: "dead", address }, 2);
+      assert.deepEqual(
+        dead.map((message) => message.failure?.message),
+        ["time 1", "time 2"],
+      );
+      assert.equal(await inspection.replay(dead.map(({ handle }) => handle)), 2);
+      for (const delivery of await probe.take(2))
+        assert.equal(await delivery.settle(complete), "settled");
+      await probe.nothingMore();
     },
   },
 ];
