@@ -9,6 +9,7 @@ export interface PlantedBug {
 }
 
 const mailbox = "core/src/memory/mailbox.ts";
+const sessions = "core/src/memory/sessions.ts";
 
 const inMemory: readonly PlantedBug[] = [
   {
@@ -70,6 +71,42 @@ const inMemory: readonly PlantedBug[] = [
     file: mailbox,
     text: 'if (parcel.discardExpired) return this.#leave(message, "expired");',
     instead: "",
+  },
+  {
+    name: "two receivers share a session",
+    file: sessions,
+    text: "if (session.queued || session.held > 0 || session.parkedBy",
+    instead: "if (session.queued || session.parkedBy",
+  },
+  {
+    name: "a session is overtaken by what its receiver holds behind a retry",
+    file: sessions,
+    text: "this.#kernel.now() + delayMs;\n    session.holder?.returnBehind(message);",
+    instead: "this.#kernel.now() + delayMs;",
+  },
+  {
+    name: "a session goes on while its dead letter is parked",
+    file: sessions,
+    text: "session.held > 0 || session.parkedBy !== undefined) return;",
+    instead: "session.held > 0) return;",
+  },
+  {
+    name: "a duplicate is stored",
+    file: "core/src/memory/remembered.ts",
+    text: "return (this.#until.get(key) ?? now) > now;",
+    instead: "return false;",
+  },
+  {
+    name: "a resumed message has lost an attempt",
+    file: mailbox,
+    text: "again.attempt = message.attempt - 1;",
+    instead: "again.attempt = message.attempt;",
+  },
+  {
+    name: "what a group sets aside again after a seek takes the place of its first dead letter",
+    file: "core/src/memory/group.ts",
+    text: "const copy = new Message(this.#kernel.nextSequence(), item.parcel, this);",
+    instead: "const copy = new Message(item.seq, item.parcel, this);",
   },
 ];
 
@@ -134,7 +171,49 @@ const embedded: readonly PlantedBug[] = [
     text: "/^\\d{1,15}$/.test(handle)).map(Number)",
     instead: "/^\\d{1,15}$/.test(handle)).map(() => 0)",
   },
+  {
+    name: "a session that somebody holds is offered to others",
+    file: "broker/src/sessions.ts",
+    text: "if (turn !== null || lease !== null || parked",
+    instead: "if (turn !== null || parked",
+  },
+  {
+    name: "what a receiver holds behind a retry in a session stays with it",
+    file: "broker/src/settle.ts",
+    text: "if (!isDone(ending)) holdBack(",
+    instead: "if (ending.send.length > 1) holdBack(",
+  },
+  {
+    name: "a parking dead letter does not park",
+    file: "broker/src/settle.ts",
+    text: "transaction.sql.parkSession.run(this.#delivery.seq, session);",
+    instead: "transaction.sql.parkSession.run(null, session);",
+  },
+  {
+    name: "an id is remembered, and its duplicate stored all the same",
+    file: "broker/src/dedup.ts",
+    text: "until, now).changes === 0)\n    return true;",
+    instead: "until, now).changes === 0)\n    return false;",
+  },
+  {
+    name: "a resumed message is lost",
+    file: "broker/src/replay.ts",
+    text: "arriveAgain(transaction, { address, seq, attempt: attempt - 1, bytes, expires: null });",
+    instead: "void [attempt, bytes];",
+  },
+  {
+    name: "a seek does not fence who reads",
+    file: "broker/src/stream-statements.ts",
+    text: "attempt = 0, lease = null where address = ? and partition = ?",
+    instead: "attempt = 0 where address = ? and partition = ?",
+  },
+  {
+    name: "a paused address delivers",
+    file: "broker/src/addresses.ts",
+    text: "return paused === undefined && forwardsTo === undefined;",
+    instead: "return forwardsTo === undefined || paused === undefined;",
+  },
 ];
 
-/** Ten of the in-memory broker and ten of the embedded one, each planted alone. At least 18 must be caught. */
+/** Of the in-memory broker and of the embedded one, each planted alone. At least nine of ten must be caught. */
 export const plantedBugs: readonly PlantedBug[] = [...inMemory, ...embedded];

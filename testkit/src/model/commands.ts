@@ -1,10 +1,13 @@
 import { addressOf, type Destination, WaybillError } from "@waybill/core";
 import { topology } from "../suite/messages.ts";
 import { type Command, compose, pick } from "./compose.ts";
-import { type Client, type Run, fail, lockMs, sources } from "./run.ts";
+import type { Client } from "./client.ts";
+import { inspectingCommands } from "./inspecting.ts";
+import { receivable } from "./places.ts";
+import { type Run, fail, lockMs } from "./run.ts";
 import { settlingCommands } from "./settling.ts";
 import { subscriptions, variantCount } from "./topics.ts";
-import type { Sent } from "./world.ts";
+import type { Sent } from "./sent.ts";
 
 const advancesMs = [1, 400, 1_000, 2_500, 5_000];
 const clientsMax = 4;
@@ -46,7 +49,7 @@ const sendAstray: Command = async (run, choice) => {
 
 const receive: Command = async (run, [who, what, room]) => {
   const client = pick(run.clients, who) as Client;
-  const source = pick(sources, what);
+  const source = pick(receivable, what);
   if (source === undefined || client.readings.size >= 6) return undefined;
   const prefetch = [2, 1, 5][room % 3] ?? 2;
   run.receive(client, source, prefetch);
@@ -137,11 +140,12 @@ const redeclare: Command = async (run, [who, which]) => {
 /** By name, with how often each is drawn. */
 const table: readonly (readonly [name: string, weight: number, command: Command])[] = [
   ["advance", 4, advance],
-  ["send", 6, sending("queue")],
-  ["publish", 4, sending("topic")],
+  ["send", 8, sending("queue")],
+  ["publish", 3, sending("topic")],
   ["append", 4, sending("stream")],
-  ["receive", 7, receive],
+  ["receive", 9, receive],
   ...settlingCommands,
+  ...inspectingCommands,
   ["sendAstray", 1, sendAstray],
   ["stop", 2, stop],
   ["pauseOrResume", 2, pauseOrResume],

@@ -1,8 +1,9 @@
 import type { Outgoing } from "@waybill/core";
 import { toQueue, toStream, toTopic } from "../suite/messages.ts";
-import { type Run, queues, streamName } from "./run.ts";
+import { dedupQueue, plainQueue, queues, sessionQueue, streamName } from "./places.ts";
+import type { Run } from "./run.ts";
 import { topicName } from "./topics.ts";
-import type { Sent } from "./world.ts";
+import type { Sent } from "./sent.ts";
 
 /** Three numbers that a command reads what it needs from; small ones mean the plain case. */
 export type Choice = readonly [number, number, number];
@@ -19,32 +20,47 @@ export function compose(
 ): [Sent, Outgoing] {
   const { now } = run.moment;
   const id = run.id();
-  const timing = kind === "stream" ? {} : timings(now)[how % 8];
   const type = types[what % types.length] ?? "a";
   const attributes = { region: regions[what % 2] ?? "EU", n: what % 9 };
-  const name = { queue: queues[which % 2] ?? "q1", topic: topicName, stream: streamName }[kind];
-  const key = `k${which % 4}`;
-  const sent: Sent = {
-    id,
-    kind,
-    name,
+  const queue = [...queues, sessionQueue][which % (queues.length + 1)] ?? plainQueue;
+  const name = { queue, topic: topicName, stream: streamName }[kind];
+  const timing = timings(name, now)[how % 8];
+  const key = keyAt(name, which);
+  const dedupid = name === dedupQueue && how % 4 > 0 ? `d${how % 2}` : undefined;
+  const marks = { ...timing, ...(dedupid !== undefined && { dedupid }) };
+  const sent: Sent = { id, kind, name, type, attributes, key, ...marks };
+  if (kind === "stream") return [sent, toStream(name, id, key ?? "")];
+  const to = kind === "queue" ? toQueue : toTopic;
+  const header = {
     type,
     attributes,
-    ...timing,
-    ...(kind === "stream" && { key }),
+    ...(key !== undefined && { partitionkey: key }),
+    ...(dedupid !== undefined && { dedupid }),
   };
-  if (kind === "stream") return [sent, toStream(name, id, key)];
-  const to = kind === "queue" ? toQueue : toTopic;
-  return [sent, to(name, id, { ...timing, header: { type, attributes } })];
+  return [sent, to(name, id, { ...timing, header })];
 }
 
+/** Few, so that several messages have the same; in the queue with sessions a few have none. */
+function keyAt(name: string, which: number): string | undefined {
+  if (name === streamName) return `k${which % 4}`;
+  if (name !== sessionQueue || which % 9 > 6) return undefined;
+  return `k${which % 2}`;
+}
+
+/** A stream has none; in a session the place of what is due later is not known beforehand. */
 function timings(
+  name: string,
   now: number,
 ): Readonly<Record<number, Pick<Sent, "notBefore" | "notAfter" | "discardExpired">>> {
-  return {
-    4: { notBefore: now + 900 },
+  const expiring = {
     5: { notAfter: now + 1_200 },
     6: { notAfter: now + 1_200, discardExpired: true },
+  };
+  if (name === streamName) return {};
+  if (name === sessionQueue) return expiring;
+  return {
+    ...expiring,
+    4: { notBefore: now + 900 },
     7: { notBefore: now + 900, notAfter: now + 2_500 },
   };
 }

@@ -8,15 +8,22 @@ export interface Token {
   readonly receiver: object;
 }
 
+/**
+ * queue: one of a queue or a subscription. session: one of a queue that keeps sessions, with a key. log: what a group has of an item of a
+ * stream. copy: the dead letter that a group set aside; its item is done.
+ */
+export type ItemKind = "queue" | "session" | "log" | "copy";
+
 /** What the model knows of one message in one place. */
 export interface Item {
-  /** Its body, which no other message has. */
+  readonly kind: ItemKind;
+  /** Its body, which no other message has, but the copies of an item. */
   readonly id: string;
   /** As `addressOf` writes it. */
   readonly address: string;
   /** Place in the order of sending. */
   readonly order: number;
-  /** Set in a stream. */
+  /** Of its session, or in a stream. */
   readonly key: string | undefined;
   readonly type: string;
   readonly attributes: Readonly<Record<string, string | number>>;
@@ -38,10 +45,12 @@ export interface Item {
   freeFrom: number;
   freeBy: number;
   failure: string | undefined;
+  /** Its session waits until it is replayed or discarded. */
+  parks: boolean;
+  /** Was deleted by hand. */
+  discarded: boolean;
   /** Done while one before it was not, in a group whose members changed: the group's position may lie before it, and it may come again. */
   mayRepeat: boolean;
-  /** It came again after a copy of it was set aside. */
-  copied: boolean;
 }
 
 /** When something is observed: the moment, the step, and how late time may move things. */
@@ -102,7 +111,6 @@ export function deliveryFault(item: Item, { now }: Moment): string | undefined {
   if (item.notAfter <= now && !item.expiryLoose) return "it has expired";
   switch (item.state) {
     case "ready":
-      return undefined;
     case "scheduled":
       return item.due <= now ? undefined : `it is due in ${item.due - now} ms`;
     case "orphan":
@@ -117,4 +125,14 @@ export function deliveryFault(item: Item, { now }: Moment): string | undefined {
     case "gone":
       return "it was completed, discarded or deleted";
   }
+}
+
+/** The item is ready again, at its old place. */
+export function comeBack(item: Item, moment: Moment): void {
+  item.state = "ready";
+  item.due = 0;
+  item.parks = false;
+  item.since = moment.step;
+  item.sinceAt = moment.now;
+  item.holder = undefined;
 }

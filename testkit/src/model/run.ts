@@ -1,20 +1,18 @@
 import type {
   Delivery,
   MessageState,
-  Receiver,
   Source,
   StoredMessage,
-  Transport,
   TransportFactory,
 } from "@waybill/core";
 import { addressOf } from "@waybill/core";
 import type { FakeEnvironment } from "../environment.ts";
-import { type StallingEnvironment, stallingEnvironment } from "../stall.ts";
+import { stallingEnvironment } from "../stall.ts";
 import { bodyText, complete } from "../suite/probe.ts";
-import { topology } from "../suite/messages.ts";
-import type { Item, Moment, Token } from "./item.ts";
-import { subscriptions, topicName } from "./topics.ts";
-import { comeBack, Violation, World } from "./world.ts";
+import type { Client, Held, Reading } from "./client.ts";
+import { type Moment, comeBack } from "./item.ts";
+import { places, sources } from "./places.ts";
+import { Violation, World } from "./world.ts";
 
 /** A broker of its own for one run, on a clock that the run moves. */
 export interface ModelSubject {
@@ -29,40 +27,6 @@ export interface ModelSubject {
 
 /** What every receiver of the model locks for. */
 export const lockMs = 3_000;
-export const queues: readonly string[] = ["q1", "q2"];
-export const streamName = "s";
-export const sources: readonly Source[] = [
-  { kind: "queue", name: "q1" },
-  { kind: "queue", name: "q2" },
-  { kind: "subscription", topic: topicName, name: "s1" },
-  { kind: "subscription", topic: topicName, name: "s2" },
-  { kind: "stream", name: streamName, group: "g1" },
-  { kind: "stream", name: streamName, group: "g2" },
-];
-
-export interface Held extends Token {
-  readonly delivery: Delivery;
-  readonly item: Item;
-  readonly client: Client;
-  lost: boolean;
-  /** Its settlement was refused; the room that it gave may be taken already. */
-  refused: boolean;
-}
-
-export interface Reading {
-  readonly source: Source;
-  readonly prefetch: number;
-  readonly receiver: Receiver;
-  paused: boolean;
-}
-
-/** One process of the model. */
-export interface Client {
-  readonly instance: string;
-  readonly transport: Transport;
-  readonly environment: StallingEnvironment;
-  readonly readings: Set<Reading>;
-}
 
 const states: readonly MessageState[] = ["ready", "inFlight", "scheduled", "deferred", "dead"];
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -77,7 +41,8 @@ export class Run {
   readonly held: Held[] = [];
   readonly settled: Held[] = [];
   readonly trace: string[] = [];
-  readonly #told: string[] = [];
+  readonly #unrouted: string[] = [];
+  readonly #duplicates: string[] = [];
   readonly #left: Client[] = [];
   #fault: Error | undefined;
   #opened = 0;
@@ -92,17 +57,7 @@ export class Run {
   static async begin(subject: ModelSubject): Promise<Run> {
     const run = new Run(subject);
     const base = await run.open();
-    const streams = [{ name: streamName, partitions: 2, retention: {} }];
-    await run.finished(
-      base.transport.declare(
-        topology({
-          queues: queues.map((name) => ({ name })),
-          topics: [{ name: topicName }],
-          subscriptions: subscriptions(0),
-          streams,
-        }),
-      ),
-    );
+    await run.finished(base.transport.declare(places));
     await run.open();
     return run;
   }
@@ -124,7 +79,8 @@ export class Run {
         environment,
         logger: silent,
         instance,
-        unrouted: (envelope) => void this.#told.push(bodyText({ envelope })),
+        unrouted: (envelope) => void this.#unrouted.push(bodyText({ envelope })),
+        duplicate: (envelope) => void this.#duplicates.push(bodyText({ envelope })),
       }),
     );
     const client = {
@@ -224,9 +180,8 @@ export class Run {
     }
     this.world.listed(listed, this.moment);
     this.world.booked(await inspection.ledger());
-    const told = this.#told.join(" ");
-    const expected = this.world.unrouted.join(" ");
-    if (told !== expected) fail(`unrouted events told: ${told}; expected: ${expected}`);
+    this.#told("unrouted events", this.#unrouted, this.world.unrouted);
+    this.#told("duplicates", this.#duplicates, this.world.duplicates);
     for (const held of this.held)
       if (held.lost && held.item.holder === held)
         fail(`the lock of ${held.item.id} was called lost, and it stands`);
@@ -236,6 +191,9 @@ export class Run {
   async finish(): Promise<void> {
     this.step += 1;
     this.#finishing = true;
+    const [{ transport }] = this.clients as [Client];
+    for (const address of this.world.resumeAll())
+      await this.finished(transport.inspection.resume(address));
     for (const { readings } of this.clients)
       for (const reading of readings) reading.receiver.resume();
     for (const held of this.held.splice(0)) this.#complete(held);
@@ -256,9 +214,14 @@ export class Run {
     await this.subject.dispose();
   }
 
+  #told(what: string, told: readonly string[], expected: readonly string[]): void {
+    const [words, expectedWords] = [told.join(" "), expected.join(" ")];
+    if (words !== expectedWords) fail(`${what} told: ${words}; expected: ${expectedWords}`);
+  }
+
   #complete(held: Held): void {
     const stands = held.item.holder === held;
-    if (stands) this.world.end(held.item, "gone");
+    if (stands) this.world.end(held.item);
     held.delivery.settle(complete).then(
       (answer) =>
         this.#guard(() => {

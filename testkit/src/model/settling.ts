@@ -1,11 +1,12 @@
 import { type Settlement, WaybillError } from "@waybill/core";
 import { failure } from "../suite/messages.ts";
-import { type Choice, type Command, compose, pick } from "./compose.ts";
-import type { Item } from "./item.ts";
-import { type Client, type Held, type Run, fail } from "./run.ts";
-import { comeBack } from "./world.ts";
+import { type Command, compose, pick } from "./compose.ts";
+import { comeBack } from "./item.ts";
+import type { Held } from "./client.ts";
+import { type Run, fail } from "./run.ts";
 
 const retryDelaysMs = [0, 500, 2_000];
+const releaseDelaysMs = [0, 0, 0, 700];
 
 /** Picks a delivery that was not settled, and puts it among those that were. */
 function take(run: Run, choice: number): Held | undefined {
@@ -39,7 +40,7 @@ async function settle(
 const complete: Command = async (run, [which]) => {
   const held = take(run, which);
   if (held === undefined) return undefined;
-  const apply = (): void => run.world.end(held.item, "gone");
+  const apply = (): void => run.world.end(held.item);
   return settle(run, held, { settlement: { kind: "complete" }, apply });
 };
 
@@ -48,7 +49,7 @@ const completeAndSend: Command = async (run, choice) => {
   if (held === undefined) return undefined;
   const [sent, outgoing] = compose(run, "queue", choice);
   const apply = (): void => {
-    run.world.end(held.item, "gone");
+    run.world.end(held.item);
     run.world.send(sent, run.moment);
   };
   return settle(run, held, { settlement: { kind: "complete", send: [outgoing] }, apply });
@@ -73,19 +74,34 @@ const completeRefused: Command = async (run, choice) => {
   return `${held.client.instance} completes ${held.item.id} and sends to nowhere`;
 };
 
-const release: Command = async (run, [which]) => {
+const release: Command = async (run, [which, how]) => {
   const held = take(run, which);
   if (held === undefined) return undefined;
+  const { item } = held;
+  const canWait = item.kind === "queue" || item.kind === "session";
+  const delayMs = canWait ? (pick(releaseDelaysMs, how) ?? 0) : 0;
   const apply = (): void => {
-    held.item.attempt -= 1;
-    comeBack(held.item, run.moment);
+    item.attempt -= 1;
+    waitFor(run, held, delayMs);
   };
-  return settle(run, held, { settlement: { kind: "release" }, apply });
+  return settle(run, held, { settlement: { kind: "release", delayMs }, apply });
 };
+
+/** It comes back after a time; in a session nothing overtakes it meanwhile. */
+function waitFor(run: Run, held: Held, delayMs: number): void {
+  const { item } = held;
+  comeBack(item, run.moment);
+  if (delayMs > 0) item.due = run.moment.now + delayMs;
+  if (item.kind === "session") run.world.holdBack(item, held, run.moment);
+  else if (delayMs > 0) {
+    item.state = "scheduled";
+    item.orderly = false;
+  }
+}
 
 /** A stream has neither retry nor deferral. */
 function takeFromQueue(run: Run, choice: number): Held | undefined {
-  const ofQueues = run.held.filter(({ item }) => item.key === undefined);
+  const ofQueues = run.held.filter(({ item: { kind } }) => kind === "queue" || kind === "session");
   const held = pick(ofQueues, choice);
   return held && take(run, run.held.indexOf(held));
 }
@@ -97,26 +113,26 @@ const retry: Command = async (run, [which, how]) => {
   const delayMs = pick(retryDelaysMs, how) ?? 0;
   const reason = { ...failure(item.attempt), message: `${item.id} failed ${item.attempt}` };
   const apply = (): void => {
-    comeBack(item, run.moment);
-    item.orderly = false;
     item.failure = reason.message;
-    if (delayMs === 0) return;
-    item.state = "scheduled";
-    item.due = run.moment.now + delayMs;
+    if (item.kind === "queue") item.orderly = false;
+    waitFor(run, held, delayMs);
   };
   return settle(run, held, { settlement: { kind: "retry", delayMs, failure: reason }, apply });
 };
 
-const deadLetter: Command = async (run, [which]) => {
+const deadLetter: Command = async (run, [which, how]) => {
   const held = take(run, which);
   if (held === undefined) return undefined;
   const { item } = held;
-  const reason = { ...failure(item.attempt), message: `${item.id} died ${item.attempt}` };
+  const park = how % 2 === 1;
+  const message = `${item.id} died in step ${run.step}`;
+  const reason = { ...failure(item.attempt), message };
   const apply = (): void => {
-    run.world.end(item, "dead");
-    item.failure = reason.message;
+    run.world.bury(item, message, park);
+    if (item.parks) run.world.holdBack(item, held, run.moment);
   };
-  return settle(run, held, { settlement: { kind: "deadLetter", failure: reason }, apply });
+  const settlement = { kind: "deadLetter", failure: reason, park } as const;
+  return settle(run, held, { settlement, apply });
 };
 
 const defer: Command = async (run, [which]) => {
@@ -134,48 +150,6 @@ const settleAgain: Command = async (run, [which, how]) => {
   return settle(run, held, { settlement: settlement ?? { kind: "complete" }, apply: () => {} });
 };
 
-async function aside(
-  run: Run,
-  choice: Choice,
-  act: (client: Client, found: { item: Item; handle: string }) => Promise<string>,
-): Promise<string | undefined> {
-  const item = pick(
-    [...run.world.items()].filter(
-      ({ state, mayRepeat, copied }) =>
-        (state === "dead" || state === "deferred") && !mayRepeat && !copied,
-    ),
-    choice[0],
-  );
-  if (item === undefined) return undefined;
-  const client = pick(run.clients, choice[1]) as Client;
-  const { inspection } = client.transport;
-  const { state, address, id } = item;
-  const listed = await inspection.list({ state: state as "dead", address, limit: 1_000 });
-  const found = listed.find(({ envelope }) => envelope.body === id);
-  if (found === undefined) return fail(`${id} is ${state} at ${address} and is not listed there`);
-  return act(client, { item, handle: found.handle });
-}
-
-const replay: Command = (run, choice) =>
-  aside(run, choice, async (client, { item, handle }) => {
-    const expected = run.world.replay(item, run.moment) ? 1 : 0;
-    const count = await run.finished(client.transport.inspection.replay([handle]));
-    if (count !== expected) fail(`replaying ${item.id} answered ${count} instead of ${expected}`);
-    const stale = await run.finished(
-      client.transport.inspection.replay(expected === 1 ? [handle] : []),
-    );
-    if (stale !== 0) fail(`replaying ${item.id} by its old handle answered ${stale}`);
-    return `${client.instance} replays ${item.id} of ${item.address}`;
-  });
-
-const discard: Command = (run, choice) =>
-  aside(run, choice, async (client, { item, handle }) => {
-    item.state = "gone";
-    const count = await run.finished(client.transport.inspection.discard([handle, handle]));
-    if (count !== 1) fail(`discarding ${item.id} twice answered ${count} instead of 1`);
-    return `${client.instance} discards ${item.id} of ${item.address}`;
-  });
-
 export const settlingCommands: readonly (readonly [string, number, Command])[] = [
   ["complete", 6, complete],
   ["completeAndSend", 2, completeAndSend],
@@ -185,6 +159,4 @@ export const settlingCommands: readonly (readonly [string, number, Command])[] =
   ["deadLetter", 3, deadLetter],
   ["defer", 2, defer],
   ["settleAgain", 2, settleAgain],
-  ["replay", 3, replay],
-  ["discard", 1, discard],
 ];

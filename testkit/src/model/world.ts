@@ -1,6 +1,7 @@
 import type { LedgerEntry, StoredMessage } from "@waybill/core";
 import {
   adopt,
+  comeBack,
   deliveryFault,
   type Item,
   type ListedState,
@@ -8,20 +9,10 @@ import {
   statesAllowed,
   type Token,
 } from "./item.ts";
+import { isSameSession, orderFault } from "./order.ts";
+import { dedupQueue, dedupWindowMs } from "./places.ts";
+import { type Sent, itemOf } from "./sent.ts";
 import { acceptingTypes, topicName, wanting } from "./topics.ts";
-
-/** What is sent, as the model sees it. */
-export interface Sent {
-  readonly id: string;
-  readonly kind: "queue" | "topic" | "stream";
-  readonly name: string;
-  readonly type: string;
-  readonly attributes: Readonly<Record<string, string | number>>;
-  readonly key?: string;
-  readonly notBefore?: number;
-  readonly notAfter?: number;
-  readonly discardExpired?: boolean;
-}
 
 /** What was observed of a delivery. */
 export interface Observed {
@@ -39,11 +30,16 @@ export class World {
   readonly #groups = new Set<string>();
   readonly #unstable = new Set<string>();
   readonly #accepted = new Map<string, number>();
+  /** Until when, by type and id. */
+  readonly #remembered = new Map<string, number>();
+  readonly #paused = new Set<string>();
   #order = 0;
   /** Which acceptances the subscriptions have now. */
   variant = 0;
   /** Ids of events that nobody subscribes to, told to the sender. */
   readonly unrouted: string[] = [];
+  /** Ids of what was accepted and not stored, told to the sender. */
+  readonly duplicates: string[] = [];
 
   items(): IterableIterator<Item> {
     return this.#items.values();
@@ -52,7 +48,9 @@ export class World {
   send(sent: Sent, moment: Moment): void {
     switch (sent.kind) {
       case "queue":
-        return void this.#put(sent, sent.name, moment);
+        if (!this.#isDuplicate(sent, moment)) return void this.#put(sent, sent.name, moment);
+        this.#accept(sent.name);
+        return void this.duplicates.push(sent.id);
       case "stream":
         this.#log.push(sent);
         for (const group of this.#groups) this.#put(sent, group, moment);
@@ -78,25 +76,34 @@ export class World {
 
   deliver(observed: Observed, moment: Moment): Item {
     const { address, id, attempt, failure, token } = observed;
-    const item = this.#items.get(`${address}|${id}`);
-    if (item === undefined) throw new Violation(`${id} came at ${address}, where nobody sent it`);
-    const fault = deliveryFault(item, moment) ?? this.#orderFault(item, token, moment);
-    if (fault !== undefined) throw new Violation(`${id} came at ${address}, but ${fault}`);
-    const expected = this.#unstable.has(address) ? attempt : item.attempt + 1;
+    const item = this.#find(address, id, failure);
+    const violation = (what: string): Violation => new Violation(`${id} came at ${address}${what}`);
+    if (item === undefined) throw violation(", where nobody sent it");
+    const fault =
+      (this.#paused.has(address) ? "it is paused" : undefined) ??
+      deliveryFault(item, moment) ??
+      orderFault(item, this.#items.values(), { token, moment });
+    if (fault !== undefined) throw violation(`, but ${fault}`);
+    const isLoose = item.kind === "log" && this.#unstable.has(address);
+    const expected = isLoose ? attempt : item.attempt + 1;
     if (attempt !== expected || attempt < 1)
-      throw new Violation(
-        `${id} came at ${address} with attempt ${attempt} instead of ${item.attempt + 1}`,
-      );
-    if (item.failure !== undefined && failure !== item.failure && !this.#unstable.has(address))
-      throw new Violation(
-        `${id} came at ${address} with the failure ${failure}, not ${item.failure}`,
-      );
-    if (item.state === "dead" && item.mayRepeat) item.copied = true;
+      throw violation(` with attempt ${attempt} instead of ${item.attempt + 1}`);
+    if (item.failure !== undefined && failure !== item.failure)
+      throw violation(` with the failure ${failure}, not ${item.failure}`);
     item.state = "held";
     item.mayRepeat = false;
     item.attempt = attempt;
     item.holder = token;
     return item;
+  }
+
+  /** What a group set aside is told from the item itself by its failure, which no other has. */
+  #find(address: string, id: string, failure: string | undefined): Item | undefined {
+    const item = this.#items.get(`${address}|${id}`);
+    if (item?.kind !== "log" || failure === undefined) return item;
+    return this.#items
+      .values()
+      .find((copy) => copy.address === address && copy.id === id && copy.failure === failure);
   }
 
   /** The members of a group change: from now on its partitions may move, and begin again at what was not done. */
@@ -105,66 +112,142 @@ export class World {
     for (const item of this.#items.values()) if (item.address === group) this.#mayRepeat(item);
   }
 
-  /** It is done, by being completed or set aside. */
-  end(item: Item, state: "gone" | "dead"): void {
-    item.state = state;
+  /** It is done. */
+  end(item: Item): void {
+    item.state = "gone";
     this.#mayRepeat(item);
   }
 
+  /** It is set aside with its failure; in a stream as a copy. */
+  bury(item: Item, failure: string, parks: boolean): void {
+    if (item.kind === "log") {
+      this.end(item);
+      const copy: Item = { ...item, kind: "copy", state: "dead", failure, mayRepeat: false };
+      this.#items.set(`${item.address}|${item.id}|${failure}`, { ...copy, orderly: false });
+      return;
+    }
+    item.state = "dead";
+    item.failure = failure;
+    item.parks = parks && item.kind === "session";
+  }
+
+  /** What one receiver holds behind an item of a session goes back, uncounted, when that comes back or parks. */
+  holdBack(item: Item, { receiver }: Token, moment: Moment): void {
+    for (const other of this.#items.values()) {
+      if (!isSameSession(item, other) || other.holder?.receiver !== receiver) continue;
+      if (other.order <= item.order) continue;
+      other.attempt -= 1;
+      comeBack(other, moment);
+    }
+  }
+
+  pause(address: string): void {
+    this.#paused.add(address);
+  }
+
+  /** False when it was not paused. */
+  resume(address: string): boolean {
+    return this.#paused.delete(address);
+  }
+
+  resumeAll(): readonly string[] {
+    const paused = [...this.#paused];
+    this.#paused.clear();
+    return paused;
+  }
+
+  hasGroup(group: string): boolean {
+    return this.#groups.has(group);
+  }
+
+  /** Puts a group to one end of its stream. What its readers hold is not theirs any more. */
+  seek(group: string, to: "start" | "end", moment: Moment): void {
+    for (const item of this.#items.values()) {
+      if (item.address !== group || item.kind !== "log") continue;
+      comeBack(item, moment);
+      item.attempt = 0;
+      item.mayRepeat = false;
+      if (to === "end") item.state = "gone";
+    }
+  }
+
   #mayRepeat(item: Item): void {
-    if (!this.#unstable.has(item.address) || !item.orderly) return;
-    if (item.state !== "gone" && item.state !== "dead") return;
+    if (!this.#unstable.has(item.address) || item.kind !== "log" || item.state !== "gone") return;
     item.mayRepeat ||= this.#items
       .values()
       .some(
         (other) =>
           other.address === item.address &&
+          other.kind === "log" &&
           other.order < item.order &&
           (unfinished.has(other.state) || other.mayRepeat),
       );
   }
 
+  #isBehind(item: Item): boolean {
+    return this.#items
+      .values()
+      .some(
+        (other) =>
+          isSameSession(item, other) && other.state === "ready" && other.order < item.order,
+      );
+  }
+
+  #isDuplicate({ name, type, id, dedupid = id }: Sent, { now }: Moment): boolean {
+    if (name !== dedupQueue) return false;
+    const known = `${type} ${dedupid}`;
+    if ((this.#remembered.get(known) ?? now) > now) return true;
+    this.#remembered.set(known, now + dedupWindowMs);
+    return false;
+  }
+
   /** Holds a listing of every state against what is known, and takes over what only time has decided. */
   listed(messages: readonly (readonly [ListedState, StoredMessage])[], moment: Moment): void {
-    const seen = new Map<string, ListedState>();
-    for (const [state, { address, envelope, attempt }] of messages) {
-      const name = `${address}|${String(envelope.body)}`;
-      const item = this.#items.get(name);
+    const seen = new Map<Item, ListedState>();
+    for (const [state, { address, envelope, attempt, failure }] of messages) {
+      const id = String(envelope.body);
+      const name = `${address}|${id}`;
+      const item = this.#find(address, id, failure?.message);
       if (item === undefined) throw new Violation(`${name} is ${state}, and nobody sent it there`);
-      if (item.copied) continue;
-      if (seen.has(name))
-        throw new Violation(`${name} is stored twice: ${seen.get(name)} and ${state}`);
-      seen.set(name, state);
-      if (item.key === undefined && state !== "dead" && attempt !== item.attempt)
+      if (seen.has(item))
+        throw new Violation(`${name} is stored twice: ${seen.get(item)} and ${state}`);
+      seen.set(item, state);
+      if (item.kind !== "log" && state !== "dead" && attempt !== item.attempt)
         throw new Violation(`${name} is ${state} with attempt ${attempt}, not ${item.attempt}`);
     }
-    for (const [name, item] of this.#items) {
-      const state = seen.get(name) ?? "gone";
-      // What a group has not read is no message of its own: a listing shows what was set aside.
-      if (item.key !== undefined && item.state !== "dead" && state === "gone") continue;
-      if (item.copied) continue;
+    for (const item of this.#items.values()) {
+      const state = seen.get(item) ?? "gone";
+      // A listing shows of a group what was set aside.
+      if (item.kind === "log" && state === "gone") continue;
+      if (item.kind === "copy" && item.state !== "dead" && state === "gone") continue;
       const allowed = statesAllowed(item, moment);
-      if (!allowed.has(state))
-        throw new Violation(`${name} is ${state} and should be ${[...allowed].join(" or ")}`);
+      if (!allowed.has(state)) {
+        const words = `${item.id} at ${item.address}`;
+        throw new Violation(`${words} is ${state} and should be ${[...allowed].join(" or ")}`);
+      }
       adopt(item, state, moment);
     }
   }
 
   /** Holds the books against what was sent. */
   booked(entries: readonly LedgerEntry[]): void {
-    for (const { address, kind, accepted, copied, difference } of entries) {
+    for (const { address, kind, accepted, copied, repeated, difference } of entries) {
       if (difference !== 0)
         throw new Violation(`the books of ${address} (${kind}) miss ${difference}`);
       const expected = kind === "log" ? this.#log.length : (this.#accepted.get(address) ?? 0);
-      if (accepted - copied !== expected)
-        throw new Violation(`the books of ${address} have ${accepted} accepted, not ${expected}`);
+      const first = accepted - copied - repeated;
+      if (first !== expected)
+        throw new Violation(`the books of ${address} have ${first} accepted, not ${expected}`);
     }
   }
 
-  /** Whether nothing is left that a receiver could get. */
+  /** What is left that a receiver could get: not what waits behind a parked dead letter. */
   unfinished(): Item | undefined {
-    for (const item of this.#items.values()) if (unfinished.has(item.state)) return item;
-    return undefined;
+    const items = [...this.#items.values()];
+    const parked = items.filter(({ state, parks }) => state === "dead" && parks);
+    return items.find(
+      (item) => unfinished.has(item.state) && !parked.some((dead) => isSameSession(item, dead)),
+    );
   }
 
   /** Puts back what was set aside. False when it stays where it is. */
@@ -186,42 +269,15 @@ export class World {
     }
     comeBack(item, moment);
     item.attempt = 0;
-    item.orderly = false;
+    // In its session it stands in front of what waits, or at its old place: with what it had not passed (it expired) it may change places.
+    item.orderly = item.kind === "session" && !this.#isBehind(item);
     item.expiryLoose = true;
     if (item.notAfter <= moment.now) item.notAfter = Infinity;
     return true;
   }
 
-  #put(
-    sent: Omit<Sent, "key"> & { readonly key?: string | undefined },
-    address: string,
-    moment: Moment,
-  ): Item {
-    const { notBefore = 0, notAfter = Infinity } = sent;
-    const delayed = notBefore > moment.now;
-    const item: Item = {
-      id: sent.id,
-      address,
-      order: ++this.#order,
-      key: sent.key,
-      type: sent.type,
-      attributes: sent.attributes,
-      discardExpired: sent.discardExpired ?? false,
-      state: delayed ? "scheduled" : "ready",
-      attempt: 0,
-      due: notBefore,
-      notAfter,
-      expiryLoose: false,
-      orderly: !delayed,
-      since: moment.step,
-      sinceAt: moment.now,
-      holder: undefined,
-      freeFrom: 0,
-      freeBy: 0,
-      failure: undefined,
-      mayRepeat: false,
-      copied: false,
-    };
+  #put(sent: Sent, address: string, moment: Moment): Item {
+    const item = itemOf(sent, address, { order: ++this.#order, moment });
     this.#items.set(`${address}|${sent.id}`, item);
     if (!address.endsWith("/")) this.#accept(address);
     return item;
@@ -230,41 +286,9 @@ export class World {
   #accept(address: string): void {
     this.#accepted.set(address, (this.#accepted.get(address) ?? 0) + 1);
   }
-
-  #orderFault(item: Item, token: Token, moment: Moment): string | undefined {
-    if (!item.orderly) return undefined;
-    for (const other of this.#items.values()) {
-      if (other.address !== item.address || other.order >= item.order || !other.orderly) continue;
-      // What a command of this moment puts back may be seen a little later.
-      const waits =
-        other.state === "ready" && other.since < moment.step && other.notAfter > moment.now;
-      if (item.key === undefined ? waits : overtakes(item, other, { token, waits }))
-        return `${other.id} stands before it`;
-    }
-    return undefined;
-  }
 }
 
 const unfinished: ReadonlySet<string> = new Set(["ready", "scheduled", "held", "orphan"]);
-
-/** In a stream the items of a key are handed on one behind the other, across members and their deaths. */
-function overtakes(
-  item: Item,
-  other: Item,
-  { token, waits }: { readonly token: Token; readonly waits: boolean },
-): boolean {
-  if (other.key !== item.key) return false;
-  if (other.state === "held") return other.holder?.receiver !== token.receiver;
-  return waits || other.state === "orphan";
-}
-
-/** The item is ready again, at its old place. */
-export function comeBack(item: Item, moment: Moment): void {
-  item.state = "ready";
-  item.since = moment.step;
-  item.sinceAt = moment.now;
-  item.holder = undefined;
-}
 
 /** The real broker did what the model cannot explain. */
 export class Violation extends Error {
