@@ -17,7 +17,7 @@ import { type PlantedBug, plantedBugs } from "./planted/bugs.fixture.ts";
 const root = join(import.meta.dirname, "../..");
 const rooms = ["contracts", "core", "testkit", "broker"];
 const caughtMin = Math.ceil(0.9 * plantedBugs.length);
-const attemptMsMax = 60_000;
+const attemptMsMax = 240_000;
 
 interface Proof {
   readonly name: string;

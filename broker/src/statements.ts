@@ -103,7 +103,7 @@ const otherTexts = {
   insertScheduled:
     "insert into scheduled(due, seq, address, attempt, bytes, expires, id) values (?, ?, ?, ?, ?, ?, ?)",
   dueScheduled:
-    "select due, seq, address, attempt, bytes, expires from scheduled where due <= ? order by due, seq limit ?",
+    "select due, seq, address, attempt, bytes, expires, id from scheduled where due <= ? order by due, seq limit ?",
   deleteScheduled: "delete from scheduled where due = ? and seq = ?",
   takeScheduled: "delete from scheduled where address = ? and seq = ?",
   scheduledAs: "select seq from scheduled where id = ? limit ?",

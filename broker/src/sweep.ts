@@ -153,6 +153,8 @@ interface ScheduledRow {
   readonly attempt: number;
   readonly bytes: number;
   readonly expires: number | null;
+  /** By which it is cancelled, where it waits for its first delivery. */
+  readonly id: string | null;
 }
 
 function moveDue(transaction: Transaction): void {
@@ -173,8 +175,8 @@ function moveDue(transaction: Transaction): void {
  * What was sent for later takes its place when it falls due: behind what waits by then, however late that is noticed. A number is a place, so it
  * gets a new one. What was delivered before keeps its number, by which it is followed, and stands in front.
  */
-function placeInLine(transaction: Transaction, { seq, attempt }: ScheduledRow): number {
-  if (attempt > 0) return seq;
+function placeInLine(transaction: Transaction, { seq, id }: ScheduledRow): number {
+  if (id === null) return seq;
   const next = transaction.takeSeq();
   transaction.sql.renumberMessage.run(next, seq);
   return next;

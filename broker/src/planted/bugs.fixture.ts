@@ -208,6 +208,12 @@ const embedded: readonly PlantedBug[] = [
     instead: "attempt = 0 where address = ? and partition = ?",
   },
   {
+    name: "what was replayed and released until later has lost its number and its failure",
+    file: "broker/src/sweep.ts",
+    text: "if (id === null) return seq;",
+    instead: "if (id === undefined) return seq;",
+  },
+  {
     name: "a paused address delivers",
     file: "broker/src/addresses.ts",
     text: "return paused === undefined && forwardsTo === undefined;",

@@ -115,7 +115,7 @@ export interface ListQuery {
 export type MessageState = "ready" | "inFlight" | "scheduled" | "deferred" | "dead";
 
 export interface StoredMessage {
-  /** The broker's own name of it; good for `replay`, `discard` and `after`. What is scheduled may get another when it falls due. */
+  /** The broker's own name of it; good for `replay`, `discard` and `after`. What is scheduled and was never delivered may get another when it falls due. */
   readonly handle: string;
   readonly address: string;
   /** Of a dead letter that stands elsewhere (`forwardDeadLettersTo`): the address at which it died, to which a replay returns it. */

@@ -58,12 +58,11 @@ const whereabouts: Readonly<Record<ListedState, Resumed>> = {
   gone: "gone",
 };
 
-/** By the handle of some delivery, deferred or not. */
+/** By the handle of a delivery, deferred or not. */
 const resumeDeferred: Command = async (run, [which, who]) => {
-  const known = run.settled.filter(({ delivery }) => delivery.handle !== undefined);
-  const { item, delivery } = pick(known, which) ?? {};
-  if (item === undefined || item.kind === "copy" || delivery?.handle === undefined)
-    return undefined;
+  const known = [...run.world.items()].filter(({ handle, kind }) => handle && kind !== "copy");
+  const item = pick(known, which);
+  if (item?.handle === undefined) return undefined;
   const client = pick(run.clients, who) as Client;
   const expected = [...statesAllowed(item, run.moment)].map((state) => whereabouts[state]);
   if (item.discarded) expected.push("discarded");
@@ -73,7 +72,7 @@ const resumeDeferred: Command = async (run, [which, who]) => {
     item.expiryLoose = true;
     if (item.notAfter <= run.moment.now) item.notAfter = Infinity;
   }
-  const answer = await run.finished(client.transport.inspection.resumeDeferred(delivery.handle));
+  const answer = await run.finished(client.transport.inspection.resumeDeferred(item.handle));
   if (!expected.includes(answer))
     fail(`resuming ${item.id} answered ${answer} instead of ${expected.join(" or ")}`);
   return `${client.instance} resumes ${item.id} of ${item.address}: ${answer}`;

@@ -45,6 +45,8 @@ export interface Item {
   freeFrom: number;
   freeBy: number;
   failure: string | undefined;
+  /** Of its deliveries. */
+  handle: string | undefined;
   /** Its session waits until it is replayed or discarded. */
   parks: boolean;
   /** Was deleted by hand. */

@@ -240,6 +240,9 @@ export class Run {
     const item = this.world.deliver({ address, id, attempt, failure, token }, this.moment);
     const held: Held = { ...token, delivery, item, client, lost: false, refused: false };
     item.holder = held;
+    if ((item.handle ?? delivery.handle) !== delivery.handle)
+      fail(`${id} came with the handle ${delivery.handle} instead of ${item.handle}`);
+    item.handle = delivery.handle;
     delivery.onLockLost = () => void (held.lost = true);
     if (this.#finishing) return this.#complete(held);
     this.held.push(held);

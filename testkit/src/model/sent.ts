@@ -45,6 +45,7 @@ export function itemOf(
     freeFrom: 0,
     freeBy: 0,
     failure: undefined,
+    handle: undefined,
     parks: false,
     discarded: false,
     mayRepeat: false,

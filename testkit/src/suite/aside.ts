@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { type SuiteCase, needsAll, needsDeadLetters, needsFollowing } from "./case.ts";
+import {
+  type SuiteCase,
+  needsAll,
+  needsDeadLetters,
+  needsDelay,
+  needsFollowing,
+  needsFreeRelease,
+} from "./case.ts";
 import { failure, numbers, toQueue } from "./messages.ts";
 import { bodyText, complete, release } from "./probe.ts";
 import type { Stage } from "./stage.ts";
@@ -115,6 +122,23 @@ export const asideCases: readonly SuiteCase[] = [
       assert.equal(await follow(), "gone,waiting,waiting,gone,gone");
       const other = await stage.open();
       assert.deepEqual(await other.inspection.follow(handles), ["gone", "waiting", "waiting"]);
+    },
+  },
+  {
+    id: "dead.release-later",
+    title:
+      "a replayed dead letter that is released until later keeps its failure, and its handle is still followed",
+    notFor: needsAll(needsDeadLetters, needsFollowing, needsDelay(1_000), needsFreeRelease),
+    run: async (stage) => {
+      const { transport, probe, dead } = await graveyard(stage, ["one"]);
+      const handles = dead.map((letter) => letter.handle);
+      await transport.inspection.replay(handles);
+      await (await probe.next()).settle({ kind: "release", delayMs: 50 });
+      const again = await probe.next();
+      assert.deepEqual([again.attempt, again.failure, again.handle], [1, failure(1), handles[0]]);
+      assert.deepEqual(await transport.inspection.follow(handles), ["waiting"]);
+      assert.equal(await again.settle(complete), "settled");
+      assert.deepEqual(await transport.inspection.follow(handles), ["gone"]);
     },
   },
   {
