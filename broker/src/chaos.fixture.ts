@@ -4,23 +4,28 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Schema, command } from "@waybill/contracts";
-import { type TransportFactory, connect, service, terminated } from "@waybill/core";
+import { type Context, type TransportFactory, connect, service, terminated } from "@waybill/core";
 import { openLedger } from "@waybill/testkit";
 import { embedded } from "./index.ts";
 
 const [role = "", data = "", ledgers = "", number = "0"] = process.argv.slice(2);
 
-const Job: Schema<{ id: string; note: string }> = {
-  "~standard": {
-    version: 1,
-    vendor: "chaos",
-    validate: (value) => ({ value: value as { id: string; note: string } }),
-  },
+interface Job {
+  readonly id: string;
+  readonly key: string;
+  readonly note: string;
+}
+
+const job: Schema<Job> = {
+  "~standard": { version: 1, vendor: "chaos", validate: (value) => ({ value: value as Job }) },
 };
-const DoJob = command("chaos.do-job", { input: Job });
+const DoJob = command("chaos.do-job", { input: job });
+const DoInOrder = command("chaos.do-in-order", { input: job, key: ({ key }) => key });
 const retry = { attempts: 100, delayMs: 10, factor: 1 };
 /** Sends under way at once, and the pause after each: a load that two consumers keep up with, so that what waits at the end is soon handled. */
 const lanes = 40;
+/** Lanes whose messages have a key, their own: what one sends is to be handled in its order. */
+const keyedLanes = 10;
 const paceMs = 4;
 const slowMs = 50;
 
@@ -32,16 +37,17 @@ else if (role === "both") await Promise.all([produce(), consume(transport)]);
 else await consume(role === "hasty-consumer" ? acknowledgedFirst(transport) : transport);
 
 async function produce(): Promise<void> {
-  const producer = service("producer", { sends: [DoJob] });
+  const producer = service("producer", { sends: [DoJob, DoInOrder] });
   await using bus = await connect({ transport, services: [producer] });
   const stop = new AbortController();
   void terminated().then(() => stop.abort());
   process.send?.("ready");
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    while (!stop.signal.aborted) {
-      const id = `${number}-${next++}`;
-      await bus.send(DoJob, { id, note: "x".repeat(300) });
+  const lane = async (_: unknown, index: number): Promise<void> => {
+    const contract = index < keyedLanes ? DoInOrder : DoJob;
+    const key = `${number}-${index}`;
+    for (let next = 0; !stop.signal.aborted; next++) {
+      const id = `${key}-${next}`;
+      await bus.send(contract, { id, key, note: "x".repeat(300) });
       ledger.accepted(id);
       await sleep(paceMs);
     }
@@ -50,15 +56,28 @@ async function produce(): Promise<void> {
 }
 
 async function consume(from: TransportFactory): Promise<void> {
-  const consumer = service("consumer").handle(
-    DoJob,
-    async ({ id }, context) => {
-      // Some handlers take a moment, so that a kill or a shutdown meets work that has begun.
-      if (id.endsWith("7")) await context.sleep(slowMs);
-      ledger.handled(id);
-    },
-    { retry, lockMs: 1_000, concurrency: 64, prefetch: 256 },
-  );
+  const options = { retry, lockMs: 1_000, concurrency: 64, prefetch: 256 };
+  const work = async (id: string, context: Pick<Context, "sleep">): Promise<void> => {
+    // Some handlers take a moment, so that a kill or a shutdown meets work that has begun.
+    if (id.endsWith("7")) await context.sleep(slowMs);
+  };
+  const consumer = service("consumer")
+    .handle(
+      DoJob,
+      async ({ id }, context) => {
+        await work(id, context);
+        ledger.handled(id);
+      },
+      options,
+    )
+    .handle(
+      DoInOrder,
+      async ({ id, key }, context) => {
+        await work(id, context);
+        ledger.handled(id, key);
+      },
+      options,
+    );
   await using bus = await connect({ transport: from, services: [consumer] });
   process.send?.("ready");
   await terminated();

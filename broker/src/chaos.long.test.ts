@@ -11,7 +11,7 @@ import {
   equationOf,
   systemEnvironment,
 } from "@waybill/core";
-import { ProcessRig, type Tally, readLedgers, seededRandom } from "@waybill/testkit";
+import { ProcessRig, type Tally, overtakers, readLedgers, seededRandom } from "@waybill/testkit";
 import { embedded } from "./index.ts";
 
 const script = join(import.meta.dirname, "chaos.fixture.ts");
@@ -30,11 +30,12 @@ test(`${kills} × kill -9 of producers, consumers and processes that are both, u
   for (let kill = 0; kill < kills; kill++) await chaos.strike("SIGKILL", 120);
   const { lost, waiting, dead, tally, ledger } = await chaos.conclude();
   context.diagnostic(
-    `${tally.accepted.size} accepted, ${repeated(tally)} handled more than once, ${dead} dead letters`,
+    `${tally.accepted.size} accepted, ${tally.byKey.size} keys, ${repeated(tally)} handled more than once, ${dead} dead letters`,
   );
   assert.ok(tally.accepted.size > kills * 10, "the load was too small to prove anything");
   assert.equal(lost, 0);
   assert.equal(waiting, 0);
+  assertInOrder(tally);
   assertBooked(ledger, tally);
   for (const entry of ledger) context.diagnostic(`${entry.address}: ${equationOf(entry)}`);
 });
@@ -52,6 +53,7 @@ test("SIGTERM × 20 under load: nothing lost, nothing handled twice", async (con
   const { lost, waiting, tally, ledger } = await chaos.conclude();
   assert.equal(lost, 0);
   assert.equal(waiting, 0);
+  assertInOrder(tally);
   assertBooked(ledger, tally);
   assert.equal(repeated(tally), 0);
 });
@@ -181,9 +183,16 @@ async function deadIds(transport: Transport): Promise<ReadonlySet<string>> {
 function assertBooked(ledger: readonly LedgerEntry[], { accepted, handled }: Tally): void {
   for (const { address, difference } of ledger)
     assert.equal(difference, 0, `the books of ${address} miss ${difference}`);
-  const jobs = ledger.find(({ address }) => address === "chaos.do-job");
-  assert.ok((jobs?.accepted ?? 0) >= accepted.size, "the books miss what was accepted");
-  assert.ok((jobs?.completed ?? 0) <= handled.size, "more was completed than handled");
+  const jobs = ledger.filter(({ address }) => address.startsWith("chaos."));
+  const sum = (of: (entry: LedgerEntry) => number): number =>
+    jobs.reduce((total, entry) => total + of(entry), 0);
+  assert.ok(sum((entry) => entry.accepted) >= accepted.size, "the books miss what was accepted");
+  assert.ok(sum((entry) => entry.completed) <= handled.size, "more was completed than handled");
+}
+
+function assertInOrder(tally: Tally): void {
+  assert.ok(tally.byKey.size > 0, "nothing was handled by key");
+  assert.deepEqual(overtakers(tally).slice(0, 10), [], "handled before what was sent before it");
 }
 
 function repeated({ handled }: Tally): number {

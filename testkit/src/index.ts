@@ -9,7 +9,7 @@ export { type StallingEnvironment, stallingEnvironment } from "./stall.ts";
 export type { SuiteCase } from "./suite/case.ts";
 export type { SuiteSubject } from "./suite/stage.ts";
 export { type SuiteOptions, transportCases, transportSuite } from "./transport-suite.ts";
-export { type Ledger, type Tally, openLedger, readLedgers } from "./chaos/ledger.ts";
+export { type Ledger, type Tally, openLedger, overtakers, readLedgers } from "./chaos/ledger.ts";
 export { ProcessRig, type WorkerSpec } from "./chaos/rig.ts";
 export type { Run } from "./handler-watch.ts";
 export { type LogLine, type TestBus, type TestBusOptions, testBus } from "./test-bus.ts";
