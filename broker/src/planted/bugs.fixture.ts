@@ -198,7 +198,7 @@ const embedded: readonly PlantedBug[] = [
   {
     name: "a resumed message is lost",
     file: "broker/src/replay.ts",
-    text: "arriveAgain(transaction, { address, seq, attempt: attempt - 1, bytes, expires: null });",
+    text: "arriveAgain(transaction, { address, seq, attempt: attempt - 1, bytes, expires: expiryLifted });",
     instead: "void [attempt, bytes];",
   },
   {
