@@ -213,6 +213,7 @@ function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
     delayStepMs: 1,
     lock: "lease",
     sessions: true,
+    keyOrder: "sessions",
     sessionStateBytesMax,
     dedupWindowMs: dedupWindowMsMax,
     bodyBytesMax,

@@ -4,15 +4,15 @@ import { LocalChannel } from "./calls/local-channel.ts";
 import { RouteResponder } from "./calls/responder.ts";
 import { type Served, serveCalls } from "./calls/served.ts";
 import { TransportChannel } from "./calls/transport-channel.ts";
+import { checkCapabilities } from "./capability-checks.ts";
 import { declarable } from "./declarable.ts";
 import { type Codec, jsonCodec } from "./codec.ts";
 import { consoleLogger } from "./console-logger.ts";
 import { Counters } from "./counters.ts";
 import { systemEnvironment } from "./environment/system.ts";
-import { WaybillError, messageOf } from "./errors.ts";
+import { messageOf } from "./errors.ts";
 import { circuitBreakers } from "./flow/circuit-breaker.ts";
 import { watchLag } from "./flow/loop-lag.ts";
-import { orderingKey } from "./key.ts";
 import type { Listener } from "./listener.ts";
 import { toListener } from "./listening.ts";
 import { tellOfPauses } from "./pausing.ts";
@@ -20,14 +20,13 @@ import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./p
 import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { WireTransform } from "./ports/wire.ts";
-import type { Transport, TransportFactory, TransportHost } from "./ports/transport.ts";
+import type { TransportFactory, TransportHost } from "./ports/transport.ts";
 import type { Intake } from "./route.ts";
 import type { Running } from "./running.ts";
 import type { CallDepthPolicy, Runtime } from "./runtime.ts";
 import type { HandlerDefaults, Service } from "./service.ts";
-import { formerDestinations, typesOf } from "./former-names.ts";
+import { formerDestinations } from "./former-names.ts";
 import { allContracts } from "./sources.ts";
-import { refuseState } from "./session-checks.ts";
 import { Speech } from "./speech.ts";
 import { callSteps, messageSteps, outgoingSteps } from "./steps/index.ts";
 import { loadTelemetry } from "./telemetry.ts";
@@ -239,46 +238,4 @@ function toSpeech(runtime: Runtime, wiring: Wiring, added: readonly UserStep[]):
     if (contract !== undefined) uses.get(speaker)?.add(contract);
   }
   return new Speech(runtime, senders, uses);
-}
-
-function checkCapabilities(
-  { intakes, contracts }: Wiring,
-  transport: Transport,
-  logger: Logger,
-): void {
-  const { name, capabilities } = transport;
-  for (const contract of contracts.values()) {
-    if (typesOf(contract).length > 1 && capabilities.forwardHopsMax === 0)
-      throw new WaybillError(
-        "NOT_SUPPORTED",
-        `The command "${contract.name}" has formerNames, and ${name} does not forward. Keep a handler for each old name until nobody sends it, or choose another transport.`,
-        { details: { contract: contract.name } },
-      );
-    const dedupMs = "dedupMs" in contract ? (contract.dedupMs ?? 0) : 0;
-    if (dedupMs <= capabilities.dedupWindowMs) continue;
-    throw new WaybillError(
-      "NOT_SUPPORTED",
-      `The ${contract.kind} "${contract.name}" asks for dedupMs: ${dedupMs}; ${name} recognises duplicates within ${capabilities.dedupWindowMs} ms at most. Shorten it, choose another transport, or make the handler idempotent and leave it out.`,
-      { details: { contract: contract.name, dedupMs, dedupWindowMs: capabilities.dedupWindowMs } },
-    );
-  }
-  for (const { routes } of intakes) {
-    for (const route of routes) {
-      const { contract, options, handlerName } = route;
-      refuseState(route, transport);
-      const keyed = orderingKey(contract) !== undefined;
-      if (options.onDeadLetter === "park" && !capabilities.sessions)
-        throw new WaybillError(
-          "NOT_SUPPORTED",
-          `${handlerName} parks keys behind a dead letter, and ${name} has no sessions to hold them back in. Say onDeadLetter: "continue", or use a transport with sessions.`,
-        );
-      if (keyed ? capabilities.sessions : options.orderedBy === undefined) continue;
-      logger.info(
-        `${handlerName} is ordered by key within each process; ` +
-          (keyed
-            ? `${name} has no sessions to order it across several instances.`
-            : `to order it across several instances, give the ${contract.kind} a key.`),
-      );
-    }
-  }
 }

@@ -16,6 +16,8 @@ export interface ContractCounters {
   released: number;
   /** Settled too late: somebody else had the message by then. */
   lockLost: number;
+  /** Completed unhandled, because the handler's rule does not hold and the broker did not evaluate it. */
+  filtered: number;
   /** The broker did not say whether settling worked; the message may come again. */
   settleUnknown: number;
   /** Published while no subscription took this type. */
@@ -58,6 +60,7 @@ export class Counters {
       deferred: 0,
       released: 0,
       lockLost: 0,
+      filtered: 0,
       settleUnknown: 0,
       unrouted: 0,
       abandoned: 0,

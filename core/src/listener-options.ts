@@ -11,6 +11,8 @@ export interface ListenerOptions {
   readonly start?: "earliest" | "latest";
   /** Most sessions at a time, where the source has them. */
   readonly sessions?: number;
+  /** Whether a message is to be handled; absent where every one is. What is not is completed at once: it takes no handler, no lane and no rate. */
+  readonly wants?: (delivery: Delivery) => boolean;
   /** Entries of one lane run one after another; undefined for no lane. */
   readonly lane?: (delivery: Delivery) => string | undefined;
   /** Settles the entry, or answers `retry`: after which time to run it again without letting its lane go on. */

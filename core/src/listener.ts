@@ -141,6 +141,10 @@ export class Listener implements Slot {
 
   #take(batch: readonly Delivery[]): void {
     for (const delivery of batch) {
+      if (this.#options.wants?.(delivery) === false) {
+        void this.#skip(delivery);
+        continue;
+      }
       const { session } = delivery;
       const lane = session === undefined ? this.#options.lane?.(delivery) : `key ${session.id}`;
       const entry = new Entry(delivery, lane);
@@ -150,6 +154,16 @@ export class Listener implements Slot {
         this.#waiting.push(entry);
     }
     this.#pump();
+  }
+
+  async #skip(delivery: Delivery): Promise<void> {
+    try {
+      await delivery.settle(done);
+    } catch (error) {
+      this.#runtime.logger.warn(
+        `A message from ${this.address} that no rule takes could not be completed; it comes again when its lock has run out: ${messageOf(error)}`,
+      );
+    }
   }
 
   #leaveLane(entry: Entry): void {
@@ -279,5 +293,6 @@ export class Listener implements Slot {
 }
 
 const untouched: Settlement = { kind: "release" };
+const done: Settlement = { kind: "complete" };
 /** Above it nothing becomes faster, and what the collector has to copy grows. */
 const settlingMax = 128;

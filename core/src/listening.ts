@@ -31,6 +31,7 @@ export function toListener(
     prefetch,
     lockMs,
     start,
+    ...(runner.filters && { wants: (delivery: Delivery) => runner.wants(delivery) }),
     ...(runner.ordered && { lane: (delivery: Delivery) => runner.lane(delivery) }),
     released: (entry: Entry): void => runner.released(entry),
   };

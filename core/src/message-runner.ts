@@ -4,9 +4,11 @@ import type { Entry } from "./entry.ts";
 import { orderingKey } from "./key.ts";
 import { type Outcome, complete } from "./outcome.ts";
 import { type IncomingStep, type Incomer, compileIncoming } from "./pipeline.ts";
+import { ruleHere } from "./filtering.ts";
 import type { Delivery } from "./ports/transport.ts";
 import { addressOf } from "./ports/transport.ts";
 import type { Intake, Route } from "./route.ts";
+import type { Predicate } from "./rules.ts";
 import type { Runtime } from "./runtime.ts";
 import { Received } from "./received.ts";
 import { typesOf } from "./former-names.ts";
@@ -17,12 +19,16 @@ interface Compiled {
   readonly run: Incomer;
   /** Undefined where the broker has changed the attributes already, or nobody asked for it. */
   readonly change: Change | undefined;
+  /** Undefined where the broker has applied the rule already, or there is none. */
+  readonly wants: Predicate | undefined;
 }
 
 /** Brings each delivery of one source to the pipeline of its contract. */
 export class MessageRunner {
   /** Whether messages of one key must not overtake each other. */
   readonly ordered: boolean;
+  /** Whether some of what comes may be unwanted: rules that the broker does not evaluate. */
+  readonly filters: boolean;
   readonly #address: string;
   readonly #runtime: Runtime;
   readonly #compiled: ReadonlyMap<string, Compiled>;
@@ -37,7 +43,9 @@ export class MessageRunner {
       route,
       run: compileIncoming(steps, route, runtime),
       change: changeHere(route, runtime),
+      wants: ruleHere(route, runtime.transport),
     }));
+    this.filters = compiled.some(({ wants }) => wants !== undefined);
     this.#compiled = new Map(
       compiled.flatMap((each) => typesOf(each.route.contract).map((type) => [type, each])),
     );
@@ -71,6 +79,14 @@ export class MessageRunner {
     } catch {
       return undefined;
     }
+  }
+
+  /** Whether the rule of its handler holds. What it does not hold for is counted, for it is completed unhandled. */
+  wants({ envelope: { header } }: Delivery): boolean {
+    const compiled = this.#find(header.type);
+    if (compiled?.wants === undefined || compiled.wants(header.attributes ?? {})) return true;
+    this.#runtime.counters.of(compiled.route.contract.name).filtered += 1;
+    return false;
   }
 
   readonly routeOf = (type: string): Route | undefined => this.#find(type)?.route;

@@ -42,6 +42,8 @@ export interface Lifetime {
   onSignal(abort: (reason: unknown) => void): void;
   /** The end has come: running the handler again here is of no use. */
   readonly over: boolean;
+  /** The lock is gone: nothing that is done here counts. */
+  readonly lost?: boolean;
   /** The handler has ended and its settlement is on its way. */
   handled?(): void;
   /** Where it joins its batch, for a handler of batches. */

@@ -91,9 +91,15 @@ function toTaker(
   };
 }
 
-function orderOf({ binding, contract }: Route, { sessions }: Capabilities): Order {
+const keyOrders: Readonly<Record<Capabilities["keyOrder"], Order>> = {
+  sessions: "key",
+  "single-consumer": "key by one process",
+  none: "key in process",
+};
+
+function orderOf({ binding, contract }: Route, { keyOrder }: Capabilities): Order {
   if (binding.verb === "consume") return "partition";
-  if (orderingKey(contract) !== undefined) return sessions ? "key" : "key in process";
+  if (orderingKey(contract) !== undefined) return keyOrders[keyOrder];
   return binding.options.orderedBy === undefined ? "none" : "key in process";
 }
 

@@ -64,11 +64,12 @@ export interface Taker {
 
 /**
  * - none: by sending, as far as one handler at a time and no retry keep it.
+ * - key by one process: messages of one key one after another, because one process at a time gets all of them.
  * - key in process: messages of one key one after another within each process.
  * - key: the same over all processes.
  * - partition: items of one partition one after another over all processes.
  */
-export type Order = "none" | "key in process" | "key" | "partition";
+export type Order = "none" | "key in process" | "key by one process" | "key" | "partition";
 
 /** How many begin per time in each process. */
 export interface Rate {

@@ -54,6 +54,8 @@ function whereItGoes(parts: Parts): readonly string[] {
 
 const orders: Readonly<Record<Order, string>> = {
   none: "as sent while one is handled at a time; handled side by side or retried, one may overtake another",
+  "key by one process":
+    "of one key one after another, across processes: one of them at a time gets everything",
   "key in process": "of one key one after another within each process; not between processes",
   key: "of one key one after another, over all processes",
   partition: "of one partition one after another, over all members of the group",

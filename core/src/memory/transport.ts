@@ -133,6 +133,7 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   delayStepMs: 1,
   lock: "lease",
   sessions: true,
+  keyOrder: "sessions",
   sessionStateBytesMax,
   dedupWindowMs: Number.MAX_SAFE_INTEGER,
   filters: ["eq", "compare", "in", "prefix", "exists", "logic"],

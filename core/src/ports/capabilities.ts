@@ -17,6 +17,11 @@ export interface Capabilities {
   readonly lock: "lease" | "connection";
   /** Order per session across competing receivers: see `QueueSpec.sessions`. */
   readonly sessions: boolean;
+  /**
+   * What keeps the order of a key between processes. sessions: one receiver at a time has a key, and others have others. single-consumer: one receiver
+   * at a time has the whole queue or subscription that was declared with `sessions`, the next one takes over. none: nothing does.
+   */
+  readonly keyOrder: "sessions" | "single-consumer" | "none";
   /** Most bytes of a session's state; 0 where sessions keep none. */
   readonly sessionStateBytesMax: number;
   /** Longest window of duplicate detection in milliseconds; 0 for none. */

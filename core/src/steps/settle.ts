@@ -94,7 +94,8 @@ function acting({ contract, inPlace, handlerName, options }: Route, runtime: Run
     message.value = undefined;
     message.context = undefined;
     const { held, state } = message;
-    return carryOut(decision, { delivery, held, state, runtime, park }).then((settled) => {
+    const isLost = message.lifetime.lost === true;
+    return carryOut(decision, { delivery, held, state, runtime, park, isLost }).then((settled) => {
       report(settled, { decision, counted, runtime, message });
       return completed;
     }, refused);
@@ -129,16 +130,19 @@ interface Carrying {
   readonly runtime: Runtime;
   /** A dead letter holds back its session. */
   readonly park: boolean;
+  /** The lock is known to be gone: where sending and settling are two steps, the first must not be taken. */
+  readonly isLost: boolean;
 }
 
 const done: Decision = { act: "complete" };
 
 function carryOut(
   decision: Exclude<Decision, { act: "leave" }>,
-  { delivery, held, state, runtime, park }: Carrying,
+  { delivery, held, state, runtime, park, isLost }: Carrying,
 ): Promise<Settled> {
   switch (decision.act) {
     case "complete":
+      if (isLost && held.length > 0) return Promise.resolve("lockLost");
       return state === undefined
         ? completeWith(held, delivery, runtime.transport)
         : keepWith({ held, state }, delivery, runtime.transport);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { query } from "@waybill/contracts";
 import { WaybillError, service } from "@waybill/core";
+import { needsStreams } from "../suite/case.ts";
 import { type FailureCase, quick } from "./case.ts";
 
 export const handlerFailures: readonly FailureCase[] = [
@@ -142,6 +143,7 @@ export const handlerFailures: readonly FailureCase[] = [
     id: "stream-fails",
     what: "a handler of a stream fails for one item",
     then: "it is retried in place, so order holds; then a copy is set aside and the group goes on",
+    notFor: needsStreams,
     run: async (failing) => {
       const Items = failing.stream("items");
       const seen: string[] = [];

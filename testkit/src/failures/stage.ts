@@ -19,7 +19,7 @@ import {
   connect,
 } from "@waybill/core";
 import { type StallingEnvironment, stallingEnvironment } from "../stall.ts";
-import { Stage, type SuiteSubject } from "../suite/stage.ts";
+import { type Detour, Stage, type SuiteSubject } from "../suite/stage.ts";
 
 /** The body that every message of the suite has. */
 export interface Job {
@@ -63,10 +63,11 @@ export class FailureStage {
   async process(...services: readonly Service[]): Promise<Process> {
     // A broker in memory takes its time from whoever opens it first; that must not be a process which will stall.
     if (this.#processes.length === 0) await this.stage.open();
-    const breath = stallingEnvironment(this.stage.environment);
+    const detour = await this.#subject.detour?.();
+    const breath = breathing(stallingEnvironment(this.stage.environment), detour);
     const log: string[] = [];
     const bus: Bus = await connect({
-      transport: this.#subject.factory,
+      transport: detour?.factory ?? this.#subject.factory,
       services,
       environment: breath,
       logger: collecting(log),
@@ -139,6 +140,22 @@ export class FailureStage {
 }
 
 const deadlineMs = 50;
+
+/** Who does not breathe gives its connection no signs of life either, where that is what the broker goes by. */
+function breathing(breath: StallingEnvironment, detour: Detour | undefined): StallingEnvironment {
+  if (detour === undefined) return breath;
+  return {
+    ...breath,
+    stall: () => {
+      breath.stall();
+      detour.cut();
+    },
+    wake: () => {
+      detour.mend();
+      breath.wake();
+    },
+  };
+}
 
 function isIncomplete(error: unknown): true {
   if (error instanceof WaybillError && error.code === "SHUTDOWN_INCOMPLETE") return true;

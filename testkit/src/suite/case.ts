@@ -33,6 +33,9 @@ export const needsForwarding = ({ forwardHopsMax }: Capabilities): string | unde
 export const needsSessions = (capabilities: Capabilities): string | undefined =>
   capabilities.sessions ? undefined : "has no sessions";
 
+export const needsKeyOrder = ({ keyOrder }: Capabilities): string | undefined =>
+  keyOrder === "none" ? "does not order keys across receivers" : undefined;
+
 export const needsSessionState = (capabilities: Capabilities): string | undefined =>
   capabilities.sessions && capabilities.sessionStateBytesMax > 0
     ? undefined

@@ -11,6 +11,7 @@ export function capabilitiesOf({ bodyBytesMax }: Settings): Capabilities {
     delayStepMs,
     lock: "connection",
     sessions: false,
+    keyOrder: "single-consumer",
     sessionStateBytesMax: 0,
     dedupWindowMs: 0,
     bodyBytesMax,

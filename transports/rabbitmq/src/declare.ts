@@ -1,19 +1,34 @@
 import { type Topology, WaybillError } from "@waybill/core";
 import type { Channel } from "amqplib";
 import { brokerError } from "./errors.ts";
-import { type Names, quorum } from "./topology.ts";
+import { type Names, quorum, singleConsumer } from "./topology.ts";
 
 /** Unrouted events kept for each topic; the oldest leave first. */
 const unroutedMax = 10_000;
+
+export interface DeclareParts {
+  readonly names: Names;
+  /** Queues that one consumer at a time has. */
+  readonly singles: ReadonlySet<string>;
+}
 
 /**
  * Creates what is missing. A queue that is there with other arguments is refused by RabbitMQ and left as it is. Rules are evaluated at the consumer:
  * a binding knows types only.
  */
-export async function declare(channel: Channel, topology: Topology, names: Names): Promise<void> {
+export async function declare(
+  channel: Channel,
+  topology: Topology,
+  { names, singles }: DeclareParts,
+): Promise<void> {
+  const declareKept = async (queue: string): Promise<void> => {
+    await channel.assertQueue(names.dead(queue), { durable: true, arguments: quorum });
+    const settings = singles.has(queue) ? singleConsumer : quorum;
+    await channel.assertQueue(queue, { durable: true, arguments: settings });
+  };
   for (const { name, temporary } of topology.queues)
     if (temporary === true) await declareTemporary(channel, names.queue(name));
-    else await declareQueue(channel, names.queue(name), names);
+    else await declareKept(names.queue(name));
   for (const { name } of topology.topics) {
     await channel.assertExchange(names.exchange(name), "topic", { durable: true });
     await channel.assertQueue(names.unrouted(name), {
@@ -24,7 +39,7 @@ export async function declare(channel: Channel, topology: Topology, names: Names
   for (const { topic, name, accepts, temporary } of topology.subscriptions) {
     const queue = names.subscription(topic, name);
     if (temporary === true) await declareTemporary(channel, queue);
-    else await declareQueue(channel, queue, names);
+    else await declareKept(queue);
     for (const type of new Set(accepts.map((each) => each.type)))
       for (const pattern of [type, `#.${names.delayedType(type)}`])
         await bind(channel, { queue, topic, pattern, exchange: names.exchange(topic) });
@@ -41,9 +56,21 @@ export function temporaryPart(topology: Topology): Topology {
   };
 }
 
-async function declareQueue(channel: Channel, queue: string, names: Names): Promise<void> {
-  await channel.assertQueue(names.dead(queue), { durable: true, arguments: quorum });
-  await channel.assertQueue(queue, { durable: true, arguments: quorum });
+/** Queues whose keys are to stay in order: one consumer at a time has each. */
+export function singlesOf({ queues, subscriptions }: Topology, names: Names): readonly string[] {
+  return [
+    ...queues.filter(({ sessions }) => sessions).map(({ name }) => names.queue(name)),
+    ...subscriptions
+      .filter(({ sessions }) => sessions)
+      .map(({ topic, name }) => names.subscription(topic, name)),
+  ];
+}
+
+/** Somebody declared that queue for a single consumer, who leaves it out asks for nothing. Undefined for every other complaint. */
+export function singleAlready({ message }: WaybillError): string | undefined {
+  return /inequivalent arg 'x-single-active-consumer' for queue '([^']+)'.*received none/.exec(
+    message,
+  )?.[1];
 }
 
 async function declareTemporary(channel: Channel, queue: string): Promise<void> {

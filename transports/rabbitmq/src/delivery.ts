@@ -15,6 +15,7 @@ export interface Settler {
   settle(delivery: AmqpDelivery, settlement: Settlement): Promise<Settled>;
 }
 
+/** What is known of a message when it comes. */
 export interface DeliveryParts {
   readonly message: ConsumeMessage;
   readonly read: Read;
@@ -57,6 +58,12 @@ export class AmqpDelivery implements Delivery {
 
   get expiryLifted(): boolean {
     return this.read.expiryLifted;
+  }
+
+  /** The same message once more, from the same hand. */
+  again(): AmqpDelivery {
+    const { message, read, handle, channel } = this;
+    return new AmqpDelivery({ message, read, handle, channel, settler: this.#settler });
   }
 
   async settle(settlement: Settlement): Promise<Settled> {

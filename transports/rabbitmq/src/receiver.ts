@@ -8,6 +8,7 @@ import {
   WaybillError,
 } from "@waybill/core";
 import type { Channel, ConsumeMessage } from "amqplib";
+import { Barrier, prefetchOf } from "./barrier.ts";
 import { AmqpDelivery, type Settler } from "./delivery.ts";
 import { brokerError } from "./errors.ts";
 import { handleOf } from "./handles.ts";
@@ -20,6 +21,11 @@ export type Move = (delivery: AmqpDelivery, settlement: Settlement) => Promise<v
 
 export interface ReceiverParts {
   readonly queue: string;
+  /**
+   * No other consumer gets anything while this one is there. So it stays until what it holds is settled, for else
+   * the next one would get what stands behind.
+   */
+  readonly isSingle: boolean;
   readonly address: string;
   readonly options: ReceiveOptions;
   readonly listener: Listener;
@@ -31,9 +37,6 @@ export interface ReceiverParts {
   readonly onEnd: (receiver: RabbitmqReceiver) => void;
 }
 
-/** RabbitMQ keeps the count of a channel's prefetch in 16 bits. */
-const prefetchMax = 65_535;
-
 /** One consumer on a channel of its own. */
 export class RabbitmqReceiver implements Receiver, Settler {
   readonly #parts: ReceiverParts;
@@ -41,17 +44,20 @@ export class RabbitmqReceiver implements Receiver, Settler {
   readonly #held = new Set<AmqpDelivery>();
   /** Came and was not handed over: the bytes of what is held allow no more for now. */
   #waiting: AmqpDelivery[] = [];
+  /** Given back while intake ends, where it must not come elsewhere before what is still held. */
+  #returning: AmqpDelivery[] = [];
   #heldBytes = 0;
   #handing = false;
   #consumer: { readonly channel: Channel; readonly tag: string } | undefined;
   #paused = false;
   #stopping: Promise<void> | undefined;
   #idle: (() => void) | undefined;
-  #barrier: { readonly channel: Channel; readonly passed: Promise<Settled> } | undefined;
+  readonly #barrier: Barrier;
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts;
-    const { link, environment, listener, address } = parts;
+    const { link, environment, listener, address, options } = parts;
+    this.#barrier = new Barrier(environment, options);
     this.#kept = new KeptChannel<Channel>({
       doing: `Receiving from "${address}"`,
       link,
@@ -66,12 +72,21 @@ export class RabbitmqReceiver implements Receiver, Settler {
 
   pause(): void {
     this.#paused = true;
-    void this.#endConsumer().catch((error: unknown) => this.#fault(error));
+    if (!this.#mustStay) this.#leave();
+  }
+
+  get #mustStay(): boolean {
+    return this.#parts.isSingle && this.#held.size > 0;
+  }
+
+  #leave(): void {
+    this.#endConsumer().catch((error: unknown) => this.#fault(error));
   }
 
   resume(): void {
     if (!this.#paused || this.#stopping !== undefined) return;
     this.#paused = false;
+    if (this.#consumer !== undefined) return this.#goOn();
     const channel = this.#kept.current;
     if (channel !== undefined)
       void this.#consume(channel).catch((error: unknown) => this.#fault(error));
@@ -93,6 +108,11 @@ export class RabbitmqReceiver implements Receiver, Settler {
     const { channel, message } = delivery;
     if (channel !== this.#kept.current) return "lockLost";
     if (settlement.kind === "release" && (settlement.delayMs ?? 0) <= 0) {
+      if (this.#parts.isSingle && (this.#paused || this.#stopping !== undefined)) {
+        this.#returning.push(delivery);
+        this.#letGo(delivery);
+        return "settled";
+      }
       this.#letGo(delivery);
       channel.nack(message, false, true);
     } else {
@@ -103,28 +123,11 @@ export class RabbitmqReceiver implements Receiver, Settler {
       this.#letGo(delivery);
       channel.ack(message);
     }
-    return this.#whenProcessed(channel);
-  }
-
-  /** AMQP does not answer acknowledgements. A question on the same channel is answered after them: one for all that are under way. */
-  #whenProcessed(channel: Channel): Promise<Settled> {
-    const { environment, options } = this.#parts;
-    if (this.#barrier?.channel === channel) return this.#barrier.passed;
-    const passed = new Promise<Settled>((resolve) =>
-      environment.timers.soon(() => {
-        if (this.#barrier?.passed === passed) this.#barrier = undefined;
-        asked(channel, options.prefetch).then(
-          () => resolve("settled"),
-          () => resolve("unknown"),
-        );
-      }),
-    );
-    this.#barrier = { channel, passed };
-    return passed;
+    return this.#barrier.passed(channel);
   }
 
   async #ready(channel: Channel): Promise<void> {
-    await channel.prefetch(Math.min(this.#parts.options.prefetch, prefetchMax));
+    await channel.prefetch(prefetchOf(this.#parts.options));
     if (!this.#paused && this.#stopping === undefined) await this.#consume(channel);
   }
 
@@ -165,17 +168,31 @@ export class RabbitmqReceiver implements Receiver, Settler {
     if (consumer === undefined || consumer.channel !== this.#kept.current) return;
     await consumer.channel.cancel(consumer.tag);
     // Now nothing comes any more: what came and was not handed over goes back.
-    for (const { message } of this.#waiting.splice(0)) consumer.channel.nack(message, false, true);
+    for (const { message } of this.#takeBack()) consumer.channel.nack(message, false, true);
+  }
+
+  /** What goes back or did not begin, in the order in which it came. */
+  #takeBack(): readonly AmqpDelivery[] {
+    return [...this.#returning.splice(0), ...this.#waiting.splice(0)].toSorted(
+      (one, other) => one.message.fields.deliveryTag - other.message.fields.deliveryTag,
+    );
+  }
+
+  /** The consumer had not left yet: what it was about to give back is delivered once more. */
+  #goOn(): void {
+    const returning = new Set(this.#returning);
+    this.#waiting = this.#takeBack().map((each) => (returning.has(each) ? each.again() : each));
+    this.#handOver();
   }
 
   async #stop(): Promise<void> {
-    await this.#endConsumer().catch((error: unknown) => this.#fault(error));
+    if (!this.#mustStay) await this.#endConsumer().catch((error: unknown) => this.#fault(error));
     if (this.#held.size > 0) void this.#whenIdle().then(() => this.#end());
     else await this.#end();
   }
 
   async #end(): Promise<void> {
-    await this.#barrier?.passed;
+    await this.#barrier.last;
     await this.#kept.close();
     this.#parts.onEnd(this);
   }
@@ -203,17 +220,19 @@ export class RabbitmqReceiver implements Receiver, Settler {
     const { options, environment, listener } = this.#parts;
     const now = environment.clock.now();
     const batch: AmqpDelivery[] = [];
+    const late: AmqpDelivery[] = [];
     let taken = 0;
     for (const delivery of this.#waiting) {
       if (this.#held.size > 0 && this.#heldBytes + delivery.bytes > options.prefetchBytes) break;
       taken += 1;
       this.#held.add(delivery);
       this.#heldBytes += delivery.bytes;
-      if ((delivery.read.notAfter ?? Infinity) < now) this.#expire(delivery);
-      else batch.push(delivery);
+      ((delivery.read.notAfter ?? Infinity) < now ? late : batch).push(delivery);
     }
     if (taken > 0) this.#waiting = this.#waiting.slice(taken);
     if (batch.length > 0) listener.deliver(batch);
+    // Who lets go of one comes back here for the next: only when nothing is between two places.
+    for (const delivery of late) this.#expire(delivery);
   }
 
   /** What has waited too long is set aside when it comes to a receiver. RabbitMQ could do it before, but only loses it or counts a process for each queue. */
@@ -231,13 +250,17 @@ export class RabbitmqReceiver implements Receiver, Settler {
   #letGo(delivery: AmqpDelivery): void {
     if (!this.#held.delete(delivery)) return;
     this.#heldBytes -= delivery.bytes;
-    if (this.#held.size === 0) this.#idle?.();
+    if (this.#held.size === 0) {
+      if (this.#paused && this.#stopping === undefined) this.#leave();
+      this.#idle?.();
+    }
     if (this.#waiting.length > 0) this.#handOver();
   }
 
   #lost(channel: Channel): void {
     if (this.#consumer?.channel === channel) this.#consumer = undefined;
     this.#waiting = this.#waiting.filter((delivery) => delivery.channel !== channel);
+    this.#returning = this.#returning.filter((delivery) => delivery.channel !== channel);
     this.#loseAll();
   }
 
@@ -257,9 +280,4 @@ export class RabbitmqReceiver implements Receiver, Settler {
     if (this.#stopping === undefined)
       this.#parts.listener.fault(brokerError(`Receiving from "${this.#parts.address}"`, error));
   }
-}
-
-/** Any question will do; this one changes nothing. */
-async function asked(channel: Channel, prefetch: number): Promise<void> {
-  await channel.prefetch(Math.min(prefetch, prefetchMax));
 }

@@ -115,6 +115,12 @@ export const quorum: Readonly<Record<string, unknown>> = {
   "x-delivery-limit": 1_000_000,
 };
 
+/** Arguments of a queue whose messages keep their order between processes: one consumer has all of it, the others wait for its end. */
+export const singleConsumer: Readonly<Record<string, unknown>> = {
+  ...quorum,
+  "x-single-active-consumer": true,
+};
+
 /**
  * Arguments of a queue whose messages reach an exchange when they have waited long enough: stored there before they leave here. Only for the few
  * queues of the delays, because RabbitMQ runs a process more for each.

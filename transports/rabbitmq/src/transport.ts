@@ -16,7 +16,7 @@ import {
 import type { Rule } from "@waybill/contracts";
 import type { Channel, ChannelModel } from "amqplib";
 import { capabilitiesOf } from "./capabilities.ts";
-import { declare, temporaryPart } from "./declare.ts";
+import { declare, singleAlready, singlesOf, temporaryPart } from "./declare.ts";
 import { brokerError, messageOf } from "./errors.ts";
 import { RabbitmqInspection } from "./inspection.ts";
 import { Link, closedError } from "./link.ts";
@@ -43,6 +43,8 @@ export class RabbitmqTransport implements Transport {
   readonly #receivers = new Set<RabbitmqReceiver>();
   /** What this process has declared: temporary queues die with the connection, and others may delete the rest. */
   readonly #declared: Topology[] = [];
+  /** Queues that one consumer at a time has. */
+  readonly #singles = new Set<string>();
   #closed: Promise<void> | undefined;
 
   static async open(settings: Settings, host: TransportHost): Promise<Transport> {
@@ -100,7 +102,8 @@ export class RabbitmqTransport implements Transport {
   async declare(topology: Topology): Promise<void> {
     this.#assertOpen();
     assertDeclarable(topology);
-    await this.#onChannel((channel) => declare(channel, topology, this.#names), "Declaring");
+    for (const queue of singlesOf(topology, this.#names)) this.#singles.add(queue);
+    await this.#make(topology);
     this.#declared.push(topology);
     this.#outbound.learn(topology);
   }
@@ -114,15 +117,16 @@ export class RabbitmqTransport implements Transport {
     this.#assertOpen();
     if (source.kind === "stream")
       throw new WaybillError("NOT_SUPPORTED", "This transport has no streams yet.");
+    const queue = this.#names.queueOf(source);
     const receiver = new RabbitmqReceiver({
-      queue: this.#names.queueOf(source),
+      queue,
+      isSingle: this.#singles.has(queue),
       address: addressOf(source),
       options,
       listener,
       link: this.#consuming,
       environment: this.#host.environment,
-      move: (delivery, settlement) =>
-        this.#outbound.move(delivery, settlement, this.#names.queueOf(source)),
+      move: (delivery, settlement) => this.#outbound.move(delivery, settlement, queue),
       restore: () => this.#redeclare(),
       onEnd: (ended) => this.#receivers.delete(ended),
     });
@@ -149,14 +153,25 @@ export class RabbitmqTransport implements Transport {
     this.#outbound.forget();
     const channel = await model.createChannel();
     channel.on("error", () => undefined);
-    for (const topology of this.#declared)
-      await declare(channel, temporaryPart(topology), this.#names);
+    const parts = { names: this.#names, singles: this.#singles };
+    for (const topology of this.#declared) await declare(channel, temporaryPart(topology), parts);
     await channel.close();
   }
 
   async #redeclare(): Promise<void> {
-    for (const topology of this.#declared)
-      await this.#onChannel((channel) => declare(channel, topology, this.#names), "Declaring");
+    for (const topology of this.#declared) await this.#make(topology);
+  }
+
+  async #make(topology: Topology): Promise<void> {
+    const parts = { names: this.#names, singles: this.#singles };
+    for (;;)
+      try {
+        return await this.#onChannel((channel) => declare(channel, topology, parts), "Declaring");
+      } catch (error) {
+        const queue = error instanceof WaybillError ? singleAlready(error) : undefined;
+        if (queue === undefined || this.#singles.has(queue)) throw error;
+        this.#singles.add(queue);
+      }
   }
 
   /** A channel of its own: what the broker refuses ends it. */
