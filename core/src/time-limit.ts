@@ -4,6 +4,7 @@ import type { Timer } from "./ports/environment.ts";
 import type { Route } from "./route.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Binding } from "./service.ts";
+import { within } from "./within.ts";
 
 /** How long a handler has to end after its signal was aborted. */
 const graceMs = 1_000;
@@ -177,6 +178,36 @@ class LimitedRun {
       ? error
       : new WaybillError(code, message, { retryable, details, cause: error });
   }
+}
+
+/** Resolves when the handler of a feed has ended, or a second later: then it is given up. */
+export async function endOrOverdue(
+  ending: Promise<unknown>,
+  { contract, handlerName }: Pick<Route, "contract" | "handlerName">,
+  { environment, counters, logger }: Pick<Runtime, "environment" | "counters" | "logger">,
+): Promise<void> {
+  if (await within(environment, ending, graceMs)) return;
+  const overdue = counters.overdueOf(handlerName);
+  const given = Promise.withResolvers<void>();
+  let isGivenUp = false;
+  let isOver = false;
+  const ended = (): void => {
+    isOver = true;
+    if (isGivenUp) overdue.end();
+    given.resolve();
+  };
+  ending.then(ended, ended);
+  overdue.begin(() => {
+    // It ended while it waited to be given up.
+    if (isOver) return overdue.end();
+    isGivenUp = true;
+    counters.of(contract.name).timedOut += 1;
+    logger.error(
+      `${handlerName} was given up ${graceMs} ms after its caller had left, and still runs; ${overdue.running} such runs of it have not ended. Let it heed context.signal.`,
+    );
+    given.resolve();
+  });
+  await given.promise;
 }
 
 /** What is wrong with how a handler is limited, each a sentence. */

@@ -51,6 +51,10 @@ export class BoundedResponder implements Responder {
     return this.#inner.serve(request, call);
   }
 
+  release(ending: Promise<unknown>): Promise<void> {
+    return this.#inner.release(ending);
+  }
+
   /** Resolves with nothing when it has a place, with the reason when it ends before. */
   #place({ header }: Envelope, relay: CancelRelay): Promise<{ reason: unknown } | undefined> {
     const { places } = this.#bound;

@@ -180,7 +180,11 @@ export class FeedClient {
           body,
           sequence: sequence++,
         });
-        await this.#inbox.send(server, [await this.#inbox.sealed(server, item)]);
+        const sealed = await this.#inbox.sealed(server, item);
+        await this.#inbox.send(server, [sealed], {
+          forMs: feedSilenceMs,
+          goesOn: () => !this.#over,
+        });
       }
       await this.#say(server, "waybill.upstream-end", sequence);
     } catch (error) {

@@ -5,7 +5,7 @@ import type { Timer } from "../ports/environment.ts";
 import type { Runtime } from "../runtime.ts";
 import { beatDelayMs, feedSilenceMs, upstreamWindow } from "./feed-client.ts";
 import { closingFrame, errorFrame, frame, toWireError } from "./frames.ts";
-import type { Inbox } from "./inbox.ts";
+import type { Inbox, Patience } from "./inbox.ts";
 import { ItemQueue } from "./item-queue.ts";
 
 const bufferMax = 10_000;
@@ -24,8 +24,16 @@ export class FeedSession {
   /** What the loop waits for: credit, or the end. One waiter at a time. */
   #wake: (() => void) | undefined;
   #finished: Promise<void> = Promise.resolve();
+  /** The handler's own end, its `finally` included. */
+  #handler: Promise<unknown> = Promise.resolve();
+  #stopping = false;
   #ended: { readonly reason: unknown } | undefined;
   #onCancel: ((reason: unknown) => void) | undefined;
+  /** What cannot be sent for a moment is tried again, until the caller must take the silence for the end. */
+  readonly #patience: Patience = {
+    forMs: feedSilenceMs,
+    goesOn: () => this.#ended === undefined,
+  };
   #heardAt: number;
   #beat: Timer | undefined;
 
@@ -38,7 +46,7 @@ export class FeedSession {
     this.#heardAt = runtime.environment.clock.monotonic();
   }
 
-  /** Resolves when the handler has ended, its `finally` included. */
+  /** Resolves when the handler has ended, its `finally` included, or was given up. */
   run(): Promise<void> {
     this.#finished = this.#serve();
     return this.#finished;
@@ -51,9 +59,11 @@ export class FeedSession {
       `The process that serves "${this.#request.header.type}" is closing. Open it again.`,
       { retryable: true },
     );
+    this.#stopping = true;
     this.#end(reason);
     await this.#say(this.#last(closingFrame(this.#runtime, this.#request.header, reason)));
     await this.#finished;
+    await this.#handler;
   }
 
   async #serve(): Promise<void> {
@@ -72,7 +82,9 @@ export class FeedSession {
       this.#beat?.cancel();
       this.#inbox.unregister(correlationid);
       this.#upstream.end();
-      await items.return?.();
+      this.#handler = Promise.resolve(items.return?.());
+      // Who stops waits as long as it may.
+      await (this.#stopping ? this.#handler : this.#responder.release(this.#handler));
     }
   }
 
@@ -227,7 +239,8 @@ export class FeedSession {
   }
 
   async #send(envelope: Envelope): Promise<void> {
-    const reached = await this.#inbox.send(this.#request.header.replyto ?? "", [envelope]);
+    const { replyto = "" } = this.#request.header;
+    const reached = await this.#inbox.send(replyto, [envelope], this.#patience);
     if (!reached) this.#end(new WaybillError("CALL_CANCELLED", "The caller's process is gone."));
   }
 }

@@ -2,8 +2,10 @@ import type { Envelope } from "../envelope.ts";
 import { type WaybillError, messageOf } from "../errors.ts";
 import { Listener } from "../listener.ts";
 import type { FrameType } from "../ports/channel.ts";
+import { sleep } from "../ports/environment.ts";
 import type { Delivery, Outgoing } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
+import { judge, mayRetry } from "../taxonomy.ts";
 import { isForeign, refusalOf } from "../wire/delivery.ts";
 import { frame, refusedFrame } from "./frames.ts";
 
@@ -11,6 +13,22 @@ const prefetch = 1_000;
 const lockMs = 30_000;
 const endedMax = 10_000;
 const addressForm = /^replies\.[A-Za-z0-9-]{1,80}$/;
+
+/** How long frames that could not be sent are tried again. */
+export interface Patience {
+  readonly forMs: number;
+  /** False: nobody wants them any more. */
+  goesOn(): boolean;
+}
+
+interface Failing {
+  readonly sinceMs: number;
+  pauseMs: number;
+}
+
+/** Between two tries to send a frame; each pause is twice as long as the one before. */
+const pauseMsMin = 50;
+const pauseMsMax = 1_000;
 
 /** Whether an address that came in a header is a reply queue. Anything else would let a stranger aim our answers at a queue of his choice. */
 export function isReplyAddress(address: unknown): address is string {
@@ -70,20 +88,37 @@ export class Inbox {
     return (await wire.seal({ to: { kind: "queue", name: to }, envelope })).envelope;
   }
 
-  /** Sends frames to another process's inbox. A process that is gone needs none, so that is counted and not thrown. */
-  async send(to: string, frames: readonly Envelope[]): Promise<boolean> {
+  /** Sends frames to another process's inbox. A process that is gone needs none, so that is counted and not thrown. Tried again as far as `patience` goes. */
+  async send(to: string, frames: readonly Envelope[], patience?: Patience): Promise<boolean> {
     const batch: readonly Outgoing[] = frames.map((envelope) => ({
       to: { kind: "queue", name: to },
       envelope,
     }));
-    try {
-      await this.#runtime.transport.send(batch);
-      return true;
-    } catch (error) {
-      this.#runtime.counters.replies.undeliverable += frames.length;
-      this.#runtime.logger.debug(`An answer could not be delivered to ${to}: ${messageOf(error)}`);
-      return false;
+    const { transport, counters, logger } = this.#runtime;
+    let failing: Failing | undefined;
+    for (;;) {
+      try {
+        await transport.send(batch);
+        return true;
+      } catch (error) {
+        failing ??= { sinceMs: this.#runtime.environment.clock.monotonic(), pauseMs: pauseMsMin };
+        if (await this.#mayTryAgain(error, failing, patience)) continue;
+        counters.replies.undeliverable += frames.length;
+        logger.debug(`An answer could not be delivered to ${to}: ${messageOf(error)}`);
+        return false;
+      }
     }
+  }
+
+  /** Resolves after a pause when it may have passed. */
+  async #mayTryAgain(error: unknown, failing: Failing, patience?: Patience): Promise<boolean> {
+    if (patience === undefined || !mayRetry(judge(error).kind)) return false;
+    const { clock, timers } = this.#runtime.environment;
+    const leftMs = failing.sinceMs + patience.forMs - clock.monotonic();
+    if (leftMs < failing.pauseMs || !patience.goesOn()) return false;
+    await sleep(timers, failing.pauseMs);
+    failing.pauseMs = Math.min(2 * failing.pauseMs, pauseMsMax);
+    return patience.goesOn();
   }
 
   async stop(deadlineMs: number): Promise<void> {

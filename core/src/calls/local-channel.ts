@@ -92,7 +92,7 @@ export class LocalChannel implements Channel {
       signal.removeEventListener("abort", onAbort);
       owner.feeds -= 1;
       // Not awaited: a handler that waits for something else would hold the caller.
-      items.return?.().then(undefined, () => undefined);
+      void owner.responder.release(Promise.resolve(items.return?.()));
     }
   }
 

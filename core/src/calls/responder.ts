@@ -9,6 +9,7 @@ import type { Runtime } from "../runtime.ts";
 import type { Speech } from "../speech.ts";
 import { encodeBody } from "../steps/outgoing.ts";
 import { validated } from "../steps/validate.ts";
+import { endOrOverdue } from "../time-limit.ts";
 import { readCursor } from "./cursor.ts";
 import { errorFrame, frame, toWireError } from "./frames.ts";
 
@@ -80,6 +81,10 @@ export class RouteResponder implements Responder {
       message.context?.close();
       lifetime.end();
     }
+  }
+
+  release(ending: Promise<unknown>): Promise<void> {
+    return endOrOverdue(ending, this.#route, this.#runtime);
   }
 
   #failed(request: Envelope, error: unknown): Envelope {

@@ -31,6 +31,8 @@ export interface Responder {
   readonly verb: "answer" | "serve";
   answer(request: Envelope, call: IncomingCall): Promise<Envelope>;
   serve(request: Envelope, call: IncomingCall): AsyncIterable<Envelope>;
+  /** Waits until the handler of a feed has ended after its caller left, but no longer than a second: then it is given up, and counted as overdue until it ends. */
+  release(ending: Promise<unknown>): Promise<void>;
 }
 
 export interface IncomingCall {
