@@ -1,4 +1,4 @@
-import type { Command, Event, Feed, Query, Stream } from "@waybill/contracts";
+import type { Feed, Query } from "@waybill/contracts";
 import type { CallOptions, OpenOptions, Receipt, SendOptions, Verbs } from "./context.ts";
 import { DeferredMessages, ScheduledMessages, StoredMessages } from "./dead-letters.ts";
 import { DeadLetters } from "./letters/dead-letters.ts";
@@ -11,6 +11,7 @@ import { type PauseOptions, type PauseTarget, pause, resume } from "./pausing.ts
 import type { Capabilities } from "./ports/transport.ts";
 import { rewriting } from "./rewriting.ts";
 import type { Running } from "./running.ts";
+import type { CallOrigin } from "./speech.ts";
 import { Streams } from "./streams.ts";
 import type { AnyContract } from "./uses.ts";
 import { within } from "./within.ts";
@@ -82,6 +83,24 @@ export class ConnectedBus implements Bus {
   readonly #running: Running;
   #closing: Promise<void> | undefined;
 
+  readonly send: Verbs<any>["send"] = (command, input, options = {}) =>
+    this.#say(command, input, options);
+
+  readonly publish: Verbs<any>["publish"] = (event, payload, options = {}) =>
+    this.#say(event, payload, options);
+
+  readonly append: Verbs<any>["append"] = (stream, item, options = {}) =>
+    this.#say(stream, item, options);
+
+  readonly ask = async (query: Query, input: unknown, options: CallOptions = {}): Promise<any> =>
+    this.#running.speech.ask(query, input, this.#calling(query, options));
+
+  readonly open = (
+    feed: Feed,
+    input: unknown,
+    options: OpenOptions<any, any> = {},
+  ): AsyncIterable<any> => this.#open(feed, input, options);
+
   constructor(running: Running) {
     const { transport, codec, environment, wire } = running.runtime;
     this.#running = running;
@@ -94,36 +113,6 @@ export class ConnectedBus implements Bus {
     this.scheduled = new ScheduledMessages(parts);
     this.waiting = new StoredMessages(parts, "ready");
     this.streams = new Streams(transport);
-  }
-
-  send(command: Command, input: unknown, options: SendOptions = {}): Promise<Receipt> {
-    return this.#say(command, input, options);
-  }
-
-  publish(event: Event, payload: unknown, options: SendOptions = {}): Promise<Receipt> {
-    return this.#say(event, payload, options);
-  }
-
-  append(stream: Stream, item: unknown, options: SendOptions = {}): Promise<Receipt> {
-    return this.#say(stream, item, options);
-  }
-
-  async ask(query: Query, input: unknown, options: CallOptions = {}): Promise<any> {
-    return this.#running.speech.ask(query, input, {
-      service: this.#speaker(query),
-      parent: undefined,
-      options,
-      signal: undefined,
-    });
-  }
-
-  async *open(feed: Feed, input: unknown, options: OpenOptions<any, any> = {}): AsyncIterable<any> {
-    yield* this.#running.speech.open(feed, input, {
-      service: this.#speaker(feed),
-      parent: undefined,
-      options,
-      signal: undefined,
-    });
   }
 
   health(): Promise<Health> {
@@ -170,6 +159,14 @@ export class ConnectedBus implements Bus {
   /** Closes. Where `close()` was called before, its caller has the error and it is not thrown again. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing === undefined ? this.close() : this.#closing.catch(() => undefined);
+  }
+
+  async *#open(feed: Feed, input: unknown, options: OpenOptions<any, any>): AsyncIterable<any> {
+    yield* this.#running.speech.open(feed, input, this.#calling(feed, options));
+  }
+
+  #calling<Options>(contract: AnyContract, options: Options): CallOrigin<Options> {
+    return { service: this.#speaker(contract), parent: undefined, options, signal: undefined };
   }
 
   #say(contract: AnyContract, value: unknown, options: SendOptions): Promise<Receipt> {

@@ -62,20 +62,23 @@ export interface Receipt {
  * The five verbs, for the contracts in `Declared` only.
  *
  * Inside a handler `send`, `publish` and `append` are held and leave together when the handler succeeds;
- * outside they resolve when the message is stored as durably as the transport says.
+ * outside they resolve when the message is stored as durably as the transport says. They can be taken out: `const { publish } = context`.
  */
 export interface Verbs<Declared> {
   send<C extends Extract<Declared, Command>>(
+    this: void,
     command: C,
     input: InputOf<C>,
     options?: SendOptions,
   ): Promise<Receipt>;
   publish<C extends Extract<Declared, Event>>(
+    this: void,
     event: C,
     payload: PayloadOf<C>,
     options?: SendOptions,
   ): Promise<Receipt>;
   append<C extends Extract<Declared, Stream>>(
+    this: void,
     stream: C,
     item: ItemOf<C>,
     options?: AppendOptions,
@@ -85,12 +88,14 @@ export interface Verbs<Declared> {
    * CALL_CANCELLED when the signal was aborted, CALL_DEPTH_EXCEEDED where the policy refuses long chains.
    */
   ask<C extends Extract<Declared, Query>>(
+    this: void,
     query: C,
     input: InputOf<C>,
     options?: CallOptions,
   ): Promise<OutputOf<C>>;
   /** Ends when the server ends; leaving the loop cancels the feed. Errors: FEED_FAILED when the server failed or fell silent. */
   open<C extends Extract<Declared, Feed>>(
+    this: void,
     feed: C,
     input: InputOf<C>,
     options?: OpenOptions<UpstreamOf<C>, CursorOf<C>>,
@@ -105,11 +110,11 @@ export interface BatchContext<Declared = never> extends Verbs<Declared> {
   readonly signal: AbortSignal;
   readonly logger: Logger;
   /** The moment by the bus's clock: use it instead of Date.now() and tests can move time. */
-  now(): Date;
+  now(this: void): Date;
   /** As `bus.deferred.resume`: at once, and not taken back when this handler fails. */
-  resumeDeferred(handle: string): Promise<Resumed>;
+  resumeDeferred(this: void, handle: string): Promise<Resumed>;
   /** Waits by the bus's clock. Rejects when `signal` is aborted. */
-  sleep(delayMs: number): Promise<void>;
+  sleep(this: void, delayMs: number): Promise<void>;
 }
 
 /** What a handler gets beside its input. */
@@ -137,9 +142,9 @@ export interface HandlerSession<State> {
   /** The key of the message. */
   readonly key: string;
   /** What the last handler of this key that succeeded wrote, or this one; undefined for nothing. Errors: STATE_INVALID, LOCK_LOST. */
-  read(): Promise<State | undefined>;
+  read(this: void): Promise<State | undefined>;
   /** Kept in the transaction that completes the message, if this handler succeeds; undefined removes it. Errors: MESSAGE_INVALID, BODY_TOO_LARGE. */
-  write(state: State | undefined): Promise<void>;
+  write(this: void, state: State | undefined): Promise<void>;
 }
 
 /** What a handler with `state` gets. */

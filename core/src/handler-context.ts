@@ -1,22 +1,15 @@
-import type { Attributes, Command, Event, Feed, Query, Schema, Stream } from "@waybill/contracts";
+import type { Attributes, Feed, Query, Schema } from "@waybill/contracts";
 import type { Codec } from "./codec.ts";
-import type {
-  AppendOptions,
-  CallOptions,
-  Context,
-  OpenOptions,
-  Receipt,
-  SendOptions,
-} from "./context.ts";
+import type { CallOptions, Context, OpenOptions, Receipt, SendOptions } from "./context.ts";
 import type { Envelope, Header } from "./envelope.ts";
 import { WaybillError, messageOf } from "./errors.ts";
 import type { Incoming } from "./message.ts";
 import { sleep } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
-import type { Outgoing, Position, Resumed } from "./ports/transport.ts";
+import type { Outgoing, Position } from "./ports/transport.ts";
 import type { Runtime } from "./runtime.ts";
 import { Said } from "./said.ts";
-import type { Speech } from "./speech.ts";
+import type { CallOrigin, Speech } from "./speech.ts";
 import { validated } from "./steps/validate.ts";
 import type { AnyContract } from "./uses.ts";
 import { plainBody } from "./wire/wire.ts";
@@ -82,46 +75,38 @@ export class HandlerContext implements Context<any> {
     return this.#message.resumeFrom;
   }
 
-  now(): Date {
-    return new Date(this.#runtime.environment.clock.now());
+  // The verbs are accessors, so that they can be taken out of it: `const { publish } = context`. It costs a closure where one is used.
+
+  get now(): Context["now"] {
+    return () => new Date(this.#runtime.environment.clock.now());
   }
 
-  sleep(delayMs: number): Promise<void> {
-    return sleep(this.#runtime.environment.timers, delayMs, this.signal);
+  get sleep(): Context["sleep"] {
+    return (delayMs) => sleep(this.#runtime.environment.timers, delayMs, this.signal);
   }
 
-  resumeDeferred(handle: string): Promise<Resumed> {
-    return this.#runtime.transport.inspection.resumeDeferred(handle);
+  get resumeDeferred(): Context["resumeDeferred"] {
+    return (handle) => this.#runtime.transport.inspection.resumeDeferred(handle);
   }
 
-  send(command: Command, input: unknown, options: SendOptions = {}): Promise<Receipt> {
-    return this.#say(command, input, options);
+  get send(): Context<any>["send"] {
+    return (command, input, options = {}) => this.#say(command, input, options);
   }
 
-  publish(event: Event, payload: unknown, options: SendOptions = {}): Promise<Receipt> {
-    return this.#say(event, payload, options);
+  get publish(): Context<any>["publish"] {
+    return (event, payload, options = {}) => this.#say(event, payload, options);
   }
 
-  append(stream: Stream, item: unknown, options: AppendOptions = {}): Promise<Receipt> {
-    return this.#say(stream, item, options);
+  get append(): Context<any>["append"] {
+    return (stream, item, options = {}) => this.#say(stream, item, options);
   }
 
-  ask(query: Query, input: unknown, options: CallOptions = {}): Promise<any> {
-    return this.#speech.ask(query, input, {
-      service: this.service,
-      parent: this.#message.envelope,
-      options,
-      signal: this.signal,
-    });
+  get ask(): (query: Query, input: unknown, options?: CallOptions) => Promise<any> {
+    return (query, input, options = {}) => this.#speech.ask(query, input, this.#calling(options));
   }
 
-  open(feed: Feed, input: unknown, options: OpenOptions<any, any> = {}): AsyncIterable<any> {
-    return this.#speech.open(feed, input, {
-      service: this.service,
-      parent: this.#message.envelope,
-      options,
-      signal: this.signal,
-    });
+  get open(): (feed: Feed, input: unknown, options?: OpenOptions<any, any>) => AsyncIterable<any> {
+    return (feed, input, options = {}) => this.#speech.open(feed, input, this.#calling(options));
   }
 
   /** Resolves when everything the handler sent without waiting has been checked and held; undefined when there is nothing to wait for. Rejects when one was refused and the handler did not look. */
@@ -142,6 +127,11 @@ export class HandlerContext implements Context<any> {
   /** From here on a send would vanish, so it is refused. */
   close(): void {
     this.#closed = true;
+  }
+
+  #calling<Options>(options: Options): CallOrigin<Options> {
+    const { envelope: parent } = this.#message;
+    return { service: this.service, parent, options, signal: this.signal };
   }
 
   #say(contract: AnyContract, value: unknown, options: SendOptions): Promise<Receipt> {

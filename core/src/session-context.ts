@@ -34,7 +34,15 @@ class HeldSession implements HandlerSession<unknown> {
     this.#isClosed = isClosed;
   }
 
-  async read(): Promise<unknown> {
+  get read(): HandlerSession<unknown>["read"] {
+    return () => this.#read();
+  }
+
+  get write(): HandlerSession<unknown>["write"] {
+    return (value) => this.#write(value);
+  }
+
+  async #read(): Promise<unknown> {
     const { state } = this.#message;
     const body = state === undefined ? await this.#session().read() : state.body;
     if (body === undefined) return undefined;
@@ -53,7 +61,7 @@ class HeldSession implements HandlerSession<unknown> {
     }
   }
 
-  async write(value: unknown): Promise<void> {
+  async #write(value: unknown): Promise<void> {
     this.#session();
     if (value === undefined) return this.#keep(undefined);
     await validated(this.#schema(), value, this.#naming("to be kept"));
