@@ -8,21 +8,17 @@ import type { Baskets } from "./data.ts";
 /** Keeps what a visitor is about to buy, at the price it had when it was put there. */
 export const basket = (baskets: Baskets, changes: Changes) =>
   service("basket", { asks: [GetPrice], publishes: [BasketChanged] })
-    .handle(
-      SetLine,
-      async ({ visitor, sku, quantity }, context) => {
-        if (quantity === 0) {
-          baskets.removeLine(visitor, sku);
-        } else {
-          const price = await context.ask(GetPrice, { sku });
-          if (price === null) return deadLetter(`Nothing called "${sku}" has a price.`);
-          baskets.setLine(visitor, { sku, quantity, cents: price.cents });
-        }
-        await context.publish(BasketChanged, { visitor });
-        return undefined;
-      },
-      { orderedBy: ({ visitor }) => visitor },
-    )
+    .handle(SetLine, async ({ visitor, sku, quantity }, context) => {
+      if (quantity === 0) {
+        baskets.removeLine(visitor, sku);
+      } else {
+        const price = await context.ask(GetPrice, { sku });
+        if (price === null) return deadLetter(`Nothing called "${sku}" has a price.`);
+        baskets.setLine(visitor, { sku, quantity, cents: price.cents });
+      }
+      await context.publish(BasketChanged, { visitor });
+      return undefined;
+    })
     .on(OrderPlaced, async ({ visitor, orderId }, context) => {
       baskets.empty(visitor, orderId);
       await context.publish(BasketChanged, { visitor });

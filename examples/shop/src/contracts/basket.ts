@@ -18,9 +18,10 @@ export const Basket = z.object({
 });
 export type Basket = z.infer<typeof Basket>;
 
-/** Sets how many of a product lie in the basket; 0 takes it out. Saying it twice changes nothing. */
+/** Sets how many of a product lie in the basket; 0 takes it out. Saying it twice changes nothing. Those of one visitor are handled in their order. */
 export const SetLine = command("basket.set-line", {
   input: z.object({ visitor: Visitor, sku: Sku, quantity: z.int().min(0).max(99) }),
+  key: ({ visitor }) => visitor,
 });
 
 /** What lies in a basket is not what it was. For whoever shows it. */
