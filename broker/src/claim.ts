@@ -155,6 +155,7 @@ export class ClaimOperation implements Operation {
     sql.lockUpTo.run(grant.id, line, last);
     sql.deleteReadyUpTo.run(line, last);
     this.#grant = grant;
+    transaction.claimed += rows.length;
     for (const [seq, attempt, bytes, expires, enqueuedAt, header, body, place, failure] of rows) {
       const claimed = { seq, lease: grant.id, address, line, bytes, expires };
       const content = {

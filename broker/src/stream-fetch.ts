@@ -113,6 +113,7 @@ export class FetchOperation implements Operation {
       readOn(transaction, { reader, plan, address, lease: grant.id }),
     );
     const items = read.flatMap((each) => each.items);
+    transaction.claimed += items.length;
     lost.push(...read.flatMap((each) => each.lost));
     const blocked = read.some((each) => each.blocked);
     this.#fetched = {

@@ -21,6 +21,8 @@ export class Transaction {
   readonly unrouted: Outgoing[] = [];
   /** Topics at which they were set aside, until the oldest have made room. */
   readonly parkedIn: Set<number> = new Set();
+  /** Messages locked and items read for receivers. */
+  claimed: number = 0;
   /** Messages not stored, because their destination remembers them. */
   readonly duplicates: Outgoing[] = [];
   /** Dead letters that went to make room for newer ones, by topic. */

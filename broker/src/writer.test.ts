@@ -84,6 +84,28 @@ test("a transaction is bounded in messages", async (context) => {
   assert.equal(counts.commits, 3);
 });
 
+test("many small claims share a transaction; large ones leave the others for the next, none of them twice", async (context) => {
+  const { writer, counts } = await withWriter(context);
+  for (let count = 0; count < 200; count++) writer.submit(operation(store), "last");
+  await writer.drained();
+  assert.equal(counts.commits, 1);
+  const order: number[] = [];
+  const claims = Array.from({ length: 5 }, (_, index) =>
+    operation((transaction) => {
+      order.push(index);
+      transaction.claimed += 8_000;
+    }),
+  );
+  for (const each of claims) writer.submit(each, "last");
+  const sent = operation(store);
+  writer.submit(sent);
+  await writer.drained();
+  assert.deepEqual(order, [0, 1, 2, 3, 4]);
+  assert.ok([...claims, sent].every(({ outcome }) => outcome === "done"));
+  assert.equal(counts.commits, 4);
+  assert.equal(writer.waiting, 0);
+});
+
 test("who refuses before its first change fails alone, in the same transaction", async (context) => {
   const { writer, counts } = await withWriter(context);
   const refusing = operation(() => {

@@ -30,12 +30,15 @@ export interface WriterOptions {
 
 interface Applied {
   readonly transaction: Transaction;
+  readonly ran: number;
   readonly refused: ReadonlyMap<Operation, WaybillError>;
 }
 
 const weightMax = 1_000;
-/** Claims in one transaction: each may lock some hundred messages. */
-const lastMax = 16;
+/** Claims in one transaction. Most lock few messages: an event for a thousand handlers is claimed by each of them. */
+const lastMax = 250;
+/** What they may lock and read before the others wait for the next transaction. */
+const claimedMax = 16_000;
 const bytesMax = 8 * 1024 * 1024;
 /** How long operations wait for the write lock of other processes before they fail with STORAGE_BUSY. */
 const busyMsMax = 10_000;
@@ -131,6 +134,7 @@ export class Writer {
     try {
       const applied = this.#apply(batch);
       this.#hadTurn();
+      this.#last.unshift(...batch.splice(applied.ran));
       this.#finish(batch, applied);
     } catch (error) {
       this.#rollback();
@@ -179,7 +183,10 @@ export class Writer {
     const { sql, addresses, environment } = this.#options;
     const refused = new Map<Operation, WaybillError>();
     const transaction = new Transaction(sql, addresses, environment.clock);
+    let ran = 0;
     for (const operation of batch) {
+      if (transaction.claimed >= claimedMax) break;
+      ran += 1;
       try {
         operation.run(transaction);
       } catch (error) {
@@ -189,7 +196,7 @@ export class Writer {
     }
     transaction.finish();
     sql.commit.run();
-    return { transaction, refused };
+    return { transaction, ran, refused };
   }
 
   /** Does not throw: from here on everything is stored. */
@@ -228,9 +235,7 @@ export class Writer {
     }
     const normal = count === this.#normal.length ? this.#normal : this.#normal.splice(0, count);
     if (normal === this.#normal) this.#normal = [];
-    const urgent = this.#urgent;
-    this.#urgent = [];
-    return [...urgent, ...normal, ...this.#last.splice(0, lastMax)];
+    return [...this.#urgent.splice(0), ...normal, ...this.#last.splice(0, lastMax)];
   }
 
   #waitForLock(error: unknown): void {

@@ -84,6 +84,22 @@ test("with no SDK and no trace the header has none", async () => {
   assert.ok(!("traceparent" in headers[0]!));
 });
 
+test("an SDK that is registered after the bus has connected is used from then on", async (t) => {
+  let handled = 0;
+  await using it = await tested([service("jobs").handle(Run, () => void (handled += 1))]);
+  await it.bus.send(Run, { id: "1" });
+  await until("handled", () => handled === 1);
+  trace.setGlobalTracerProvider(provider);
+  t.after(() => {
+    trace.disable();
+    exporter.reset();
+  });
+  await it.bus.send(Run, { id: "2" });
+  await until("its spans", () => exporter.getFinishedSpans().length === 2);
+  const names = exporter.getFinishedSpans().map(({ name }) => name);
+  assert.deepEqual(names.toSorted(), ["process jobs.run", "send jobs.run"]);
+});
+
 test("with the SDK", async (t) => {
   trace.setGlobalTracerProvider(provider);
   propagation.setGlobalPropagator(new W3CTraceContextPropagator());

@@ -17,6 +17,8 @@ type Api = typeof import("@opentelemetry/api");
 
 /** Spans and metrics by OpenTelemetry's messaging conventions (https://opentelemetry.io/docs/specs/semconv/messaging/). */
 export interface Telemetry {
+  /** Nobody registered what would make or pass on anything of a message: `sent` and `received` would have no effect. */
+  readonly idle: boolean;
   /** Records a send and writes its context into the header. */
   sent(header: WritableHeader, details: SentDetails): void;
   /** Runs `work` inside a span that continues the sender's trace. */
@@ -62,7 +64,11 @@ export async function loadTelemetry(system: string, clock: Clock): Promise<Telem
 function telemetryOver(api: Api, system: string, clock: Clock): Telemetry {
   const tracer = api.trace.getTracer("waybill");
   const meter = metersOf(api, clock);
+  const isIdle = idleness(api);
   return {
+    get idle() {
+      return isIdle();
+    },
     sent: (header, { destination, call }) => {
       const options = {
         kind: call ? api.SpanKind.CLIENT : api.SpanKind.PRODUCER,
@@ -103,6 +109,20 @@ function telemetryOver(api: Api, system: string, clock: Clock): Telemetry {
     resumed: (destination) => meter.resumed(metricAttributes(system, destination, "send")),
     circuit: (address, from, to) => meter.circuit(address, from, to),
     receivedBatch: batches(api, tracer, { system, meter }),
+  };
+}
+
+/** A tracer or a propagator may still be registered after the bus connects, a meter's provider not. What was registered is taken to stay. */
+function idleness(api: Api): () => boolean {
+  let idle = api.metrics.getMeter("waybill") === api.createNoopMeter();
+  return () => {
+    if (!idle) return false;
+    const provider = api.trace.getTracerProvider();
+    idle =
+      provider instanceof api.ProxyTracerProvider &&
+      provider.getDelegateTracer("waybill") === undefined &&
+      api.propagation.fields().length === 0;
+    return idle;
   };
 }
 

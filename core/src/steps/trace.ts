@@ -10,12 +10,14 @@ export const traceIncoming: IncomingStep = {
     if (telemetry === undefined || batch !== undefined) return next;
     const call = binding.verb === "answer" || binding.verb === "serve";
     const destination = addressOf(source);
-    return (message) =>
-      telemetry.received(
+    return (message) => {
+      if (telemetry.idle) return next(message);
+      return telemetry.received(
         message.envelope.header,
         { destination, service, call, attempt: message.attempt },
         async () => next(message),
       );
+    };
   },
 };
 
@@ -29,7 +31,7 @@ export const traceOutgoing: OutgoingStep = {
       call: contract.kind === "query" || contract.kind === "feed",
     };
     return (message) => {
-      telemetry.sent(message.header, details);
+      if (!telemetry.idle) telemetry.sent(message.header, details);
       return next(message);
     };
   },
