@@ -7,6 +7,7 @@ import {
   type Outgoing,
   type ReceiveOptions,
   type Receiver,
+  sessionStateBytesMax,
   type Source,
   type Topology,
   type Transport,
@@ -25,7 +26,6 @@ import { EmbeddedInspection } from "./inspection.ts";
 import { delayMsMax, type EmbeddedOptions, type Settings, settingsOf } from "./options.ts";
 import { QueueReceiver } from "./queue-receiver.ts";
 import { quotaOf } from "./quota.ts";
-import { sessionStateBytesMax } from "./session-handle.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
 import { type SendLimits, SendOperation } from "./send.ts";
 

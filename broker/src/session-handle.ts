@@ -3,14 +3,14 @@ import {
   type Session,
   type Settled,
   type StateChange,
-  WaybillError,
+  noSession,
+  sessionLost,
+  stateBytes,
 } from "@waybill/core";
 import type { Connection } from "./connection.ts";
 import { storageError } from "./errors.ts";
 import type { Claimed } from "./queue-delivery.ts";
 import { sessionOf } from "./sessions.ts";
-
-export const sessionStateBytesMax = 65_536;
 
 /** A session as the holder of one of its messages sees it. Fenced as the message is: by its lease, in the transaction itself. */
 export class SessionHandle implements Session {
@@ -30,14 +30,11 @@ export class SessionHandle implements Session {
     const { lease, line } = this.#claimed;
     const row = this.#holds() ? this.#row(sessionOf(line) ?? 0, lease) : undefined;
     if (row !== undefined) return row.state ?? undefined;
-    throw new WaybillError(
-      "LOCK_LOST",
-      `The session "${this.id}" is not held by this delivery any more, so its state may be somebody else's. Read it before settling.`,
-    );
+    throw sessionLost(this.id);
   }
 
   async write(state: Body | undefined): Promise<Settled> {
-    const bytes = checkedState(this.id, state);
+    const bytes = stateBytes(this.id, state);
     if (!this.#holds()) return "lockLost";
     const { lease, seq, line } = this.#claimed;
     let settled: Settled = "unknown";
@@ -68,22 +65,8 @@ export class SessionHandle implements Session {
   }
 }
 
-/** Its bytes. Throws BODY_TOO_LARGE. */
-export function checkedState(session: string, state: Body | undefined): number {
-  const bytes = state === undefined ? 0 : Buffer.byteLength(state);
-  if (bytes <= sessionStateBytesMax) return bytes;
-  throw new WaybillError(
-    "BODY_TOO_LARGE",
-    `The state of the session "${session}" has ${bytes} bytes; a session keeps ${sessionStateBytesMax}. Keep a reference to the data instead.`,
-    { details: { bytes, bytesMax: sessionStateBytesMax } },
-  );
-}
-
 /** Throws NOT_SUPPORTED for a message without a session, BODY_TOO_LARGE. */
 export function refuseState(session: Session | undefined, { body }: StateChange): void {
-  if (session !== undefined) return void checkedState(session.id, body);
-  throw new WaybillError(
-    "NOT_SUPPORTED",
-    "A message without a session leaves no state. Give its contract a key.",
-  );
+  if (session !== undefined) return void stateBytes(session.id, body);
+  throw noSession();
 }

@@ -14,6 +14,7 @@ import { service } from "./service.ts";
 import {
   envelopeOf,
   foreigner,
+  deadLetterOf,
   gate,
   recordingLogger,
   tested,
@@ -27,17 +28,6 @@ const Run = command("jobs.run", { input: Job });
 const Ran = event("jobs.ran", { payload: Job });
 const Log = stream("jobs.log", { item: Job, key: ({ key }) => key, partitions: 1 });
 const job = (id: string, key = "k"): { id: string; key: string } => ({ id, key });
-
-async function dead(bus: {
-  deadLetters: { list(): Promise<readonly StoredMessage[]> };
-}): Promise<StoredMessage> {
-  let found: StoredMessage | undefined;
-  await until(
-    "a dead letter",
-    async () => (found = (await bus.deadLetters.list())[0]) !== undefined,
-  );
-  return found as StoredMessage;
-}
 
 /** Sends a body to `jobs.run` that no bus would send. */
 async function inject(
@@ -58,7 +48,7 @@ async function inject(
       envelope: envelopeOf(contract.name, body, header),
     },
   ]);
-  return { letter: await dead(it.bus), handled };
+  return { letter: await deadLetterOf(it.bus), handled };
 }
 
 // Outcomes.
@@ -108,7 +98,7 @@ test("deadLetter() keeps its reason, and the letter can be replayed", async () =
     service("jobs").handle(Run, () => (++runs === 1 ? deadLetter("not for us") : undefined)),
   ]);
   await it.bus.send(Run, job("1"));
-  const letter = await dead(it.bus);
+  const letter = await deadLetterOf(it.bus);
   assert.equal(letter.failure?.reason, "HANDLER_FAILED");
   assert.equal(letter.failure.message, "not for us");
   assert.equal(letter.failure.handler, "jobs.handle(jobs.run)");
@@ -134,7 +124,7 @@ test("defer() sets aside until it is resumed", async () => {
 test("defer() in a stream, which cannot, ends among the dead letters and not in silence", async () => {
   await using it = await tested([service("jobs", { appends: [Log] }).consume(Log, () => defer())]);
   await it.bus.append(Log, job("1"));
-  assert.equal((await dead(it.bus)).failure?.reason, "NOT_SUPPORTED");
+  assert.equal((await deadLetterOf(it.bus)).failure?.reason, "NOT_SUPPORTED");
 });
 
 test("an outcome that does not exist is an error that names those that do", async () => {
@@ -143,7 +133,7 @@ test("an outcome that does not exist is an error that names those that do", asyn
   ]);
   await it.bus.send(Run, job("1"));
   assert.match(
-    (await dead(it.bus)).failure?.message ?? "",
+    (await deadLetterOf(it.bus)).failure?.message ?? "",
     /outcome approved; return complete\(\), retry\(\), deadLetter\(\), defer\(\)/,
   );
 });
@@ -188,7 +178,7 @@ for (const [name, contract, value] of [
     });
     await using it = await tested([jobs]);
     await it.bus.send(Run, job("1"));
-    const letter = await dead(it.bus);
+    const letter = await deadLetterOf(it.bus);
     assert.equal(letter.failure?.reason, "MESSAGE_INVALID");
     assert.match(letter.failure.message, /to be sent does not fit its contract/);
   });
@@ -269,7 +259,7 @@ test("a send to nowhere fails the handler: nothing is acknowledged that did not 
   );
   await using it = await tested([jobs], { transport });
   await it.bus.send(Run, job("1"));
-  assert.equal((await dead(it.bus)).failure?.reason, "BODY_TOO_LARGE");
+  assert.equal((await deadLetterOf(it.bus)).failure?.reason, "BODY_TOO_LARGE");
 });
 
 test("a transport without one transaction gets the messages first and the settlement after them", async () => {
@@ -310,7 +300,7 @@ test("what is sent for a contract that the service does not declare is refused w
   );
   await using it = await tested([jobs, service("log").on(Ran, () => undefined)]);
   await it.bus.send(Run, job("1"));
-  const { failure } = await dead(it.bus);
+  const { failure } = await deadLetterOf(it.bus);
   assert.equal(failure?.reason, "CONTRACT_NOT_DECLARED");
   assert.match(failure.message, /service\("jobs", \{ publishes: \[\.\.\.\] \}\)/);
 });
@@ -399,7 +389,7 @@ test("JSON nested 200,000 deep kills nothing, handled by a schema that takes all
   await wire.send([
     { to: { kind: "queue", name: "jobs.any" }, envelope: envelopeOf("jobs.any", deep) },
   ]);
-  const { failure } = await dead(it.bus);
+  const { failure } = await deadLetterOf(it.bus);
   assert.equal(failure?.reason, "DECODE_FAILED");
   await it.bus.send(Any, 1);
   await until(
@@ -470,7 +460,7 @@ test("a type that nobody here handles is set aside, counted and logged", async (
   await wire.send([
     { to: { kind: "queue", name: "jobs.run" }, envelope: envelopeOf("jobs.stop", "{}") },
   ]);
-  const { failure } = await dead(it.bus);
+  const { failure } = await deadLetterOf(it.bus);
   assert.equal(failure?.reason, "TYPE_UNKNOWN");
   assert.deepEqual((await it.bus.health()).unknownTypes, { "jobs.run": 1 });
   assert.ok(it.logger.has("error", /takes the type "jobs.stop"; it takes jobs.run/));
@@ -801,7 +791,7 @@ test("items of one partition come one after another, a failing one first retried
   for (const id of ["0", "1", "2"]) await it.bus.append(Log, job(id));
   await until("all", () => seen.length === 5);
   assert.deepEqual(seen, ["0@0", "1@1", "1@1", "1@1", "2@2"]);
-  const letter = await dead(it.bus);
+  const letter = await deadLetterOf(it.bus);
   assert.equal(letter.address, "jobs.log@log");
   assert.equal(letter.failure?.attempts, 3);
 });

@@ -56,6 +56,7 @@ export * from "./memory/index.ts";
 export type { Incoming, Sending } from "./message.ts";
 export { type Outcome, complete, deadLetter, defer, retry } from "./outcome.ts";
 export type { Incomer, IncomingStep, OutgoingStep, Sender, UserStep } from "./pipeline.ts";
+export { PassedDelivery } from "./passed-delivery.ts";
 export * from "./ports/channel.ts";
 export * from "./ports/environment.ts";
 export * from "./ports/logger.ts";
@@ -89,6 +90,7 @@ export {
   checkPauseReason,
   deliversNothing,
 } from "./pausing.ts";
+export { noSession, sessionLost, sessionStateBytesMax, stateBytes } from "./session-state.ts";
 export type { StreamPosition, Streams } from "./streams.ts";
 export { type FailureKind, type Judgement, judge } from "./taxonomy.ts";
 export { type Termination, terminated } from "./termination.ts";

@@ -5,26 +5,22 @@ import * as z from "zod";
 import { type ErrorCode, WaybillError, messageOf } from "./errors.ts";
 import { memory } from "./memory/index.ts";
 import { retry } from "./outcome.ts";
-import type { StoredMessage } from "./ports/transport.ts";
 import { type RetryPolicy, retryDefault, retryDelayMs } from "./retry.ts";
 import { service } from "./service.ts";
 import { type FailureKind, judge, mayRetry } from "./taxonomy.ts";
-import { gate, manualEnvironment, tested, turns, until, watched } from "./testing.fixture.ts";
+import {
+  deadLetterOf,
+  gate,
+  manualEnvironment,
+  tested,
+  turns,
+  until,
+  watched,
+} from "./testing.fixture.ts";
 
 const Job = z.object({ id: z.string() });
 const Run = command("jobs.run", { input: Job });
 const Ran = event("jobs.ran", { payload: Job });
-
-async function dead(bus: {
-  deadLetters: { list(): Promise<readonly StoredMessage[]> };
-}): Promise<StoredMessage> {
-  let found: StoredMessage | undefined;
-  await until(
-    "a dead letter",
-    async () => (found = (await bus.deadLetters.list())[0]) !== undefined,
-  );
-  return found as StoredMessage;
-}
 
 function with_(properties: object, error: Error = new Error("x")): Error {
   return Object.assign(error, properties);
@@ -163,7 +159,7 @@ for (const [name, make] of Object.entries(hostile)) {
     );
     await using it = await tested([jobs]);
     await it.bus.send(Run, { id: "1" });
-    const { failure } = await dead(it.bus);
+    const { failure } = await deadLetterOf(it.bus);
     assert.equal(runs, 4);
     assert.equal(typeof failure?.message, "string");
     await it.bus.send(Run, { id: "fine" });
@@ -213,7 +209,7 @@ test("the immediate level runs inside one delivery, the delayed one after its pa
     "3 at 3000",
     "3 at 3000",
   ]);
-  const { failure } = await dead(it.bus);
+  const { failure } = await deadLetterOf(it.bus);
   const start = Date.UTC(2030, 0, 1);
   assert.deepEqual(
     { ...failure, stack: undefined },
@@ -257,7 +253,7 @@ test("a policy on the handler wins over that of the bus, field by field", async 
     handlers: { retry: { attempts: 9, immediate: 0, delayMs: 0 } },
   });
   await it.bus.send(Run, { id: "1" });
-  await dead(it.bus);
+  await deadLetterOf(it.bus);
   assert.equal(runs, 2);
 });
 
@@ -276,7 +272,7 @@ for (const [name, error, runs] of [
     });
     await using it = await tested([jobs]);
     await it.bus.send(Run, { id: "1" });
-    await dead(it.bus);
+    await deadLetterOf(it.bus);
     assert.equal(count, runs);
   });
 }
@@ -313,7 +309,7 @@ test("retry() counts as an attempt, keeps its reason and ends in the dead letter
   await it.bus.send(Run, { id: "1" });
   await environment.advance(1_000);
   assert.deepEqual(at, [0, 100, 200]);
-  const { failure } = await dead(it.bus);
+  const { failure } = await deadLetterOf(it.bus);
   assert.deepEqual(
     [failure?.reason, failure?.message, failure?.attempts],
     ["HANDLER_FAILED", "not yet", 3],
@@ -388,7 +384,7 @@ test("a message whose handler kills its process every time ends among the dead l
     void it;
   }
   await using last = await tested([poisoned], { transport: broker, environment });
-  const { failure } = await dead(last.bus);
+  const { failure } = await deadLetterOf(last.bus);
   assert.equal(runs, 3);
   assert.equal(failure?.reason, "HANDLER_CRASHED");
   assert.match(failure.message, /given this message 3 times and did not settle it the last time/);

@@ -7,7 +7,7 @@ import { systemEnvironment } from "./environment/system.ts";
 import { memory } from "./memory/index.ts";
 import type { Environment } from "./ports/environment.ts";
 import type { LogFields, Logger } from "./ports/logger.ts";
-import type { Transport, TransportFactory } from "./ports/transport.ts";
+import type { StoredMessage, Transport, TransportFactory } from "./ports/transport.ts";
 import type { Service } from "./service.ts";
 
 export interface LogLine {
@@ -168,6 +168,18 @@ export async function tested<const Services extends readonly Service[]>(
     counted: async (contract) => ({ ...(await bus.health()).contracts[contract] }),
     [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };
+}
+
+/** Waits for the first dead letter. */
+export async function deadLetterOf(bus: {
+  deadLetters: { list(): Promise<readonly StoredMessage[]> };
+}): Promise<StoredMessage> {
+  let found: StoredMessage | undefined;
+  await until(
+    "a dead letter",
+    async () => (found = (await bus.deadLetters.list())[0]) !== undefined,
+  );
+  return found as StoredMessage;
 }
 
 /** A connection to the broker beside every bus: for envelopes that no bus would send. */

@@ -68,8 +68,8 @@ const inMemory: readonly PlantedBug[] = [
   },
   {
     name: "expired calls are set aside instead of deleted",
-    file: mailbox,
-    text: 'if (parcel.discardExpired) return this.#leave(message, "expired");',
+    file: "core/src/memory/leaving.ts",
+    text: 'if (parcel.discardExpired) return this.leave(message, "expired");',
     instead: "",
   },
   {

@@ -2,14 +2,14 @@ import type { LedgerEntry, LeftBy } from "../ports/ledger.ts";
 import type {
   AddressSettings,
   AddressState,
-  Failure,
   MessageState,
   Settlement,
 } from "../ports/transport.ts";
-import { type Aside, brokerFailure } from "./aside.ts";
+import type { Aside } from "./aside.ts";
 import { Exit } from "./exit.ts";
-import { handBack, handOver, isKept } from "./kept.ts";
+import { handBack, isKept } from "./kept.ts";
 import type { Kernel } from "./kernel.ts";
+import { Leaving } from "./leaving.ts";
 import { Message, type MessageHome, type Parcel, expiryLifted, timeless } from "./message.ts";
 import type { MemoryReceiver, Supply } from "./receiver.ts";
 import type { Receivers } from "./receivers.ts";
@@ -27,6 +27,7 @@ export class Mailbox implements Supply, MessageHome {
   readonly remembered: Remembered;
   readonly #kernel: Kernel;
   readonly stock: Stock;
+  readonly #leaving: Leaving;
   readonly #serving: Serving;
   /** By which messages go on to another address. */
   readonly exit: Exit;
@@ -38,10 +39,11 @@ export class Mailbox implements Supply, MessageHome {
     this.#kernel = kernel;
     this.remembered = new Remembered(kernel);
     this.stock = new Stock(kernel, this);
-    this.#serving = new Serving(kernel, this.stock, (message) => this.#expire(message));
+    this.#leaving = new Leaving(kernel, this.stock, this);
+    this.#serving = new Serving(kernel, this.stock, (message) => this.#leaving.expire(message));
     this.exit = new Exit(kernel, this.stock, {
-      expire: (message) => this.#expire(message),
-      bury: (message, failure) => this.#bury(message, failure),
+      expire: (message) => this.#leaving.expire(message),
+      bury: (message, failure) => this.#leaving.bury(message, failure),
       discard: (message) => this.discard(message, "forwarded"),
       create: (parcel) => new Message(kernel.nextSequence(), parcel, this),
     });
@@ -111,8 +113,7 @@ export class Mailbox implements Supply, MessageHome {
   #end(message: Message, settlement: Settlement): void {
     switch (settlement.kind) {
       case "complete":
-        this.stock.book.count(message.parcel.envelope.header.type, "completed");
-        return this.#forget(message);
+        return this.#leaving.leave(message, "completed");
       case "retry":
         message.failure = settlement.failure;
         if (settlement.delayMs > 0 || message.session !== undefined)
@@ -124,7 +125,7 @@ export class Mailbox implements Supply, MessageHome {
       case "deadLetter":
         if (settlement.park === true && message.session !== undefined)
           this.sessions?.park(message.session, message);
-        return this.#bury(message, settlement.failure);
+        return this.#leaving.bury(message, settlement.failure);
       case "defer":
         // Until somebody resumes it: it does not expire meanwhile.
         return this.aside.add(message, "deferred");
@@ -133,14 +134,14 @@ export class Mailbox implements Supply, MessageHome {
 
   giveBack(message: Message): void {
     this.stock.inFlight -= 1;
-    if (this.dropped) return this.#leave(message, "dropped");
+    if (this.dropped) return this.#leaving.leave(message, "dropped");
     this.#putBack(message);
     if (message.session !== undefined) this.sessions?.unlock(message.session);
   }
 
   /** The message's alarm: it has expired, or its delay is over. */
   onDue(message: Message): void {
-    if (message.parcel.notAfter <= this.#kernel.now()) return this.#expire(message);
+    if (message.parcel.notAfter <= this.#kernel.now()) return this.#leaving.expire(message);
     this.stock.later.remove(message);
     this.#enqueue(message);
   }
@@ -154,7 +155,7 @@ export class Mailbox implements Supply, MessageHome {
 
   /** In place of one that was set aside, under its old number, by which it can be followed. */
   #another(message: Message): Message {
-    this.#takeOut(message);
+    this.#leaving.takeOut(message);
     const again = new Message(message.seq, timeless(message.parcel), this);
     again.failure = message.failure;
     return again;
@@ -191,18 +192,7 @@ export class Mailbox implements Supply, MessageHome {
 
   /** Deletes a message that nobody holds. */
   discard(message: Message, by: LeftBy): void {
-    this.stock.book.count(message.parcel.envelope.header.type, by);
-    this.#takeOut(message);
-  }
-
-  #takeOut(message: Message): void {
-    this.#kernel.due.cancel(message);
-    if (message.state === "ready") (message.session?.line ?? this.stock.line).remove(message);
-    else if (message.state === "scheduled") this.stock.later.remove(message);
-    else this.aside.remove(message);
-    message.state = "gone";
-    this.#kernel.free(message.parcel.bytes);
-    (message.origin ?? this).sessions?.unpark(message);
+    this.#leaving.discard(message, by);
   }
 
   /** Ends this mailbox with everything in it. Its book goes on in that of all that have ended. */
@@ -215,7 +205,7 @@ export class Mailbox implements Supply, MessageHome {
     for (const state of ["ready", "scheduled", "deferred", "dead"] as const) {
       for (const message of Array.from(this.messages(state))) {
         if (state === "scheduled") this.stock.later.remove(message);
-        this.#leave(message, "dropped");
+        this.#leaving.leave(message, "dropped");
       }
     }
     this.sessions?.drop();
@@ -265,36 +255,5 @@ export class Mailbox implements Supply, MessageHome {
   #watchExpiry(message: Message): void {
     if (message.parcel.notAfter < expiryLifted)
       this.#kernel.due.set(message, message.parcel.notAfter);
-  }
-
-  #expire(message: Message): void {
-    if (message.state === "ready") (message.session?.line ?? this.stock.line).remove(message);
-    else if (message.state === "scheduled") this.stock.later.remove(message);
-    else this.aside.remove(message);
-    const { attempt: attempts, parcel, failure } = message;
-    if (parcel.discardExpired) return this.#leave(message, "expired");
-    const now = this.#kernel.now();
-    const words = `It was of use until ${new Date(parcel.notAfter).toISOString()} and was not handled by then.`;
-    const firstFailedAt = failure?.firstFailedAt;
-    this.#bury(message, brokerFailure("EXPIRED", words, { now, attempts, firstFailedAt }));
-  }
-
-  #bury(message: Message, failure: Failure): void {
-    this.#kernel.due.cancel(message);
-    message.failure = failure;
-    const { keeper } = this.stock.settings;
-    if (keeper === undefined) this.aside.add(message, "dead");
-    else handOver(message, this, keeper);
-  }
-
-  #leave(message: Message, by: LeftBy): void {
-    this.stock.book.count(message.parcel.envelope.header.type, by);
-    this.#forget(message);
-  }
-
-  #forget(message: Message): void {
-    this.#kernel.due.cancel(message);
-    message.state = "gone";
-    this.#kernel.free(message.parcel.bytes);
   }
 }

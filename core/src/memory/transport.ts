@@ -15,7 +15,7 @@ import { type Declarer, declare } from "./declare.ts";
 import type { Engine } from "./engine.ts";
 import { MemoryInspection } from "./inspection.ts";
 import { MemoryReceiver } from "./receiver.ts";
-import { sessionStateBytesMax } from "./session-handle.ts";
+import { sessionStateBytesMax } from "../session-state.ts";
 
 /** One bus's connection to an in-memory broker: what a process is to a broker on the network. */
 export class MemoryTransport implements Transport, Declarer {

@@ -1,13 +1,7 @@
 import { type Envelope, bodyBytes } from "../envelope.ts";
 import type { WaybillError } from "../errors.ts";
-import type {
-  Delivery,
-  Failure,
-  Position,
-  Session,
-  Settled,
-  Settlement,
-} from "../ports/transport.ts";
+import { PassedDelivery } from "../passed-delivery.ts";
+import type { Delivery, Settled, Settlement } from "../ports/transport.ts";
 import type { ArrivingDelivery } from "../ports/wire.ts";
 import type { Wire } from "./wire.ts";
 
@@ -17,9 +11,9 @@ export interface Origin {
 }
 
 /** A delivery whose body the wire opens, and whose messages it seals. */
-export class WiredDelivery implements Delivery {
+export class WiredDelivery extends PassedDelivery {
   /** Opened; as it came while it could not be. */
-  envelope: Envelope;
+  override envelope: Envelope;
   /** Why it could not be opened. */
   refusal: WaybillError | undefined;
   /** Whether everything that this bus requires of a message was seen in it, though something else may have failed. */
@@ -28,7 +22,6 @@ export class WiredDelivery implements Delivery {
   openedBytes = 0;
   /** Called once, when nothing of it is needed any more. */
   onEnded: (() => void) | undefined;
-  readonly #inner: Delivery;
   readonly #wire: Wire;
   readonly #origin: Origin;
   #ends: ((end: "completed" | "back") => void)[] = [];
@@ -37,7 +30,7 @@ export class WiredDelivery implements Delivery {
   #onLockLost: (() => void) | undefined;
 
   constructor(inner: Delivery, wire: Wire, origin: Origin) {
-    this.#inner = inner;
+    super(inner);
     this.#wire = wire;
     this.#origin = origin;
     this.envelope = inner.envelope;
@@ -48,40 +41,12 @@ export class WiredDelivery implements Delivery {
     };
   }
 
-  get attempt(): number {
-    return this.#inner.attempt;
-  }
-
-  get enqueuedAt(): number {
-    return this.#inner.enqueuedAt;
-  }
-
-  get failure(): Failure | undefined {
-    return this.#inner.failure;
-  }
-
-  get handle(): string | undefined {
-    return this.#inner.handle;
-  }
-
-  get position(): Position | undefined {
-    return this.#inner.position;
-  }
-
-  get expiryLifted(): boolean {
-    return this.#inner.expiryLifted === true;
-  }
-
-  get session(): Session | undefined {
-    return this.#inner.session;
-  }
-
-  get onLockLost(): (() => void) | undefined {
+  override get onLockLost(): (() => void) | undefined {
     return this.#onLockLost;
   }
 
   /** The lock may be lost while the body is opened, before anybody listens: then it is told at once. */
-  set onLockLost(callback: (() => void) | undefined) {
+  override set onLockLost(callback: (() => void) | undefined) {
     this.#onLockLost = callback;
     if (this.#lost) callback?.();
   }
@@ -90,7 +55,7 @@ export class WiredDelivery implements Delivery {
   async open(): Promise<void> {
     this.#tell("back");
     const { destination, address } = this.#origin;
-    const { attempt, position } = this.#inner;
+    const { attempt, position } = this.inner;
     const delivery: ArrivingDelivery = {
       address,
       attempt,
@@ -98,7 +63,7 @@ export class WiredDelivery implements Delivery {
       onEnd: (callback) => void this.#ends.push(callback),
     };
     try {
-      this.envelope = await this.#wire.open(this.#inner.envelope, {
+      this.envelope = await this.#wire.open(this.inner.envelope, {
         destination,
         delivery,
         onVouched: () => (this.vouched = true),
@@ -111,11 +76,7 @@ export class WiredDelivery implements Delivery {
     if (this.#lost) this.#tell("back");
   }
 
-  countRun(failure: Failure): Promise<Settled> {
-    return this.#inner.countRun?.(failure) ?? Promise.resolve("settled");
-  }
-
-  async settle(settlement: Settlement): Promise<Settled> {
+  override async settle(settlement: Settlement): Promise<Settled> {
     const { kind } = settlement;
     const sealed =
       kind === "complete" && settlement.send !== undefined
@@ -123,7 +84,7 @@ export class WiredDelivery implements Delivery {
         : settlement;
     // Before the broker has it back: it may deliver it again before this call has returned.
     if (kind !== "complete") this.#tell("back");
-    const settled = await this.#inner.settle(sealed);
+    const settled = await this.inner.settle(sealed);
     this.#end(kind === "complete" && settled === "settled" ? "completed" : "back");
     return settled;
   }

@@ -1,79 +1,45 @@
-import type {
-  Delivery,
-  Envelope,
-  Failure,
-  Position,
-  Session,
-  Settled,
-  Settlement,
+import {
+  type Delivery,
+  type Envelope,
+  type Failure,
+  PassedDelivery,
+  type Settled,
+  type Settlement,
 } from "@waybill/core";
 import type { Dice } from "./dice.ts";
 import { doubled } from "./send.ts";
 
 /** A delivery whose settling may go wrong. */
-export class FaultyDelivery implements Delivery {
-  readonly #inner: Delivery;
+export class FaultyDelivery extends PassedDelivery {
   readonly #dice: Dice;
   readonly #ofStream: boolean;
 
   constructor(inner: Delivery, dice: Dice, ofStream: boolean) {
-    this.#inner = inner;
+    super(inner);
     this.#dice = dice;
     this.#ofStream = ofStream;
   }
 
-  get envelope(): Envelope {
-    return this.#inner.envelope;
+  override get envelope(): Envelope {
+    return this.inner.envelope;
   }
 
-  get attempt(): number {
-    return this.#inner.attempt;
+  override get onLockLost(): (() => void) | undefined {
+    return this.inner.onLockLost;
   }
 
-  get enqueuedAt(): number {
-    return this.#inner.enqueuedAt;
+  override set onLockLost(listener: (() => void) | undefined) {
+    this.inner.onLockLost = listener;
   }
 
-  get failure(): Failure | undefined {
-    return this.#inner.failure;
-  }
-
-  get handle(): string | undefined {
-    return this.#inner.handle;
-  }
-
-  get position(): Position | undefined {
-    return this.#inner.position;
-  }
-
-  get expiryLifted(): boolean {
-    return this.#inner.expiryLifted === true;
-  }
-
-  get session(): Session | undefined {
-    return this.#inner.session;
-  }
-
-  get onLockLost(): (() => void) | undefined {
-    return this.#inner.onLockLost;
-  }
-
-  set onLockLost(listener: (() => void) | undefined) {
-    this.#inner.onLockLost = listener;
-  }
-
-  countRun(failure: Failure): Promise<Settled> {
-    return this.#inner.countRun?.(failure) ?? Promise.resolve("settled");
-  }
-
-  async settle(settlement: Settlement): Promise<Settled> {
-    if (settlement.kind !== "complete") return this.#inner.settle(settlement);
+  override async settle(settlement: Settlement): Promise<Settled> {
+    if (settlement.kind !== "complete") return this.inner.settle(settlement);
     if (this.#dice.strikes("dropSettlement")) {
-      const back = await this.#inner.settle(this.#comesBack());
+      const back = await this.inner.settle(this.#comesBack());
       return back === "lockLost" ? back : "unknown";
     }
     const { send } = settlement;
-    const answer = await this.#inner.settle(
+    const answer = await this.inner.settle(
       send === undefined ? settlement : { ...settlement, send: doubled(send, this.#dice) },
     );
     return this.#dice.strikes("loseAnswer") ? "unknown" : answer;
@@ -82,7 +48,7 @@ export class FaultyDelivery implements Delivery {
   /** What the broker sees in place of the lost completion: the attempt counts, for its handler ran. */
   #comesBack(): Settlement {
     if (this.#ofStream) return { kind: "release" };
-    return { kind: "retry", delayMs: 0, failure: this.#inner.failure ?? lostFailure(this.#inner) };
+    return { kind: "retry", delayMs: 0, failure: this.inner.failure ?? lostFailure(this.inner) };
   }
 }
 
