@@ -3,7 +3,7 @@ import type { Codec } from "./codec.ts";
 import type { CallOptions, Context, OpenOptions, Receipt, SendOptions } from "./context.ts";
 import type { Envelope, Header } from "./envelope.ts";
 import { WaybillError, messageOf } from "./errors.ts";
-import type { Incoming } from "./message.ts";
+import type { Incoming, OpenContext } from "./message.ts";
 import { sleep } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { Outgoing, Position } from "./ports/transport.ts";
@@ -15,7 +15,7 @@ import type { AnyContract } from "./uses.ts";
 import { plainBody } from "./wire/wire.ts";
 
 /** One per message. What costs (a signal, a child logger) is made when it is first asked for. */
-export class HandlerContext implements Context<any> {
+export class HandlerContext implements OpenContext {
   readonly header: Header;
   readonly attempt: number;
   readonly service: string;
@@ -109,12 +109,10 @@ export class HandlerContext implements Context<any> {
     return (feed, input, options = {}) => this.#speech.open(feed, input, this.#calling(options));
   }
 
-  /** Resolves when everything the handler sent without waiting has been checked and held; undefined when there is nothing to wait for. Rejects when one was refused and the handler did not look. */
   held(): Promise<void> | undefined {
     return this.#said === undefined ? undefined : allEnded(this.#said);
   }
 
-  /** Its time is over: aborts the signal, also for who asks for it only now. */
   expire(reason: unknown): void {
     this.#controller ??= new AbortController();
     this.#controller.abort(reason);
@@ -124,7 +122,6 @@ export class HandlerContext implements Context<any> {
     return this.#closed;
   }
 
-  /** From here on a send would vanish, so it is refused. */
   close(): void {
     this.#closed = true;
   }

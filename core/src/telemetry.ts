@@ -9,7 +9,7 @@ import type {
 import type { Header } from "./envelope.ts";
 import { messageOf } from "./errors.ts";
 import type { WritableHeader } from "./message.ts";
-import type { CircuitState } from "./flow/circuit-breaker.ts";
+import type { CircuitState } from "./flow/circuit-options.ts";
 import type { Clock } from "./ports/environment.ts";
 import { judge } from "./taxonomy.ts";
 

@@ -1,7 +1,7 @@
 import type { Entry } from "../entry.ts";
 import { WaybillError } from "../errors.ts";
 import { HandlerContext } from "../handler-context.ts";
-import type { Incoming, Lifetime } from "../message.ts";
+import type { Incoming, Lifetime, OpenContext } from "../message.ts";
 import { type Outcome, toOutcome } from "../outcome.ts";
 import { addressOf } from "../ports/transport.ts";
 import type { Route } from "../route.ts";
@@ -188,7 +188,7 @@ class BatchCall {
     }
   }
 
-  #itemOf(member: Member): BatchItem<unknown, HandlerContext | undefined> {
+  #itemOf(member: Member): BatchItem<unknown, OpenContext | undefined> {
     return {
       value: member.message?.value,
       context: member.message?.context,

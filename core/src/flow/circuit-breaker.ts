@@ -4,10 +4,8 @@ import { addressOf } from "../ports/transport.ts";
 import type { Intake, Route } from "../route.ts";
 import type { Runtime } from "../runtime.ts";
 import { type FailureKind, judge, mayRetry } from "../taxonomy.ts";
-import { type CircuitPolicy, circuitPolicy } from "./circuit-options.ts";
+import { type CircuitPolicy, type CircuitState, circuitPolicy } from "./circuit-options.ts";
 import { Sample } from "./sample.ts";
-
-export type CircuitState = "closed" | "open" | "halfOpen";
 
 /** A circuit as `health()` shows it. */
 export interface CircuitHealth {

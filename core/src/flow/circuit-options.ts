@@ -1,5 +1,7 @@
 import { shown } from "../faults.ts";
 
+export type CircuitState = "closed" | "open" | "halfOpen";
+
 /**
  * When a handler stops taking messages because what it needs is down, and when it tries again. Without `consecutiveFailures` it opens when
  * `failureRatio` of at least `minimumThroughput` runs in the last `samplingMs` failed. Of the failures those count that say nothing
