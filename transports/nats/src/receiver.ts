@@ -1,0 +1,295 @@
+import type {
+  Environment,
+  Listener,
+  ReceiveOptions,
+  Receiver,
+  Settled,
+  Settlement,
+  Timer,
+} from "@waybill/core";
+import { millis, nanos } from "@nats-io/transport-node";
+import { NatsDelivery, type Settler } from "./delivery.ts";
+import { brokerError, isMissing } from "./errors.ts";
+import { typesOf } from "./interest.ts";
+import { Intake } from "./intake.ts";
+import { Leases } from "./leases.ts";
+import type { Link } from "./link.ts";
+import { expiryOf, readMessage } from "./message.ts";
+import type { Note, Notes } from "./notes.ts";
+import { Pull, type Pulled, storedAt } from "./pull.ts";
+import { type Settling, missingSource } from "./settling.ts";
+import type { Names, Place } from "./topology.ts";
+
+export interface ReceiverParts {
+  readonly place: Place;
+  /** Of a subscription. */
+  readonly subscription: string | undefined;
+  readonly options: ReceiveOptions;
+  readonly listener: Listener;
+  readonly link: Link;
+  readonly names: Names;
+  readonly notes: Notes;
+  readonly settling: Settling;
+  readonly environment: Environment;
+  /** The consumer is not there any more: makes it again, where this process declared it. */
+  readonly restore: () => Promise<void>;
+  readonly onEnd: (receiver: NatsReceiver) => void;
+}
+
+const reopenMs = 500;
+
+/** One of those who share a durable consumer. */
+export class NatsReceiver implements Receiver, Settler {
+  readonly #parts: ReceiverParts;
+  readonly #leases: Leases;
+  #pull: Pull | undefined;
+  #opening: Promise<void> | undefined;
+  readonly #intake: Intake;
+  /** Was looked at, and is not handed over: the bytes of what is held allow no more for now. */
+  #waiting: NatsDelivery[] = [];
+  /** Of a subscription to several types, those. */
+  #types: readonly string[] | undefined;
+  #timer: Timer | undefined;
+  #paused = false;
+  /** Until then, what goes back is held back: see `Pull.end`. */
+  #unheardUntil = 0;
+  #stopping: Promise<void> | undefined;
+  #ended = false;
+
+  constructor(parts: ReceiverParts) {
+    this.#parts = parts;
+    const { environment, settling } = parts;
+    this.#leases = new Leases({ environment, settling, freed: () => this.#freed() });
+    this.#intake = new Intake({
+      ...parts,
+      address: parts.place.address,
+      types: async (isInDoubt) => {
+        if (isInDoubt) await this.#learn();
+        return this.#types;
+      },
+      admit: (message, note) => this.#admit(message, note),
+      looked: () => {
+        if (this.#wants) this.#handOver();
+        this.#ask();
+      },
+      fault: (error) => this.#fault(error),
+    });
+    this.#open();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    void this.#endPull();
+  }
+
+  resume(): void {
+    if (!this.#paused || this.#stopping !== undefined) return;
+    this.#paused = false;
+    this.#open();
+  }
+
+  stop(): Promise<void> {
+    return (this.#stopping ??= this.#stop());
+  }
+
+  /** Gives everything back at once, the attempts of what was handed over counted. */
+  async close(): Promise<void> {
+    await this.stop();
+    const left = this.#leases.loseAll();
+    await Promise.all(
+      left.map((delivery) => this.#parts.settling.letGo(delivery, this.#unheardMs())),
+    );
+    this.#end();
+  }
+
+  /** After a reconnect the server knows nothing of what was asked before. What is held stays held. */
+  reconnected(): void {
+    this.#pull?.forget();
+    this.#ask();
+  }
+
+  async settle(delivery: NatsDelivery, settlement: Settlement): Promise<Settled> {
+    if (!this.#leases.holds(delivery)) return "lockLost";
+    const settled = await this.#parts.settling.settle(delivery, this.#heldBack(settlement));
+    // What was stored elsewhere has arrived; that the message itself comes again is a repetition, not a loss.
+    return this.#leases.release(delivery) ? settled : "lockLost";
+  }
+
+  #heldBack(settlement: Settlement): Settlement {
+    if (settlement.kind !== "retry" && settlement.kind !== "release") return settlement;
+    const unheardMs = this.#unheardMs();
+    return unheardMs > (settlement.delayMs ?? 0)
+      ? { ...settlement, delayMs: unheardMs }
+      : settlement;
+  }
+
+  #unheardMs(): number {
+    return Math.max(0, this.#unheardUntil - this.#parts.environment.clock.monotonic());
+  }
+
+  #open(): void {
+    this.#opening ??= this.#tryToOpen().finally(() => {
+      this.#opening = undefined;
+      if (this.#pull === undefined && this.#wants) this.#reopenLater();
+    });
+  }
+
+  get #wants(): boolean {
+    return !this.#paused && this.#stopping === undefined;
+  }
+
+  async #tryToOpen(): Promise<void> {
+    const { link, place, environment } = this.#parts;
+    try {
+      await this.#learn();
+      if (!this.#wants) return;
+      this.#pull = new Pull({
+        connection: link.connection,
+        stream: place.stream,
+        consumer: place.consumer,
+        now: () => environment.clock.monotonic(),
+        message: (message) => this.#intake.arrive(message),
+        ended: () => this.#intake.soon(),
+        gone: () => void this.#gone(),
+      });
+      this.#ask();
+    } catch (thrown) {
+      if (isMissing(thrown))
+        await this.#parts.restore().catch((error: unknown) => this.#fault(error));
+      this.#fault(isMissing(thrown) ? missingSource(place.address, thrown) : thrown);
+    }
+  }
+
+  /** One ack wait holds for all who share the consumer: who comes first sets it, who comes later renews by it. */
+  async #learn(): Promise<void> {
+    const { link, place, options } = this.#parts;
+    const { consumers } = link.jetstream;
+    const info = await consumers.info(place.stream, place.consumer);
+    const isAlone = info.num_waiting === 0 && info.num_ack_pending === 0;
+    const lockMs = millis(info.config.ack_wait ?? 0);
+    if (isAlone && lockMs !== options.lockMs) {
+      const ack_wait = nanos(options.lockMs);
+      await consumers.update(place.stream, place.consumer, { ack_wait });
+      this.#leases.lockMs = options.lockMs;
+    } else this.#leases.lockMs = lockMs;
+    if (place.kind === "subscription") this.#types = typesOf(info.config.description);
+  }
+
+  #reopenLater(): void {
+    this.#timer?.cancel();
+    this.#timer = this.#parts.environment.timers.set(() => {
+      if (this.#wants) this.#open();
+    }, reopenMs);
+  }
+
+  async #gone(): Promise<void> {
+    await this.#endPull();
+    if (this.#wants) this.#open();
+  }
+
+  /** What comes to its end here was sent to this receiver, and is still taken in. */
+  async #endPull(): Promise<void> {
+    await this.#opening;
+    const pull = this.#pull;
+    this.#pull = undefined;
+    this.#unheardUntil = Math.max(this.#unheardUntil, (await pull?.end()) ?? 0);
+    await this.#intake.look();
+    await this.#returnWaiting();
+  }
+
+  async #returnWaiting(): Promise<void> {
+    const back = this.#waiting.splice(0);
+    for (const delivery of back) this.#leases.release(delivery);
+    const { settling } = this.#parts;
+    await Promise.all(
+      back.map((each) =>
+        settling.giveBack(each, this.#unheardMs()).catch((error: unknown) => this.#fault(error)),
+      ),
+    );
+  }
+
+  async #stop(): Promise<void> {
+    this.#timer?.cancel();
+    // `#stopping` stands before anything is waited for.
+    await Promise.resolve();
+    await this.#endPull();
+    if (this.#leases.size === 0) this.#end();
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#timer?.cancel();
+    this.#leases.close();
+    this.#parts.onEnd(this);
+  }
+
+  #freed(): void {
+    if (this.#stopping !== undefined) {
+      if (this.#leases.size === 0 && this.#pull === undefined) this.#end();
+      return;
+    }
+    this.#handOver();
+    this.#ask();
+  }
+
+  #ask(): void {
+    const { options } = this.#parts;
+    const pull = this.#pull;
+    if (pull === undefined || !this.#wants) return;
+    if (this.#leases.size > 0 && this.#leases.bytes >= options.prefetchBytes) return;
+    const { outstanding } = pull;
+    const room = options.prefetch - this.#leases.size - this.#intake.size - outstanding;
+    // Ends before the locks of a process that stands still, so that what it loses is not sent to it again. Not for each single message, unless nothing is asked for.
+    if (room < 1 || (outstanding > 0 && room < options.prefetch / 4)) return;
+    pull.request(room, this.#leases.lockMs / 2);
+  }
+
+  #admit(message: Pulled, note: Note): void {
+    const { environment, place, settling } = this.#parts;
+    const at = storedAt(message);
+    const read = readMessage(message.raw, { at, name: `${place.stream}.${message.sequence}` });
+    const leasedAt = environment.clock.monotonic();
+    const { address } = place;
+    const delivery = new NatsDelivery({ address, message, read, note, leasedAt, settler: this });
+    const earlyMs = (read.notBefore ?? 0) - environment.clock.now();
+    if (earlyMs > 0)
+      void settling.giveBack(delivery, earlyMs).catch((error: unknown) => this.#fault(error));
+    else {
+      this.#leases.take(delivery);
+      this.#waiting.push(delivery);
+    }
+  }
+
+  #handOver(): void {
+    const { options, environment, listener } = this.#parts;
+    const now = environment.clock.now();
+    const batch: NatsDelivery[] = [];
+    let taken = 0;
+    for (const delivery of this.#waiting) {
+      const { handedBytes, handed } = this.#leases;
+      if (handed > 0 && handedBytes + delivery.bytes > options.prefetchBytes) break;
+      taken += 1;
+      if (!this.#leases.hand(delivery)) continue;
+      if ((delivery.read.notAfter ?? Infinity) < now) this.#expire(delivery);
+      else batch.push(delivery);
+    }
+    if (taken > 0) this.#waiting = this.#waiting.slice(taken);
+    if (batch.length > 0) listener.deliver(batch);
+  }
+
+  /** What has waited too long is set aside when it comes to a receiver: JetStream's own age limit would lose it. */
+  #expire(delivery: NatsDelivery): void {
+    const failure = expiryOf(delivery.read, delivery.attempt - 1);
+    delivery
+      .settle(delivery.read.discardExpired ? { kind: "complete" } : { kind: "deadLetter", failure })
+      .catch((error: unknown) => this.#fault(error));
+  }
+
+  #fault(error: unknown): void {
+    if (this.#stopping === undefined)
+      this.#parts.listener.fault(
+        brokerError(`Receiving from "${this.#parts.place.address}"`, error),
+      );
+  }
+}
