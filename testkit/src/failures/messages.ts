@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { WaybillError, service } from "@waybill/core";
+import { needsCounts } from "../suite/case.ts";
 import type { FailureCase } from "./case.ts";
 
 const asJson = {
@@ -86,6 +87,7 @@ export const messageFailures: readonly FailureCase[] = [
     id: "nobody-handles",
     what: "a command is sent while its owner is not running",
     then: "it waits in its queue, `health()` says that nobody receives, and the owner finds it when it starts",
+    notFor: needsCounts("receivers"),
     run: async (failing) => {
       const DoJob = failing.command("job");
       const sender = await failing.process(service("sender", { sends: [DoJob] }));

@@ -64,6 +64,10 @@ export class NatsDelivery implements Delivery {
     this.#settler = settler;
   }
 
+  get expiryLifted(): boolean {
+    return this.read.expiryLifted;
+  }
+
   async settle(settlement: Settlement): Promise<Settled> {
     if (this.over) return "lockLost";
     this.over = true;

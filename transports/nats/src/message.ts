@@ -28,6 +28,8 @@ export interface Extras {
   readonly notBefore?: number | undefined;
   readonly notAfter?: number | undefined;
   readonly discardExpired?: boolean | undefined;
+  /** It was set aside, and somebody gave it back. */
+  readonly expiryLifted?: boolean;
 }
 
 /** What was read beside the envelope. */
@@ -39,6 +41,7 @@ export interface Read {
   readonly notBefore: number | undefined;
   readonly notAfter: number | undefined;
   readonly discardExpired: boolean;
+  readonly expiryLifted: boolean;
 }
 
 /** A message as nats.js hands it over, from a consumer or by its sequence. */
@@ -56,6 +59,7 @@ const enqueuedHeader = "waybill-enqueued-at";
 const notBeforeHeader = "waybill-not-before";
 const notAfterHeader = "waybill-not-after";
 const discardHeader = "waybill-discard-expired";
+const liftedHeader = "waybill-expiry-lifted";
 
 /** Of a server's `max_payload`, what is kept for headers and for the failure that a dead letter gets. */
 const headerBytesMax = 64 * 1024;
@@ -93,13 +97,15 @@ export function writeMessage(envelope: Envelope, extras: Extras, bodyBytesMax: n
 }
 
 function writeExtras(headers: MsgHdrs, extras: Extras): void {
-  const { attempts = 0, failure, enqueuedAt, notBefore, notAfter, discardExpired } = extras;
+  const { attempts = 0, failure, enqueuedAt, notBefore, notAfter } = extras;
+  const { discardExpired, expiryLifted } = extras;
   if (attempts > 0) headers.set(attemptsHeader, String(attempts));
   if (failure !== undefined) headers.set(failureHeader, encoded(JSON.stringify(short(failure))));
   if (enqueuedAt !== undefined) headers.set(enqueuedHeader, String(enqueuedAt));
   if (notBefore !== undefined) headers.set(notBeforeHeader, String(notBefore));
   if (notAfter !== undefined) headers.set(notAfterHeader, String(notAfter));
   if (discardExpired === true) headers.set(discardHeader, "true");
+  if (expiryLifted === true) headers.set(liftedHeader, "true");
 }
 
 /** Reads what anybody may have written. What is missing gets the meaning that CloudEvents or NATS give it; what is nonsense counts as missing. */
@@ -120,6 +126,7 @@ export function readMessage({ data, headers }: Raw, taken: Taken): Read {
     notBefore: count(header(notBeforeHeader)),
     notAfter: count(header(notAfterHeader)),
     discardExpired: header(discardHeader) === "true",
+    expiryLifted: header(liftedHeader) === "true",
   };
 }
 

@@ -62,7 +62,11 @@ export class Outbound {
       if (!(await interest.takes(topic, name, type))) return false;
       subject = names.returnSubject(topic, name, type);
     }
-    const written = writeMessage(envelope, returned.extras, bodyBytesMax);
+    const written = writeMessage(
+      envelope,
+      { ...returned.extras, expiryLifted: true },
+      bodyBytesMax,
+    );
     const lost = await publisher.send([{ subject, sendId: returned.sendId, ...written }]);
     return lost.length === 0;
   }

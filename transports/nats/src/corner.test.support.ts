@@ -1,0 +1,46 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { type Logger, type TransportFactory, systemEnvironment } from "@waybill/core";
+import type { SuiteSubject } from "@waybill/testkit";
+import { clean } from "./cleaning.test.support.ts";
+import { type NatsOptions, nats } from "./index.ts";
+
+export const port = 4222;
+const host = `127.0.0.1:${port}`;
+
+/** A corner of the server that tests share: streams of its own, removed at the end. */
+export class Corner implements AsyncDisposable {
+  readonly prefix: string = `test-${systemEnvironment.id().replaceAll("-", "").slice(-12)}`;
+
+  factory(options: Partial<NatsOptions> = {}): TransportFactory {
+    return nats({ url: `nats://${host}`, prefix: this.prefix, ...options });
+  }
+
+  /** For `connect`. */
+  get options(): { readonly transport: TransportFactory; readonly logger: Logger } {
+    const ignore = (): void => undefined;
+    const logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+    return { transport: this.factory(), logger };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await clean(host, this.prefix);
+  }
+}
+
+export function subject(): SuiteSubject {
+  const corner = new Corner();
+  return { factory: corner.factory(), dispose: () => corner[Symbol.asyncDispose]() };
+}
+
+/** Waits until the condition holds; fails with its text after so many milliseconds. */
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  patienceMs = 15_000,
+): Promise<void> {
+  const giveUpAt = performance.now() + patienceMs;
+  while (!(await condition())) {
+    if (performance.now() > giveUpAt) throw new Error(`never happened: ${what}`);
+    await pause(5);
+  }
+}
