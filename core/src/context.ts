@@ -134,6 +134,16 @@ export interface Context<Declared = never> extends BatchContext<Declared> {
   readonly position: Position | undefined;
 }
 
+/** A handler's context, as who runs the handler has it. */
+export interface OpenContext extends Context<any> {
+  /** Resolves when everything the handler sent without waiting has been checked and held; undefined when there is nothing to wait for. Rejects when one was refused and the handler did not look. */
+  held(): Promise<void> | undefined;
+  /** Its time is over: aborts the signal, also for who asks for it only now. */
+  expire(reason: unknown): void;
+  /** From here on a send would vanish, so it is refused. */
+  close(): void;
+}
+
 /**
  * What a service keeps for one key of a command or an event, between its messages. Whoever handles the key has it alone, and it moves with the key to
  * another process.

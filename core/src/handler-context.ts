@@ -1,9 +1,16 @@
 import type { Attributes, Feed, Query, Schema } from "@waybill/contracts";
 import type { Codec } from "./codec.ts";
-import type { CallOptions, Context, OpenOptions, Receipt, SendOptions } from "./context.ts";
+import type {
+  CallOptions,
+  Context,
+  OpenContext,
+  OpenOptions,
+  Receipt,
+  SendOptions,
+} from "./context.ts";
 import type { Envelope, Header } from "./envelope.ts";
 import { WaybillError, messageOf } from "./errors.ts";
-import type { Incoming, OpenContext } from "./message.ts";
+import type { Incoming } from "./message.ts";
 import { sleep } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { Outgoing, Position } from "./ports/transport.ts";

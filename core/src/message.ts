@@ -1,5 +1,5 @@
 import type { FeedCursor } from "@waybill/contracts";
-import type { Context, SendOptions } from "./context.ts";
+import type { OpenContext, SendOptions } from "./context.ts";
 import type { Body, Envelope, Header } from "./envelope.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Delivery, Destination, Failure, Outgoing, StateChange } from "./ports/transport.ts";
@@ -33,16 +33,6 @@ export interface Incoming {
   resumeFrom: FeedCursor | undefined;
   /** Why its settlement did not bring what its outcome was: an error, or what the transport answered. Only then set. */
   trouble?: unknown;
-}
-
-/** A handler's context, as who runs the handler has it. */
-export interface OpenContext extends Context<any> {
-  /** Resolves when everything the handler sent without waiting has been checked and held; undefined when there is nothing to wait for. Rejects when one was refused and the handler did not look. */
-  held(): Promise<void> | undefined;
-  /** Its time is over: aborts the signal, also for who asks for it only now. */
-  expire(reason: unknown): void;
-  /** From here on a send would vanish, so it is refused. */
-  close(): void;
 }
 
 /** Where a message's end can come from outside: a lost lock, a caller that gave up, a shutdown out of time. */

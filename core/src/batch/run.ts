@@ -1,7 +1,8 @@
 import type { Entry } from "../entry.ts";
 import { WaybillError } from "../errors.ts";
+import type { OpenContext } from "../context.ts";
 import { HandlerContext } from "../handler-context.ts";
-import type { Incoming, Lifetime, OpenContext } from "../message.ts";
+import type { Incoming, Lifetime } from "../message.ts";
 import { type Outcome, toOutcome } from "../outcome.ts";
 import { addressOf } from "../ports/transport.ts";
 import type { Route } from "../route.ts";
