@@ -69,8 +69,7 @@ const resumeDeferred: Command = async (run, [which, who]) => {
   if (item.state === "deferred") {
     comeBack(item, run.moment);
     item.attempt -= 1;
-    item.expiryLoose = true;
-    if (item.notAfter <= run.moment.now) item.notAfter = Infinity;
+    item.notAfter = Infinity;
   }
   const answer = await run.finished(client.transport.inspection.resumeDeferred(item.handle));
   if (!expected.includes(answer))

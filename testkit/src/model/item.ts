@@ -32,8 +32,6 @@ export interface Item {
   attempt: number;
   due: number;
   notAfter: number;
-  /** It was replayed: whether an expiry to come still counts is the transport's choice. */
-  expiryLoose: boolean;
   /** Whether its place in the order is promised: retries, replays and delays change it. */
   orderly: boolean;
   /** The step in which it became ready, or came back. */
@@ -87,7 +85,6 @@ export function statesAllowed(item: Item, { now, slackMs }: Moment): ReadonlySet
   }
   // What was deferred waits for whoever resumes it.
   if (item.notAfter > now || item.state === "deferred") return allowed;
-  if (item.expiryLoose) return allowed.add(item.discardExpired ? "gone" : "dead");
   const noticed = Math.max(item.notAfter, item.sinceAt) + slackMs;
   if (now >= noticed && item.state !== "orphan") allowed.clear();
   return allowed.add(item.discardExpired ? "gone" : "dead");
@@ -110,7 +107,7 @@ export function adopt(item: Item, listed: ListedState, moment: Moment): void {
 /** What is wrong with delivering this item now; undefined when it may be. */
 export function deliveryFault(item: Item, { now }: Moment): string | undefined {
   if (item.mayRepeat) return undefined;
-  if (item.notAfter <= now && !item.expiryLoose) return "it has expired";
+  if (item.notAfter <= now) return "it has expired";
   switch (item.state) {
     case "ready":
     case "scheduled":

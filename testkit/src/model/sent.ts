@@ -37,7 +37,6 @@ export function itemOf(
     attempt: 0,
     due: notBefore,
     notAfter,
-    expiryLoose: false,
     orderly: !delayed,
     since: moment.step,
     sinceAt: moment.now,

@@ -262,8 +262,7 @@ export class World {
           moment,
         );
         again.orderly = false;
-        again.expiryLoose = true;
-        if (again.notAfter <= moment.now) again.notAfter = Infinity;
+        again.notAfter = Infinity;
       }
       return true;
     }
@@ -271,8 +270,7 @@ export class World {
     item.attempt = 0;
     // In its session it stands in front of what waits, or at its old place: with what it had not passed (it expired) it may change places.
     item.orderly = item.kind === "session" && !this.#isBehind(item);
-    item.expiryLoose = true;
-    if (item.notAfter <= moment.now) item.notAfter = Infinity;
+    item.notAfter = Infinity;
     return true;
   }
 
