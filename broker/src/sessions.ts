@@ -71,7 +71,7 @@ export function holdBack(
     sql.unlockBehind.run(lease, line, seq);
 }
 
-/** The session is not to be claimed before that moment. */
+/** The session is not to be claimed before that moment, nor before an earlier rest has ended. */
 export function rest(transaction: Transaction, session: number, due: number): void {
   transaction.sql.restSession.run(due, session);
   transaction.willBeDue(due);

@@ -87,7 +87,7 @@ const otherTexts = {
   reopenBehind: `insert into ready(address, seq, attempt, bytes, expires)
     select address, seq, attempt - ?, bytes, expires from locked where lease = ? and address = ? and seq > ?`,
   unlockBehind: "delete from locked where lease = ? and address = ? and seq > ?",
-  restSession: "update session set due = ? where id = ?",
+  restSession: "update session set due = max(coalesce(due, 0), ?) where id = ?",
   dueSessions: "select id from session where due <= ? order by due limit ?",
   wakeSession: "update session set due = null where id = ?",
   parkSession: "update session set parked = ? where id = ?",

@@ -81,8 +81,8 @@ const inMemory: readonly PlantedBug[] = [
   {
     name: "a session is overtaken by what its receiver holds behind a retry",
     file: sessions,
-    text: "this.#kernel.now() + delayMs;\n    session.holder?.returnBehind(message);",
-    instead: "this.#kernel.now() + delayMs;",
+    text: "this.#kernel.now() + delayMs);\n    session.holder?.returnBehind(message);",
+    instead: "this.#kernel.now() + delayMs);",
   },
   {
     name: "a session goes on while its dead letter is parked",
@@ -182,6 +182,12 @@ const embedded: readonly PlantedBug[] = [
     file: "broker/src/settle.ts",
     text: "if (!isDone(ending)) holdBack(",
     instead: "if (ending.send.length > 1) holdBack(",
+  },
+  {
+    name: "a shorter delay in a session ends the longer one",
+    file: "broker/src/statements.ts",
+    text: "set due = max(coalesce(due, 0), ?)",
+    instead: "set due = ?",
   },
   {
     name: "a parking dead letter does not park",

@@ -127,7 +127,8 @@ export class Sessions {
 
   /** A message of it was settled so that nothing behind it may be handled before it: that goes back, too. */
   holdBack(session: MailSession, message: Message, delayMs: number): void {
-    if (delayMs > 0) session.restsUntil = this.#kernel.now() + delayMs;
+    if (delayMs > 0)
+      session.restsUntil = Math.max(session.restsUntil, this.#kernel.now() + delayMs);
     session.holder?.returnBehind(message);
   }
 

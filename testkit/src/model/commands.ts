@@ -52,9 +52,11 @@ const receive: Command = async (run, [who, what, room]) => {
   const source = pick(receivable, what);
   if (source === undefined || client.readings.size >= 6) return undefined;
   const prefetch = [2, 1, 5][room % 3] ?? 2;
-  run.receive(client, source, prefetch);
+  // One at a time: then several messages of it are held at once.
+  const sessions = room % 4 < 3 ? 1 : prefetch;
+  run.receive(client, source, { prefetch, sessions });
   await run.rest();
-  return `${client.instance} receives from ${JSON.stringify(source)} with prefetch ${prefetch}`;
+  return `${client.instance} receives from ${JSON.stringify(source)} with prefetch ${prefetch}, sessions ${sessions}`;
 };
 
 const stop: Command = async (run, [who, which]) => {

@@ -93,7 +93,11 @@ export class Run {
     return client;
   }
 
-  receive(client: Client, source: Source, prefetch: number): void {
+  receive(
+    client: Client,
+    source: Source,
+    { prefetch, sessions = prefetch }: { readonly prefetch: number; readonly sessions?: number },
+  ): void {
     const address = addressOf(source);
     if (source.kind === "stream") {
       const others = this.clients.some(({ readings }) =>
@@ -104,7 +108,7 @@ export class Run {
     }
     const receiver = client.transport.receive(
       source,
-      { prefetch, prefetchBytes: 1_000_000, lockMs },
+      { prefetch, prefetchBytes: 1_000_000, lockMs, sessions },
       {
         deliver: (batch) => {
           for (const delivery of batch) this.#guard(() => this.#deliver(reading, client, delivery));
@@ -197,7 +201,8 @@ export class Run {
     for (const { readings } of this.clients)
       for (const reading of readings) reading.receiver.resume();
     for (const held of this.held.splice(0)) this.#complete(held);
-    for (const source of sources) this.receive(this.clients[0] as Client, source, 1_000);
+    for (const source of sources)
+      this.receive(this.clients[0] as Client, source, { prefetch: 1_000 });
     await this.subject.environment.advance(2 * lockMs + 2 * this.subject.slackMs + 5_000);
     await this.compare();
     await this.subject.environment.advance(3_000);

@@ -124,7 +124,8 @@ const deadLetter: Command = async (run, [which, how]) => {
   const held = take(run, which);
   if (held === undefined) return undefined;
   const { item } = held;
-  const park = how % 2 === 1;
+  // What stands before it is done by then, as the core sees to it: of two that park a session only one would be waited for.
+  const park = how % 2 === 1 && !run.world.isHeldBefore(item);
   const message = `${item.id} died in step ${run.step}`;
   const reason = { ...failure(item.attempt), message };
   const apply = (): void => {

@@ -184,12 +184,16 @@ export class World {
       );
   }
 
-  #isBehind(item: Item): boolean {
+  /** Somebody has one of its session that stands before it. */
+  isHeldBefore(item: Item): boolean {
+    return this.#isBehind(item, "held");
+  }
+
+  #isBehind(item: Item, state: Item["state"]): boolean {
     return this.#items
       .values()
       .some(
-        (other) =>
-          isSameSession(item, other) && other.state === "ready" && other.order < item.order,
+        (other) => isSameSession(item, other) && other.state === state && other.order < item.order,
       );
   }
 
@@ -269,7 +273,7 @@ export class World {
     comeBack(item, moment);
     item.attempt = 0;
     // In its session it stands in front of what waits, or at its old place: with what it had not passed (it expired) it may change places.
-    item.orderly = item.kind === "session" && !this.#isBehind(item);
+    item.orderly = item.kind === "session" && !this.#isBehind(item, "ready");
     item.notAfter = Infinity;
     return true;
   }

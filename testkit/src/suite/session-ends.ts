@@ -38,6 +38,23 @@ export const sessionEndCases: readonly SuiteCase[] = [
     },
   },
   {
+    id: "session.rest",
+    title: "of two delays in one session the longer one counts, whichever was asked for last",
+    notFor: needsSessions,
+    run: async (stage) => {
+      const { transport, queue, source } = await sessionQueue(stage);
+      await transport.send(keyed(queue, "a1", "a2"));
+      const probe = stage.receive(transport, source, { sessions: 1 });
+      const [a1, a2] = await probe.take(2);
+      const failedAt = stage.now();
+      await a2?.settle({ kind: "retry", delayMs: 300, failure: retryFailure });
+      await a1?.settle({ kind: "retry", delayMs: 50, failure: retryFailure });
+      const back = await probe.take(2);
+      assert.deepEqual(back.map(bodyText), ["a1", "a2"]);
+      assert.ok(stage.now() - failedAt >= 295, "the longer delay was kept");
+    },
+  },
+  {
     id: "session.release-later",
     title:
       "a message released with a delay holds back its session for it, uncounted, and no other one",
