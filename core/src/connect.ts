@@ -34,11 +34,12 @@ import { type AnyContract, type DeclaredIn, declaredIn } from "./uses.ts";
 import { Vigil } from "./vigil.ts";
 import { WiredTransport } from "./wire/transport.ts";
 import { Wire } from "./wire/wire.ts";
+import { transportOf } from "./transport-url.ts";
 import { type Wiring, wire } from "./wiring.ts";
 
 export interface ConnectOptions<Services extends readonly Service[]> {
-  /** Where messages are stored and forwarded: `embedded({ directory })`, `memory()`, … */
-  readonly transport: TransportFactory;
+  /** Where messages are stored and forwarded: `embedded({ directory })`, `memory()`, …, or a URL: `sqlite:./data`, `memory:`, `amqp://127.0.0.1`. */
+  readonly transport: TransportFactory | string;
   readonly services: Services;
   /** For every handler that does not say otherwise: concurrency, lockMs, prefetch, retry. */
   readonly handlers?: HandlerDefaults;
@@ -114,8 +115,12 @@ async function openRuntime(
   const { environment, instance } = parts;
   const counters = new Counters();
   const logger = options.logger ?? consoleLogger;
-  const telemetry = await loadTelemetry(options.transport.name, environment.clock);
-  const opened = await options.transport.open({
+  const factory =
+    typeof options.transport === "string"
+      ? await transportOf(options.transport)
+      : options.transport;
+  const telemetry = await loadTelemetry(factory.name, environment.clock);
+  const opened = await factory.open({
     environment,
     logger,
     instance,

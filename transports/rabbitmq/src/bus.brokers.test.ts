@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { type Schema, command, event, feed, query } from "@waybill/contracts";
 import { connect, service } from "@waybill/core";
 import { Corner, until } from "./corner.test.support.ts";
+import { url } from "./subject.test.support.ts";
 
 type Order = { readonly id: string; readonly region: string; readonly total: number };
 
@@ -170,4 +171,9 @@ test("closing under load loses nothing and repeats nothing", async () => {
     [],
   );
   assert.equal((await listening.deadLetters.list()).length, 0);
+});
+
+test("connect takes a URL of it", async () => {
+  await using bus = await connect({ transport: url, services: [service("nobody")] });
+  assert.equal((await bus.health()).status, "up");
 });

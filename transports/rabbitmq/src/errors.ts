@@ -43,16 +43,31 @@ function judged(code: unknown, text: string): Judged {
           "It exists with other arguments, which RabbitMQ cannot change: empty it and delete it, or set another prefix.",
       };
     case notAllowed:
-      return refused("Create the virtual host, or give the user access to it.");
+      return refused(vhostAdvice);
     default:
-      return /ACCESS_REFUSED|403/.test(text)
-        ? refused("Check user and password.")
+      // While connecting there is no code, only what the server said.
+      if (/ACCESS_REFUSED|403/.test(text)) return refused("Check user and password.");
+      // amqplib does not pass on why the server closes instead of opening the virtual host.
+      return /530 \(NOT_ALLOWED\)|ConnectionOpenOk; got <ConnectionClose/.test(text)
+        ? refused(vhostAdvice)
         : {
             code: "TRANSPORT_FAILED",
             retryable: true,
             advice: "Check that RabbitMQ runs and can be reached; Waybill tries again by itself.",
           };
   }
+}
+
+const vhostAdvice = "Create the virtual host, or give the user access to it.";
+
+/** What RabbitMQ must be able to do: quorum queues with a time to live and dead-lettering at least once. Throws NOT_SUPPORTED. */
+export function assertRecent(version: unknown): void {
+  const [major = 0, minor = 0] = String(version).split(".").map(Number);
+  if (major > 3 || (major === 3 && minor >= 10)) return;
+  throw new WaybillError(
+    "NOT_SUPPORTED",
+    `This is RabbitMQ ${String(version)}; Waybill needs 3.10 or newer. Upgrade the server.`,
+  );
 }
 
 function refused(advice: string): Judged {

@@ -1,6 +1,7 @@
+import type { Duplex } from "node:stream";
 import { type Environment, type Logger, type Timer, WaybillError } from "@waybill/core";
 import { type ChannelModel, connect } from "amqplib";
-import { brokerError } from "./errors.ts";
+import { assertRecent, brokerError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 
 export interface LinkParts {
@@ -20,6 +21,8 @@ const longestDelayMs = 2_000;
 export class Link implements AsyncDisposable {
   readonly #parts: LinkParts;
   #model: ChannelModel | undefined;
+  /** The connection of now, or the one that is being closed. */
+  #last: ChannelModel | undefined;
   #next: PromiseWithResolvers<ChannelModel> = unheard();
   #timer: Timer | undefined;
   #attempt = 0;
@@ -47,6 +50,14 @@ export class Link implements AsyncDisposable {
   model(): Promise<ChannelModel> {
     if (this.#closed) return Promise.reject(closedError());
     return this.#model === undefined ? this.#next.promise : Promise.resolve(this.#model);
+  }
+
+  /** Ends the connection without a word, where the other side may be out of reach. */
+  destroy(): void {
+    if (this.#last === undefined) return;
+    // amqplib has no way of its own to give up a connection; without an error it would wait for the next sign of life.
+    const { stream } = this.#last.connection as unknown as { readonly stream: Duplex };
+    stream.destroy(closedError());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -77,6 +88,7 @@ export class Link implements AsyncDisposable {
     // Without a listener the first fault would end the process; what it was is told by `close`.
     model.on("error", () => undefined);
     try {
+      assertRecent(model.connection.serverProperties.version);
       await restore?.(model);
     } catch (error) {
       await model.close().catch(() => undefined);
@@ -96,6 +108,7 @@ export class Link implements AsyncDisposable {
     );
     model.on("unblocked", () => logger.info("RabbitMQ takes messages again."));
     this.#model = model;
+    this.#last = model;
     this.#attempt = 0;
     this.#next.resolve(model);
   }

@@ -57,27 +57,35 @@ export class Outbound {
     if (batch.length === 0) return;
     const now = this.#parts.host.environment.clock.now();
     const parcels: Posted[] = [];
-    for (const outgoing of batch)
-      parcels.push({ ...(await this.#parcelOf(outgoing, now)), outgoing });
+    for (const outgoing of batch) {
+      const posted = this.#post(outgoing, now);
+      parcels.push(posted instanceof Promise ? await posted : posted);
+    }
     const returned = await this.#parts.publisher.send(parcels);
     if (returned.length > 0) await this.#takeReturned(returned as readonly Posted[]);
   }
 
-  async #parcelOf(outgoing: Outgoing, now: number): Promise<Parcel> {
+  /** At once, except for what must first be asked or made on the broker. */
+  #post(outgoing: Outgoing, now: number): Posted | Promise<Posted> {
     const { to, envelope, notBefore = 0, notAfter, discardExpired } = outgoing;
     assertTimes(outgoing);
     if (to.kind === "stream") throw unroutable(to);
-    if (to.kind === "topic") await this.#assertTopic(to);
-    const written = writeMessage(
+    if (to.kind === "topic" && !this.#topics.has(to.name))
+      return this.#assertTopic(to).then(() => this.#post(outgoing, now));
+    const { content, options } = writeMessage(
       envelope,
       { enqueuedAt: now, notAfter, discardExpired },
       this.#parts.settings.bodyBytesMax,
     );
-    const way =
-      notBefore > now
-        ? await this.#delayed(notBefore - now, this.#parts.names.target(to, envelope.header.type))
-        : this.#parts.names.wayTo(to, envelope.header.type);
-    return { way, ...written };
+    const { names } = this.#parts;
+    const { type } = envelope.header;
+    if (notBefore <= now) return { way: names.wayTo(to, type), content, options, outgoing };
+    return this.#delayed(notBefore - now, names.target(to, type)).then((way) => ({
+      way,
+      content,
+      options,
+      outgoing,
+    }));
   }
 
   async #delayed(delayMs: number, target: Target): Promise<Way> {
@@ -92,7 +100,6 @@ export class Outbound {
 
   /** A publish to an exchange that is not there would end the channel for everybody. */
   async #assertTopic(to: Destination): Promise<void> {
-    if (this.#topics.has(to.name)) return;
     if (!(await this.#parts.exists(this.#parts.names.exchange(to.name)))) throw unroutable(to);
     this.#topics.add(to.name);
   }

@@ -26,6 +26,9 @@ import { Publisher } from "./publisher.ts";
 import { RabbitmqReceiver } from "./receiver.ts";
 import { Names } from "./topology.ts";
 
+/** A server that is out of reach answers no farewell: so long is waited for one. */
+const closeMs = 1_000;
+
 /**
  * One bus on RabbitMQ: a connection that publishes and one that consumes, as RabbitMQ advises, so that a broker that is short of memory and
  * stops publishers still takes acknowledgements.
@@ -139,6 +142,15 @@ export class RabbitmqTransport implements Transport {
   }
 
   async #close(): Promise<void> {
+    const { timers } = this.#host.environment;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = timers.set(resolve, closeMs);
+    await Promise.race([this.#leave(), late]);
+    timer.cancel();
+    for (const link of [this.#publishing, this.#consuming]) link.destroy();
+  }
+
+  async #leave(): Promise<void> {
     await Promise.all([...this.#receivers].map((receiver) => receiver.close()));
     await this.#publisher.close();
     await this.#publishing[Symbol.asyncDispose]();
