@@ -1,14 +1,15 @@
 /**
  * Runs the suites that prove every transport and writes what came of it to `docs/transports.md` and `docs/failures.md`:
- * `node scripts/suite-tables.ts`, or with `--check` fails when the files do not say what the run says.
+ * `node scripts/suite-tables.ts`, or with `--check` fails when the files do not say what the run says. What brokers with a server of their own did is
+ * kept in `docs/suites/` and only run again with `--brokers`, so that a machine without them has the same tables.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { globSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CaseResult, FailureResults, SuiteResults } from "@waybill/testkit";
 import { cacheDirectory, root, sourceCondition } from "./repository.ts";
 
-/** Each file calls a suite for one transport. Those of brokers join when their servers listen. */
+/** Each file calls a suite for one transport. */
 const suiteFiles = [
   "testkit/src/memory.test.ts",
   "testkit/src/failures.test.ts",
@@ -16,13 +17,20 @@ const suiteFiles = [
   "broker/src/failures.test.ts",
 ];
 const timeoutMs = 300_000;
+const keptDirectory = join(root, "docs/suites");
 
 process.exitCode = main(process.argv.includes("--check"));
 
 function main(check: boolean): number {
-  const results = runSuites();
-  if (results === undefined) return 1;
-  const { suites, failures } = results;
+  const directory = join(cacheDirectory, "suites");
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  if (!run(suiteFiles, directory)) return 1;
+  if (process.argv.includes("--brokers")) {
+    const files = globSync("transports/*/src/{transport,failures}.brokers.test.ts", { cwd: root });
+    if (!run(files, keptDirectory)) return 1;
+  }
+  const { suites, failures } = resultsIn([directory, keptDirectory]);
   const pages: readonly (readonly [string, string])[] = [
     ["docs/transports.md", transportsPage(suites)],
     ["docs/failures.md", failuresPage(failures)],
@@ -39,15 +47,12 @@ function main(check: boolean): number {
   return stale === 0 ? 0 : 1;
 }
 
-function runSuites():
-  | { suites: readonly SuiteResults[]; failures: readonly FailureResults[] }
-  | undefined {
-  const directory = join(cacheDirectory, "suites");
-  rmSync(directory, { recursive: true, force: true });
-  mkdirSync(directory, { recursive: true });
+/** One file after another for servers that all share. */
+function run(files: readonly string[], directory: string): boolean {
+  const one = directory === keptDirectory ? ["--test-concurrency=1"] : [];
   const { status } = spawnSync(
     process.execPath,
-    [sourceCondition, "--test", "--test-reporter=dot", ...suiteFiles],
+    [sourceCondition, "--test", "--test-reporter=dot", ...one, ...files],
     {
       cwd: root,
       env: { ...process.env, WAYBILL_SUITE_RESULTS: directory },
@@ -55,15 +60,23 @@ function runSuites():
       timeout: timeoutMs,
     },
   );
-  if (status !== 0) {
-    console.error("A suite failed, so there is nothing to publish.");
-    return undefined;
-  }
-  const names = readdirSync(directory).toSorted((a, b) => a.localeCompare(b));
+  if (status !== 0) console.error("A suite failed, so there is nothing to publish.");
+  return status === 0;
+}
+
+function resultsIn(directories: readonly string[]): {
+  suites: readonly SuiteResults[];
+  failures: readonly FailureResults[];
+} {
+  const paths = directories.flatMap((directory) =>
+    readdirSync(directory)
+      .toSorted((a, b) => a.localeCompare(b))
+      .map((name) => join(directory, name)),
+  );
   const [failures, suites] = [true, false].map((ofFailures) =>
-    names
-      .filter((name) => name.endsWith(".failures.json") === ofFailures)
-      .map((name): unknown => JSON.parse(readFileSync(join(directory, name), "utf8"))),
+    paths
+      .filter((path) => path.endsWith(".failures.json") === ofFailures)
+      .map((path): unknown => JSON.parse(readFileSync(path, "utf8"))),
   );
   return { suites: suites as SuiteResults[], failures: failures as FailureResults[] };
 }
@@ -76,7 +89,8 @@ function transportsPage(suites: readonly SuiteResults[]): string {
   return [
     "# Transports",
     "",
-    "Written by `npm run tables`, from a run of `transportSuite()` on each. ✓ passed; — does not apply, with the reason below the table.",
+    "Written by `npm run tables`, from a run of `transportSuite()` on each. ✓ passed; — does not apply, with the reason below the table;",
+    "· has not run yet. The columns of brokers with a server are of the last `npm run tables -- --brokers`, kept in `docs/suites/`.",
     "",
     "## What each can do",
     "",
@@ -127,7 +141,7 @@ function failuresPage(failures: readonly FailureResults[]): string {
     "# What happens on failure",
     "",
     "Written by `npm run tables`, from a run of `failureSuite()` on each transport, through the whole of `connect()`. Each row is a test of that name",
-    "in `testkit/src/failures/`; ✓ says that it passed there.",
+    "in `testkit/src/failures/`; ✓ says that it passed there, — that the transport cannot do what it is about, · that it has not run yet.",
     "",
     table(
       ["Test", "What goes wrong", "What happens", ...failures.map(({ transport }) => transport)],
@@ -141,6 +155,7 @@ function failuresPage(failures: readonly FailureResults[]): string {
 
 function mark(cases: readonly CaseResult[], id: string): string {
   const outcome = cases.find((each) => each.id === id)?.outcome;
+  if (outcome === undefined) return "·";
   return outcome === "passed" ? "✓" : outcome === "skipped" ? "—" : "✗";
 }
 
@@ -151,6 +166,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 }
 
 function valueText(value: unknown): string {
+  if (value === undefined) return "·";
   if (value === true) return "yes";
   if (value === false) return "no";
   if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(", ");
