@@ -148,7 +148,7 @@ function failuresPage(failures: readonly FailureResults[]): string {
       rows,
     ),
     "",
-    "Processes killed with `kill -9` and stopped with SIGTERM under load, hundreds of times, are a test of their own: `broker/src/chaos.long.test.ts`, run by `npm run test:long`.",
+    "Processes killed with `kill -9` and stopped with SIGTERM under load, hundreds of times, are a test of their own: `broker/src/proof/chaos.long.test.ts`, run by `npm run test:long`.",
     "",
   ].join("\n");
 }
@@ -169,6 +169,7 @@ function valueText(value: unknown): string {
   if (value === undefined) return "·";
   if (value === true) return "yes";
   if (value === false) return "no";
+  if (typeof value === "string") return value;
   if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(", ");
-  return typeof value === "number" ? value.toLocaleString("en") : String(value);
+  return typeof value === "number" ? value.toLocaleString("en") : JSON.stringify(value);
 }

@@ -8,8 +8,8 @@ import {
   type Source,
   type Taking,
 } from "@waybill/core";
-import { BookTypes } from "./book.ts";
-import type { Statements } from "./statements.ts";
+import { BookTypes } from "./operating/book.ts";
+import type { Statements } from "./storage/statements.ts";
 
 export type AddressKind = "queue" | "topic" | "subscription" | "stream";
 

@@ -7,19 +7,19 @@ import {
   WaybillError,
 } from "@waybill/core";
 import { AddressBook } from "./addresses.ts";
-import type { Connection } from "./connection.ts";
-import type { Database } from "./database.ts";
-import { Forwarder } from "./forward.ts";
-import { simpleOperation } from "./lease.ts";
-import { Presence, removeInstance } from "./instances.ts";
+import type { Connection } from "./storage/connection.ts";
+import type { Database } from "./storage/database.ts";
+import { Forwarder } from "./queues/forward.ts";
+import { simpleOperation } from "./queues/lease.ts";
+import { Presence, removeInstance } from "./processes/instances.ts";
 import type { Settings } from "./options.ts";
-import { Retention } from "./retention.ts";
-import { prepareStatements, type Statements } from "./statements.ts";
-import { Sweeper } from "./sweep.ts";
-import type { Transaction } from "./transaction.ts";
-import { Turns } from "./turns.ts";
-import { Wake } from "./wake.ts";
-import { Writer } from "./writer.ts";
+import { Retention } from "./streams/retention.ts";
+import { prepareStatements, type Statements } from "./storage/statements.ts";
+import { Sweeper } from "./queues/sweep.ts";
+import type { Transaction } from "./storage/transaction.ts";
+import { Turns } from "./processes/turns.ts";
+import { Wake } from "./processes/wake.ts";
+import { Writer } from "./storage/writer.ts";
 
 /** How long closing waits for what was handed to it to be stored. */
 const closeMsMax = 5_000;

@@ -1,6 +1,6 @@
 import { checkForwarding, type QueueSpec, type Topology, WaybillError } from "@waybill/core";
 import { settingsOf } from "./addresses.ts";
-import { Refusal, type Transaction } from "./transaction.ts";
+import { Refusal, type Transaction } from "./storage/transaction.ts";
 
 interface OwnerRow {
   readonly instance: number;

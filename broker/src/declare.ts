@@ -10,11 +10,11 @@ import {
   WaybillError,
 } from "@waybill/core";
 import { refuseBadForwarding, refuseSecondOwner } from "./declare-checks.ts";
-import { dedupWindowMsMax } from "./dedup.ts";
+import { dedupWindowMsMax } from "./queues/dedup.ts";
 import { messageOf } from "./errors.ts";
-import { partitionIdMax } from "./places.ts";
-import { Refusal, type Transaction } from "./transaction.ts";
-import type { Operation } from "./writer.ts";
+import { partitionIdMax } from "./streams/places.ts";
+import { Refusal, type Transaction } from "./storage/transaction.ts";
+import type { Operation } from "./storage/writer.ts";
 
 export interface DeclareAnswer {
   resolve(): void;

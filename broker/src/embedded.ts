@@ -16,18 +16,18 @@ import {
   WaybillError,
 } from "@waybill/core";
 import { Broker } from "./broker.ts";
-import { dedupWindowMsMax } from "./dedup.ts";
-import { encode } from "./codec.ts";
-import { openDatabase } from "./database.ts";
+import { dedupWindowMsMax } from "./queues/dedup.ts";
+import { encode } from "./storage/codec.ts";
+import { openDatabase } from "./storage/database.ts";
 import { DeclareOperation } from "./declare.ts";
 import { storageError } from "./errors.ts";
-import { checkFileSystem } from "./file-system.ts";
-import { EmbeddedInspection } from "./inspection.ts";
+import { checkFileSystem } from "./storage/file-system.ts";
+import { EmbeddedInspection } from "./operating/inspection.ts";
 import { delayMsMax, type EmbeddedOptions, type Settings, settingsOf } from "./options.ts";
-import { QueueReceiver } from "./queue-receiver.ts";
-import { quotaOf } from "./quota.ts";
-import { StreamReceiver } from "./stream-receiver.ts";
-import { type SendLimits, SendOperation } from "./send.ts";
+import { QueueReceiver } from "./queues/receiver.ts";
+import { quotaOf } from "./storage/quota.ts";
+import { StreamReceiver } from "./streams/receiver.ts";
+import { type SendLimits, SendOperation } from "./queues/send.ts";
 
 /**
  * The durable broker that needs no server: every process of the application opens the same file.

@@ -1,19 +1,19 @@
 import type { Feed, Query } from "@waybill/contracts";
 import type { CallOptions, OpenOptions, Receipt, SendOptions, Verbs } from "./context.ts";
-import { DeferredMessages, ScheduledMessages, StoredMessages } from "./dead-letters.ts";
+import { DeferredMessages, ScheduledMessages, StoredMessages } from "./letters/stored-messages.ts";
 import { DeadLetters } from "./letters/dead-letters.ts";
 import { WaybillError, messageOf } from "./errors.ts";
 import { explain } from "./explain/explain.ts";
 import type { Explanation } from "./explain/explanation.ts";
-import { type Health, readHealth } from "./health.ts";
-import { type Ledger, readLedger } from "./ledger.ts";
-import { type PauseOptions, type PauseTarget, pause, resume } from "./pausing.ts";
+import { type Health, readHealth } from "./operating/health.ts";
+import { type Ledger, readLedger } from "./operating/ledger.ts";
+import { type PauseOptions, type PauseTarget, pause, resume } from "./operating/pausing.ts";
 import type { Capabilities } from "./ports/transport.ts";
-import { rewriting } from "./rewriting.ts";
+import { rewriting } from "./letters/rewriting.ts";
 import type { Running } from "./running.ts";
-import type { CallOrigin } from "./speech.ts";
-import { Streams } from "./streams.ts";
-import type { AnyContract } from "./uses.ts";
+import type { CallOrigin } from "./speaking/speech.ts";
+import { Streams } from "./operating/streams.ts";
+import type { AnyContract } from "./wiring/uses.ts";
 import { within } from "./within.ts";
 
 export interface CloseOptions {

@@ -4,38 +4,43 @@ import { LocalChannel } from "./calls/local-channel.ts";
 import { RouteResponder } from "./calls/responder.ts";
 import { type Served, serveCalls } from "./calls/served.ts";
 import { TransportChannel } from "./calls/transport-channel.ts";
-import { checkCapabilities } from "./capability-checks.ts";
-import { declarable } from "./declarable.ts";
+import { checkCapabilities } from "./wiring/capability-checks.ts";
+import { declarable } from "./wiring/declarable.ts";
 import { type Codec, jsonCodec } from "./codec.ts";
 import { consoleLogger } from "./console-logger.ts";
-import { Counters } from "./counters.ts";
+import { Counters } from "./operating/counters.ts";
 import { systemEnvironment } from "./environment/system.ts";
 import { messageOf } from "./errors.ts";
 import { circuitBreakers } from "./flow/circuit-breaker.ts";
 import { watchLag } from "./flow/loop-lag.ts";
-import type { Listener } from "./listener.ts";
-import { toListener } from "./listening.ts";
-import { tellOfPauses } from "./pausing.ts";
-import { type UserStep, compileIncoming, compileOutgoing, placeSteps } from "./pipeline.ts";
+import type { Listener } from "./handling/listener.ts";
+import { toListener } from "./handling/listening.ts";
+import { tellOfPauses } from "./operating/pausing.ts";
+import {
+  type UserStep,
+  compileIncoming,
+  compileOutgoing,
+  placeSteps,
+} from "./handling/pipeline.ts";
 import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { WireTransform } from "./ports/wire.ts";
 import type { TransportFactory, TransportHost } from "./ports/transport.ts";
-import type { Intake } from "./route.ts";
+import type { Intake } from "./wiring/route.ts";
 import type { Running } from "./running.ts";
 import type { CallDepthPolicy, Runtime } from "./runtime.ts";
 import type { HandlerDefaults, Service } from "./service.ts";
-import { formerDestinations } from "./former-names.ts";
-import { allContracts } from "./sources.ts";
-import { Speech } from "./speech.ts";
+import { formerDestinations } from "./wiring/former-names.ts";
+import { allContracts } from "./wiring/sources.ts";
+import { Speech } from "./speaking/speech.ts";
 import { callSteps, messageSteps, outgoingSteps } from "./steps/index.ts";
 import { loadTelemetry } from "./telemetry.ts";
-import { type AnyContract, type DeclaredIn, declaredIn } from "./uses.ts";
+import { type AnyContract, type DeclaredIn, declaredIn } from "./wiring/uses.ts";
 import { Vigil } from "./vigil.ts";
 import { WiredTransport } from "./wire/transport.ts";
 import { Wire } from "./wire/wire.ts";
 import { transportOf } from "./transport-url.ts";
-import { type Wiring, wire } from "./wiring.ts";
+import { type Wiring, wire } from "./wiring/wiring.ts";
 
 export interface ConnectOptions<Services extends readonly Service[]> {
   /** Where messages are stored and forwarded: `embedded({ directory })`, `memory()`, …, or a URL: `sqlite:./data`, `memory:`, `amqp://127.0.0.1`. */

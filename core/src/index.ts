@@ -25,14 +25,14 @@ export type {
   ValueOf,
   Verbs,
 } from "./context.ts";
-export type { ContractCounters, ReplyCounters } from "./counters.ts";
+export type { ContractCounters, ReplyCounters } from "./operating/counters.ts";
 export type {
   AsideMessages,
   AsideQuery,
   DeferredMessages,
   ScheduledMessages,
   StoredMessages,
-} from "./dead-letters.ts";
+} from "./letters/stored-messages.ts";
 export * from "./envelope.ts";
 export { systemEnvironment } from "./environment/system.ts";
 export { type ErrorCode, type ErrorOptions, WaybillError } from "./errors.ts";
@@ -41,8 +41,8 @@ export type { CircuitHealth } from "./flow/circuit-breaker.ts";
 export type { CircuitBreakerOptions, CircuitPolicy, CircuitState } from "./flow/circuit-options.ts";
 export type { LoopHealth } from "./flow/loop-lag.ts";
 export type { RateLimit } from "./flow/rate-limit.ts";
-export type { Health } from "./health.ts";
-export type { Ledger, LedgerLine } from "./ledger.ts";
+export type { Health } from "./operating/health.ts";
+export type { Ledger, LedgerLine } from "./operating/ledger.ts";
 export type {
   DeadLetterGroup,
   DeadLetterGroups,
@@ -53,21 +53,21 @@ export type {
 export type { Likeness } from "./letters/fingerprint.ts";
 export type { ReplayReport, ReplaySettings } from "./letters/replay.ts";
 export * from "./memory/index.ts";
-export type { Incoming, Sending } from "./message.ts";
-export { type Outcome, complete, deadLetter, defer, retry } from "./outcome.ts";
-export type { Incomer, IncomingStep, OutgoingStep, Sender, UserStep } from "./pipeline.ts";
-export { PassedDelivery } from "./passed-delivery.ts";
+export type { Incoming, Sending } from "./handling/message.ts";
+export { type Outcome, complete, deadLetter, defer, retry } from "./handling/outcome.ts";
+export type { Incomer, IncomingStep, OutgoingStep, Sender, UserStep } from "./handling/pipeline.ts";
+export { PassedDelivery } from "./handling/passed-delivery.ts";
 export * from "./ports/channel.ts";
 export * from "./ports/environment.ts";
 export * from "./ports/logger.ts";
 export * from "./ports/transport.ts";
 export type * from "./ports/wire.ts";
-export type { RetryPolicy } from "./retry.ts";
-export { checkForwarding, forwardFailure, forwardHopsMax } from "./forwarding.ts";
-export { type Change, type Taking, compileAcceptances } from "./acceptances.ts";
+export type { RetryPolicy } from "./handling/retry.ts";
+export { checkForwarding, forwardFailure, forwardHopsMax } from "./wiring/forwarding.ts";
+export { type Change, type Taking, compileAcceptances } from "./wiring/acceptances.ts";
 export { type CompiledRule, type Predicate, compileRule } from "./rules.ts";
 export type { CallDepthPolicy } from "./runtime.ts";
-export { type RetainedRange, firstSince, seekOffsets } from "./seek.ts";
+export { type RetainedRange, firstSince, seekOffsets } from "./operating/seek.ts";
 export {
   type AnswerHandler,
   type AnswerOptions,
@@ -89,9 +89,14 @@ export {
   type PauseTarget,
   checkPauseReason,
   deliversNothing,
-} from "./pausing.ts";
-export { noSession, sessionLost, sessionStateBytesMax, stateBytes } from "./session-state.ts";
-export type { StreamPosition, Streams } from "./streams.ts";
-export { type FailureKind, type Judgement, judge } from "./taxonomy.ts";
+} from "./operating/pausing.ts";
+export {
+  noSession,
+  sessionLost,
+  sessionStateBytesMax,
+  stateBytes,
+} from "./handling/session-state.ts";
+export type { StreamPosition, Streams } from "./operating/streams.ts";
+export { type FailureKind, type Judgement, judge } from "./handling/taxonomy.ts";
 export { type Termination, terminated } from "./termination.ts";
-export type { AnyContract, DeclaredIn, Uses } from "./uses.ts";
+export type { AnyContract, DeclaredIn, Uses } from "./wiring/uses.ts";

@@ -2,11 +2,11 @@ import type { Calls } from "./calls/calls.ts";
 import type { Served } from "./calls/served.ts";
 import type { CircuitBreaker } from "./flow/circuit-breaker.ts";
 import type { LoopLag } from "./flow/loop-lag.ts";
-import type { Listener } from "./listener.ts";
+import type { Listener } from "./handling/listener.ts";
 import type { Channel } from "./ports/channel.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Speech } from "./speech.ts";
-import type { Wiring } from "./wiring.ts";
+import type { Speech } from "./speaking/speech.ts";
+import type { Wiring } from "./wiring/wiring.ts";
 
 /** Everything that runs behind a bus. */
 export interface Running {

@@ -1,5 +1,5 @@
 import type { Codec } from "./codec.ts";
-import type { Counters } from "./counters.ts";
+import type { Counters } from "./operating/counters.ts";
 import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { Transport } from "./ports/transport.ts";

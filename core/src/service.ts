@@ -12,9 +12,9 @@ import type { BatchBounds, BatchHandler } from "./batch/batch.ts";
 import type { ConsumeContext, Context, FeedContext, SessionContext } from "./context.ts";
 import type { CircuitBreakerOptions } from "./flow/circuit-options.ts";
 import type { RateLimit } from "./flow/rate-limit.ts";
-import type { Outcome } from "./outcome.ts";
-import type { RetryPolicy } from "./retry.ts";
-import type { AnyContract, DeclaredIn, Uses } from "./uses.ts";
+import type { Outcome } from "./handling/outcome.ts";
+import type { RetryPolicy } from "./handling/retry.ts";
+import type { AnyContract, DeclaredIn, Uses } from "./wiring/uses.ts";
 
 type Result<Value> = Value | Promise<Value>;
 

@@ -8,10 +8,10 @@ import type {
 } from "@opentelemetry/api";
 import type { Header } from "./envelope.ts";
 import { messageOf } from "./errors.ts";
-import type { WritableHeader } from "./message.ts";
+import type { WritableHeader } from "./handling/message.ts";
 import type { CircuitState } from "./flow/circuit-options.ts";
 import type { Clock } from "./ports/environment.ts";
-import { judge } from "./taxonomy.ts";
+import { judge } from "./handling/taxonomy.ts";
 
 type Api = typeof import("@opentelemetry/api");
 

@@ -5,7 +5,7 @@ import * as z from "zod";
 import { memory } from "../memory/index.ts";
 import { WaybillError } from "../errors.ts";
 import type { Settled, TransportFactory } from "../ports/transport.ts";
-import { complete, deadLetter, defer, retry } from "../outcome.ts";
+import { complete, deadLetter, defer, retry } from "../handling/outcome.ts";
 import { service } from "../service.ts";
 import {
   foreigner,

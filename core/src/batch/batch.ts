@@ -1,5 +1,5 @@
 import type { BatchContext, Context } from "../context.ts";
-import type { Outcome } from "../outcome.ts";
+import type { Outcome } from "../handling/outcome.ts";
 
 /** When a batch is full. It closes at whichever comes first. */
 export interface BatchBounds {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { command, event } from "@waybill/contracts";
 import * as fc from "fast-check";
 import * as z from "zod";
-import { complete, deadLetter, retry } from "../outcome.ts";
+import { complete, deadLetter, retry } from "../handling/outcome.ts";
 import { service } from "../service.ts";
 import { manualEnvironment, tested } from "../testing.fixture.ts";
 

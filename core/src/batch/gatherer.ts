@@ -1,7 +1,7 @@
 import { bodyBytes } from "../envelope.ts";
-import type { Ending, Entry } from "../entry.ts";
-import type { Gathering } from "../listener-options.ts";
-import { complete } from "../outcome.ts";
+import type { Ending, Entry } from "../handling/entry.ts";
+import type { Gathering } from "../handling/listener-options.ts";
+import { complete } from "../handling/outcome.ts";
 import type { Timer } from "../ports/environment.ts";
 import type { Runtime } from "../runtime.ts";
 import type { BatchBounds } from "./batch.ts";

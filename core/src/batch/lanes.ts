@@ -1,4 +1,4 @@
-import type { Entry } from "../entry.ts";
+import type { Entry } from "../handling/entry.ts";
 import type { Member } from "./member.ts";
 
 interface Lane {

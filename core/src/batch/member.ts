@@ -1,10 +1,10 @@
-import type { Ending, Entry } from "../entry.ts";
-import { HandlerContext } from "../handler-context.ts";
-import type { Incoming, Joining } from "../message.ts";
-import type { Outcome } from "../outcome.ts";
-import type { Incomer } from "../pipeline.ts";
+import type { Ending, Entry } from "../handling/entry.ts";
+import { HandlerContext } from "../handling/handler-context.ts";
+import type { Incoming, Joining } from "../handling/message.ts";
+import type { Outcome } from "../handling/outcome.ts";
+import type { Incomer } from "../handling/pipeline.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Speech } from "../speech.ts";
+import type { Speech } from "../speaking/speech.ts";
 import { isThenable } from "../thenable.ts";
 
 /** Thrown into the pipeline of a message that stands behind a failed one of its key: nothing is settled, it runs again after that. */

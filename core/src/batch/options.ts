@@ -1,8 +1,8 @@
 import type { BatchBounds } from "./batch.ts";
-import { at, isCount, shown } from "../faults.ts";
+import { at, isCount, shown } from "../wiring/faults.ts";
 import { addressOf } from "../ports/transport.ts";
 import type { Binding, Service } from "../service.ts";
-import { sourceOf } from "../sources.ts";
+import { sourceOf } from "../wiring/sources.ts";
 
 export const batchConcurrencyDefault = 1;
 export const prefetchMax = 10_000;

@@ -1,5 +1,5 @@
 import { WaybillError } from "../errors.ts";
-import { type Outcome, complete } from "../outcome.ts";
+import { type Outcome, complete } from "../handling/outcome.ts";
 import type { Outgoing } from "../ports/transport.ts";
 import type { Member } from "./member.ts";
 

@@ -5,7 +5,7 @@ import { WaybillError } from "../errors.ts";
 import type { Channel } from "../ports/channel.ts";
 import type { Timer } from "../ports/environment.ts";
 import type { Runtime } from "../runtime.ts";
-import type { CallHeader, Calling, CallOrigin, Speech } from "../speech.ts";
+import type { CallHeader, Calling, CallOrigin, Speech } from "../speaking/speech.ts";
 import { encodeBody } from "../steps/outgoing.ts";
 import { validated } from "../steps/validate.ts";
 import { plainBody } from "../wire/wire.ts";

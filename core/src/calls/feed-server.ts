@@ -1,6 +1,6 @@
 import type { Envelope } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
-import type { Entry } from "../entry.ts";
+import type { Entry } from "../handling/entry.ts";
 import type { Responder } from "../ports/channel.ts";
 import type { Runtime } from "../runtime.ts";
 import { within } from "../within.ts";

@@ -2,7 +2,7 @@ import type { Body, Envelope, Header } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
 import type { FrameType } from "../ports/channel.ts";
 import type { Runtime } from "../runtime.ts";
-import { judge, mayRetry } from "../taxonomy.ts";
+import { judge, mayRetry } from "../handling/taxonomy.ts";
 import { plainBody } from "../wire/wire.ts";
 
 /** What an error says on the wire: never the stack, never the cause. */

@@ -1,11 +1,11 @@
 import type { Envelope } from "../envelope.ts";
 import { type WaybillError, messageOf } from "../errors.ts";
-import { Listener } from "../listener.ts";
+import { Listener } from "../handling/listener.ts";
 import type { FrameType } from "../ports/channel.ts";
 import { sleep } from "../ports/environment.ts";
 import type { Delivery, Outgoing } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
-import { judge, mayRetry } from "../taxonomy.ts";
+import { judge, mayRetry } from "../handling/taxonomy.ts";
 import { isForeign, refusalOf } from "../wire/delivery.ts";
 import { frame, refusedFrame } from "./frames.ts";
 

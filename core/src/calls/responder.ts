@@ -1,15 +1,15 @@
 import type { Body, Envelope } from "../envelope.ts";
 import { WaybillError, messageOf, stackOf } from "../errors.ts";
-import type { Incoming, Lifetime } from "../message.ts";
-import type { Incomer } from "../pipeline.ts";
+import type { Incoming, Lifetime } from "../handling/message.ts";
+import type { Incomer } from "../handling/pipeline.ts";
 import type { IncomingCall, Responder } from "../ports/channel.ts";
 import type { Timer } from "../ports/environment.ts";
-import type { Route } from "../route.ts";
+import type { Route } from "../wiring/route.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Speech } from "../speech.ts";
+import type { Speech } from "../speaking/speech.ts";
 import { encodeBody } from "../steps/outgoing.ts";
 import { validated } from "../steps/validate.ts";
-import { endOrOverdue } from "../time-limit.ts";
+import { endOrOverdue } from "../handling/time-limit.ts";
 import { readCursor } from "./cursor.ts";
 import { errorFrame, frame, toWireError } from "./frames.ts";
 

@@ -3,7 +3,7 @@ import type { OpenOptions, ResumePolicy } from "../context.ts";
 import type { Envelope } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
 import { sleep } from "../ports/environment.ts";
-import { retryDelayMs, retryDefault } from "../retry.ts";
+import { retryDelayMs, retryDefault } from "../handling/retry.ts";
 import type { Runtime } from "../runtime.ts";
 import { cursorOf, isCursor } from "./cursor.ts";
 

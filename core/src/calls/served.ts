@@ -1,6 +1,6 @@
 import type { Channel, Responder, Serving } from "../ports/channel.ts";
 import { addressOf } from "../ports/transport.ts";
-import type { Intake } from "../route.ts";
+import type { Intake } from "../wiring/route.ts";
 import type { Runtime } from "../runtime.ts";
 import { BoundedResponder } from "./bounded-responder.ts";
 import { Places } from "./places.ts";

@@ -1,7 +1,7 @@
 import type { Envelope, Header } from "../envelope.ts";
-import type { Entry } from "../entry.ts";
+import type { Entry } from "../handling/entry.ts";
 import { type ErrorCode, WaybillError, messageOf } from "../errors.ts";
-import { Listener } from "../listener.ts";
+import { Listener } from "../handling/listener.ts";
 import type {
   CallSettings,
   Channel,

@@ -2,7 +2,7 @@ import type { BatchBounds } from "../batch/batch.ts";
 import type { AttributeChanges, Rule } from "@waybill/contracts";
 import type { CircuitPolicy } from "../flow/circuit-options.ts";
 import type { AddressState, Capabilities, Destination } from "../ports/transport.ts";
-import type { AnyContract } from "../uses.ts";
+import type { AnyContract } from "../wiring/uses.ts";
 
 /** What happens to a message of one contract, as data and in words. It says what is so, and promises nothing that the transport does not. */
 export interface Explanation {

@@ -1,4 +1,4 @@
-import type { AnyContract } from "../uses.ts";
+import type { AnyContract } from "../wiring/uses.ts";
 import { duration } from "./duration.ts";
 import type { Explanation, Taker } from "./explanation.ts";
 

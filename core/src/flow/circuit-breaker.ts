@@ -1,9 +1,9 @@
 import { messageOf } from "../errors.ts";
 import type { Timer } from "../ports/environment.ts";
 import { addressOf } from "../ports/transport.ts";
-import type { Intake, Route } from "../route.ts";
+import type { Intake, Route } from "../wiring/route.ts";
 import type { Runtime } from "../runtime.ts";
-import { type FailureKind, judge, mayRetry } from "../taxonomy.ts";
+import { type FailureKind, judge, mayRetry } from "../handling/taxonomy.ts";
 import { type CircuitPolicy, type CircuitState, circuitPolicy } from "./circuit-options.ts";
 import { Sample } from "./sample.ts";
 

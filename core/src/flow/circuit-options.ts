@@ -1,4 +1,4 @@
-import { shown } from "../faults.ts";
+import { shown } from "../wiring/faults.ts";
 
 export type CircuitState = "closed" | "open" | "halfOpen";
 

@@ -1,7 +1,7 @@
 import type { Environment, Timer } from "../ports/environment.ts";
 import type { Logger } from "../ports/logger.ts";
 import { addressOf } from "../ports/transport.ts";
-import type { Intake } from "../route.ts";
+import type { Intake } from "../wiring/route.ts";
 
 /** How late the event loop of this process was. */
 export interface LoopHealth {

@@ -1,4 +1,4 @@
-import type { Entry } from "../entry.ts";
+import type { Entry } from "../handling/entry.ts";
 import type { Delivery } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
 import type { KeyState, RateKeys } from "./rate-keys.ts";

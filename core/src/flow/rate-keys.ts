@@ -1,4 +1,4 @@
-import type { Entry } from "../entry.ts";
+import type { Entry } from "../handling/entry.ts";
 import type { Delivery } from "../ports/transport.ts";
 import type { Timer } from "../ports/environment.ts";
 

@@ -1,4 +1,4 @@
-import { shown } from "../faults.ts";
+import { shown } from "../wiring/faults.ts";
 
 /**
  * How many messages a handler takes per time, in this process: with N processes the whole service takes N times that. Give the rate

@@ -1,5 +1,5 @@
 import type { Delivery } from "../ports/transport.ts";
-import type { Intake, Route } from "../route.ts";
+import type { Intake, Route } from "../wiring/route.ts";
 import type { Runtime } from "../runtime.ts";
 import { readBody } from "../steps/decode.ts";
 import type { Rated } from "./rate-gate.ts";

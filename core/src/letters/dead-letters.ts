@@ -1,8 +1,8 @@
-import { AsideMessages, type StoredParts } from "../dead-letters.ts";
+import { AsideMessages, type StoredParts } from "./stored-messages.ts";
 import { WaybillError } from "../errors.ts";
 import type { Environment } from "../ports/environment.ts";
 import type { StoredMessage } from "../ports/transport.ts";
-import type { AnyContract } from "../uses.ts";
+import type { AnyContract } from "../wiring/uses.ts";
 import { type Likeness, likenessOf } from "./fingerprint.ts";
 import { Replay, type ReplayReport, type ReplaySettings } from "./replay.ts";
 

@@ -1,4 +1,4 @@
-import { Deque } from "../deque.ts";
+import { Deque } from "../handling/deque.ts";
 import type { GroupProgress } from "../ports/transport.ts";
 import { Message, type MessageHome } from "./message.ts";
 import type { Partition } from "./partition.ts";

@@ -1,5 +1,5 @@
 import { WaybillError, messageOf } from "../errors.ts";
-import { compileAcceptances } from "../acceptances.ts";
+import { compileAcceptances } from "../wiring/acceptances.ts";
 import {
   type Dedup,
   type StreamSpec,
@@ -7,7 +7,7 @@ import {
   type Topology,
   addressOf,
 } from "../ports/transport.ts";
-import { checkForwarding } from "../forwarding.ts";
+import { checkForwarding } from "../wiring/forwarding.ts";
 import type { Engine } from "./engine.ts";
 import { Log } from "./log.ts";
 import { Mailbox } from "./mailbox.ts";

@@ -1,4 +1,4 @@
-import { forwardFailure, forwardHopsMax } from "../forwarding.ts";
+import { forwardFailure, forwardHopsMax } from "../wiring/forwarding.ts";
 import type { Failure, ForwardTarget, Forwarding, Outgoing } from "../ports/transport.ts";
 import type { Engine, Noted } from "./engine.ts";
 import type { Mailbox } from "./mailbox.ts";

@@ -9,7 +9,7 @@ import {
   type Settlement,
   addressOf,
 } from "../ports/transport.ts";
-import { seekOffsets } from "../seek.ts";
+import { seekOffsets } from "../operating/seek.ts";
 import { Aside } from "./aside.ts";
 import { Book } from "./book.ts";
 import { Cursor } from "./cursor.ts";

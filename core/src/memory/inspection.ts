@@ -14,7 +14,7 @@ import type {
   Whereabouts,
 } from "../ports/transport.ts";
 import type { Envelope } from "../envelope.ts";
-import { checkPauseReason, deliversNothing } from "../pausing.ts";
+import { checkPauseReason, deliversNothing } from "../operating/pausing.ts";
 import type { Engine } from "./engine.ts";
 import type { Group } from "./group.ts";
 import type { Message } from "./message.ts";

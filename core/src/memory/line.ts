@@ -1,4 +1,4 @@
-import { Deque } from "../deque.ts";
+import { Deque } from "../handling/deque.ts";
 import type { Message } from "./message.ts";
 
 /**

@@ -1,5 +1,5 @@
-import { Deque } from "../deque.ts";
-import { type RetainedRange, firstSince } from "../seek.ts";
+import { Deque } from "../handling/deque.ts";
+import { type RetainedRange, firstSince } from "../operating/seek.ts";
 import type { Parcel } from "./message.ts";
 
 export interface Item {

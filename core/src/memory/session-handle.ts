@@ -1,6 +1,6 @@
 import type { Body } from "../envelope.ts";
 import type { Session, Settled, StateChange } from "../ports/transport.ts";
-import { noSession, sessionLost, stateBytes } from "../session-state.ts";
+import { noSession, sessionLost, stateBytes } from "../handling/session-state.ts";
 import type { MailSession, Sessions } from "./sessions.ts";
 
 /** A session as the holder of one of its messages sees it. */

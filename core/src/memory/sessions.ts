@@ -1,6 +1,6 @@
 import type { Body } from "../envelope.ts";
 import type { Alarm } from "./alarms.ts";
-import { Deque } from "../deque.ts";
+import { Deque } from "../handling/deque.ts";
 import type { Kernel } from "./kernel.ts";
 import { Line } from "./line.ts";
 import type { Message } from "./message.ts";

@@ -1,4 +1,4 @@
-import { type Change, type Taking, compileAcceptances } from "../acceptances.ts";
+import { type Change, type Taking, compileAcceptances } from "../wiring/acceptances.ts";
 import type { Header } from "../envelope.ts";
 import { type LedgerEntry, type LeftBy, ledgerEntry, nothingStands } from "../ports/ledger.ts";
 import type {

@@ -10,12 +10,12 @@ import type {
   Transport,
   TransportHost,
 } from "../ports/transport.ts";
-import { forwardHopsMax } from "../forwarding.ts";
+import { forwardHopsMax } from "../wiring/forwarding.ts";
 import { type Declarer, declare } from "./declare.ts";
 import type { Engine } from "./engine.ts";
 import { MemoryInspection } from "./inspection.ts";
 import { MemoryReceiver } from "./receiver.ts";
-import { sessionStateBytesMax } from "../session-state.ts";
+import { sessionStateBytesMax } from "../handling/session-state.ts";
 
 /** One bus's connection to an in-memory broker: what a process is to a broker on the network. */
 export class MemoryTransport implements Transport, Declarer {

@@ -1,6 +1,6 @@
 import type { CircuitBreaker } from "../flow/circuit-breaker.ts";
-import type { Incoming } from "../message.ts";
-import type { IncomingStep } from "../pipeline.ts";
+import type { Incoming } from "../handling/message.ts";
+import type { IncomingStep } from "../handling/pipeline.ts";
 import { addressOf } from "../ports/transport.ts";
 import { isThenable } from "../thenable.ts";
 

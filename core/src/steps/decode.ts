@@ -1,8 +1,8 @@
 import type { Codec } from "../codec.ts";
 import { type Envelope, type Header, versionOf } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
-import type { IncomingStep } from "../pipeline.ts";
-import type { AnyContract } from "../uses.ts";
+import type { IncomingStep } from "../handling/pipeline.ts";
+import type { AnyContract } from "../wiring/uses.ts";
 import { plainBody } from "../wire/wire.ts";
 
 /** Body → value of the contract's present version. Errors: DECODE_FAILED, VERSION_UNKNOWN. */

@@ -1,12 +1,12 @@
 import { joinBatch } from "../batch/member.ts";
-import { HandlerContext } from "../handler-context.ts";
-import type { Incoming } from "../message.ts";
-import { type Outcome, complete, toOutcome } from "../outcome.ts";
-import type { IncomingStep } from "../pipeline.ts";
-import type { Speech } from "../speech.ts";
-import { SessionContext } from "../session-context.ts";
+import { HandlerContext } from "../handling/handler-context.ts";
+import type { Incoming } from "../handling/message.ts";
+import { type Outcome, complete, toOutcome } from "../handling/outcome.ts";
+import type { IncomingStep } from "../handling/pipeline.ts";
+import type { Speech } from "../speaking/speech.ts";
+import { SessionContext } from "../handling/session-context.ts";
 import { isThenable } from "../thenable.ts";
-import { timeLimit } from "../time-limit.ts";
+import { timeLimit } from "../handling/time-limit.ts";
 
 /** The innermost step: runs the handler. What it sends is held in the message until all outer steps agree that it succeeded. */
 export function dispatch(speech: Speech): IncomingStep {

@@ -1,5 +1,5 @@
 import { WaybillError } from "../errors.ts";
-import type { IncomingStep } from "../pipeline.ts";
+import type { IncomingStep } from "../handling/pipeline.ts";
 
 /**
  * The broker counts a delivery before the handler runs. So a delivery above the limit means that the last one was

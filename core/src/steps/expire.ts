@@ -1,5 +1,5 @@
 import { WaybillError } from "../errors.ts";
-import type { IncomingStep } from "../pipeline.ts";
+import type { IncomingStep } from "../handling/pipeline.ts";
 
 /** What nobody wants any more is not handled: it becomes a dead letter, so that its loss is seen. Error: EXPIRED. */
 export const expire: IncomingStep = {

@@ -1,5 +1,5 @@
-import type { IncomingStep, OutgoingStep } from "../pipeline.ts";
-import type { Speech } from "../speech.ts";
+import type { IncomingStep, OutgoingStep } from "../handling/pipeline.ts";
+import type { Speech } from "../speaking/speech.ts";
 import type { CircuitBreaker } from "../flow/circuit-breaker.ts";
 import { breaking } from "./break.ts";
 import { decode } from "./decode.ts";

@@ -1,4 +1,4 @@
-import type { IncomingStep } from "../pipeline.ts";
+import type { IncomingStep } from "../handling/pipeline.ts";
 import { WiredDelivery } from "../wire/delivery.ts";
 
 /**

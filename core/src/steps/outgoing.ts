@@ -1,10 +1,10 @@
 import { type Body, bodyBytes } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
-import { keyOf, orderingKey } from "../key.ts";
-import { attributeNameFault } from "../names.ts";
-import type { OutgoingStep, Sender } from "../pipeline.ts";
+import { keyOf, orderingKey } from "../wiring/key.ts";
+import { attributeNameFault } from "../wiring/names.ts";
+import type { OutgoingStep, Sender } from "../handling/pipeline.ts";
 import type { Runtime } from "../runtime.ts";
-import type { AnyContract } from "../uses.ts";
+import type { AnyContract } from "../wiring/uses.ts";
 
 /** What brokers and rules need to see without opening the body: attributes of an event, the key of what keeps order. */
 export const describe: OutgoingStep = {

@@ -1,8 +1,8 @@
-import type { Incoming } from "../message.ts";
-import type { Outcome } from "../outcome.ts";
-import type { IncomingStep } from "../pipeline.ts";
+import type { Incoming } from "../handling/message.ts";
+import type { Outcome } from "../handling/outcome.ts";
+import type { IncomingStep } from "../handling/pipeline.ts";
 import { runAgainInBatch } from "../batch/member.ts";
-import { judge, mayRetry } from "../taxonomy.ts";
+import { judge, mayRetry } from "../handling/taxonomy.ts";
 import { isThenable } from "../thenable.ts";
 
 /**

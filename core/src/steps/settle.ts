@@ -1,10 +1,15 @@
 import { heldBack } from "../batch/member.ts";
-import { type Chance, type Decision, decideOnError, decideOnOutcome } from "../decision.ts";
-import type { ContractCounters } from "../counters.ts";
+import {
+  type Chance,
+  type Decision,
+  decideOnError,
+  decideOnOutcome,
+} from "../handling/decision.ts";
+import type { ContractCounters } from "../operating/counters.ts";
 import { messageOf } from "../errors.ts";
-import type { Incoming } from "../message.ts";
-import { type Outcome, complete, retry } from "../outcome.ts";
-import type { IncomingStep } from "../pipeline.ts";
+import type { Incoming } from "../handling/message.ts";
+import { type Outcome, complete, retry } from "../handling/outcome.ts";
+import type { IncomingStep } from "../handling/pipeline.ts";
 import type {
   Delivery,
   Outgoing,
@@ -13,7 +18,7 @@ import type {
   StateChange,
   Transport,
 } from "../ports/transport.ts";
-import type { Route } from "../route.ts";
+import type { Route } from "../wiring/route.ts";
 import type { Runtime } from "../runtime.ts";
 import { isThenable } from "../thenable.ts";
 

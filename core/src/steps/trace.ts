@@ -1,5 +1,5 @@
-import { destinationOf } from "../message.ts";
-import type { IncomingStep, OutgoingStep } from "../pipeline.ts";
+import { destinationOf } from "../handling/message.ts";
+import type { IncomingStep, OutgoingStep } from "../handling/pipeline.ts";
 import { addressOf } from "../ports/transport.ts";
 
 /** Continues the sender's trace around everything that follows. Nothing where OpenTelemetry is not installed. */

@@ -1,7 +1,7 @@
 import { type Issue, type Schema, validate as check } from "@waybill/contracts";
 import { WaybillError } from "../errors.ts";
-import type { IncomingStep, OutgoingStep } from "../pipeline.ts";
-import { inputSchema } from "../route.ts";
+import type { IncomingStep, OutgoingStep } from "../handling/pipeline.ts";
+import { inputSchema } from "../wiring/route.ts";
 
 /** What is not what the contract says never reaches a handler. Error: MESSAGE_INVALID with the issues. */
 export const validate: IncomingStep = {

@@ -1,6 +1,6 @@
 import { type Envelope, bodyBytes } from "../envelope.ts";
 import type { WaybillError } from "../errors.ts";
-import { PassedDelivery } from "../passed-delivery.ts";
+import { PassedDelivery } from "../handling/passed-delivery.ts";
 import type { Delivery, Settled, Settlement } from "../ports/transport.ts";
 import type { ArrivingDelivery } from "../ports/wire.ts";
 import type { Wire } from "./wire.ts";
