@@ -8,7 +8,7 @@ import {
   WaybillError,
 } from "@waybill/core";
 import type { Channel, ConsumeMessage } from "amqplib";
-import { Barrier, prefetchOf } from "./barrier.ts";
+import { Acknowledgements, prefetchOf } from "./acknowledgements.ts";
 import { AmqpDelivery, type Settler } from "./delivery.ts";
 import { brokerError } from "./errors.ts";
 import { handleOf } from "./handles.ts";
@@ -52,12 +52,12 @@ export class RabbitmqReceiver implements Receiver, Settler {
   #paused = false;
   #stopping: Promise<void> | undefined;
   #idle: (() => void) | undefined;
-  readonly #barrier: Barrier;
+  readonly #acknowledgements: Acknowledgements;
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts;
     const { link, environment, listener, address, options } = parts;
-    this.#barrier = new Barrier(environment, options);
+    this.#acknowledgements = new Acknowledgements(environment, options);
     this.#kept = new KeptChannel<Channel>({
       doing: `Receiving from "${address}"`,
       link,
@@ -114,16 +114,14 @@ export class RabbitmqReceiver implements Receiver, Settler {
         return "settled";
       }
       this.#letGo(delivery);
-      channel.nack(message, false, true);
-    } else {
-      if (settlement.kind !== "complete" || settlement.send !== undefined)
-        await this.#parts.move(delivery, settlement);
-      // What was moved has arrived; that the message itself comes again is a repetition, not a loss.
-      if (!this.#held.has(delivery)) return "lockLost";
-      this.#letGo(delivery);
-      channel.ack(message);
+      return this.#acknowledgements.giveBack(channel, message);
     }
-    return this.#barrier.passed(channel);
+    if (settlement.kind !== "complete" || settlement.send !== undefined)
+      await this.#parts.move(delivery, settlement);
+    // What was moved has arrived; that the message itself comes again is a repetition, not a loss.
+    if (!this.#held.has(delivery)) return "lockLost";
+    this.#letGo(delivery);
+    return this.#acknowledgements.acknowledge(channel, message);
   }
 
   async #ready(channel: Channel): Promise<void> {
@@ -168,7 +166,8 @@ export class RabbitmqReceiver implements Receiver, Settler {
     if (consumer === undefined || consumer.channel !== this.#kept.current) return;
     await consumer.channel.cancel(consumer.tag);
     // Now nothing comes any more: what came and was not handed over goes back.
-    for (const { message } of this.#takeBack()) consumer.channel.nack(message, false, true);
+    for (const { message } of this.#takeBack())
+      void this.#acknowledgements.giveBack(consumer.channel, message);
   }
 
   /** What goes back or did not begin, in the order in which it came. */
@@ -192,7 +191,8 @@ export class RabbitmqReceiver implements Receiver, Settler {
   }
 
   async #end(): Promise<void> {
-    await this.#barrier.last;
+    await this.#acknowledgements.last;
+    await this.#acknowledgements.calm();
     await this.#kept.close();
     this.#parts.onEnd(this);
   }
@@ -205,6 +205,7 @@ export class RabbitmqReceiver implements Receiver, Settler {
     const { environment, address } = this.#parts;
     const known = readMessage(message, environment.clock.now());
     const handle = handleOf(address, known.envelope.header.id);
+    this.#acknowledgements.came(message);
     this.#waiting.push(new AmqpDelivery({ message, read: known, handle, channel, settler: this }));
     if (this.#handing) return;
     this.#handing = true;
@@ -261,6 +262,7 @@ export class RabbitmqReceiver implements Receiver, Settler {
     if (this.#consumer?.channel === channel) this.#consumer = undefined;
     this.#waiting = this.#waiting.filter((delivery) => delivery.channel !== channel);
     this.#returning = this.#returning.filter((delivery) => delivery.channel !== channel);
+    this.#acknowledgements.forget();
     this.#loseAll();
   }
 
