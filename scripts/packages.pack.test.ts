@@ -54,19 +54,22 @@ describe("the packages as a user gets them", () => {
     }
   });
 
-  test("are one file of code each, with a map to the TypeScript it was written in", () => {
+  test("are one file of code for each entry and one for what entries share, with maps to the TypeScript", () => {
     for (const { path, content } of installed().filter(({ content: { name } }) => isOurs(name))) {
       const dist = join(path, "dist");
       const files = readdirSync(dist, { recursive: true, encoding: "utf8" });
       const code = files.filter((file) => /\.js(\.map)?$/.test(file)).toSorted();
-      assert.deepEqual(code, ["index.js", "index.js.map"], content.name);
-      const map = JSON.parse(readFileSync(join(dist, "index.js.map"), "utf8")) as SourceMap;
-      assert.ok(map.sources.length > 0, `${content.name} has a map`);
-      assert.deepEqual(
-        map.sources.filter((source) => !/(^|\/)src\/.+\.ts$/.test(source)),
-        [],
-      );
-      assert.equal(map.sourcesContent?.length, map.sources.length);
+      const named = code.map((file) => file.replace(/^chunk-[A-Z0-9]+/, "shared"));
+      assert.deepEqual(named.toSorted(), codeOf(content), content.name);
+      for (const file of code.filter((each) => each.endsWith(".map"))) {
+        const map = JSON.parse(readFileSync(join(dist, file), "utf8")) as SourceMap;
+        assert.ok(map.sources.length > 0, `${content.name} ${file} says where it comes from`);
+        assert.deepEqual(
+          map.sources.filter((source) => !/(^|\/)src\/.+\.ts$/.test(source)),
+          [],
+        );
+        assert.equal(map.sourcesContent?.length, map.sources.length);
+      }
     }
   });
 
@@ -186,6 +189,14 @@ describe("the packages as a user gets them", () => {
 interface SourceMap {
   readonly sources: readonly string[];
   readonly sourcesContent?: readonly string[];
+}
+
+/** The files of code that a package holds; `shared.js` is what its entries have in common. */
+function codeOf({ exports = {} }: PackageJson): readonly string[] {
+  const entries = Object.values(exports).flatMap(({ default: file }) => file ?? []);
+  const files = entries.map((file) => file.replace("./dist/", ""));
+  const all = entries.length > 1 ? [...files, "shared.js"] : files;
+  return all.flatMap((file) => [file, `${file}.map`]).toSorted();
 }
 
 function roomOf(name: string): string {

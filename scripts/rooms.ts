@@ -53,6 +53,8 @@ const levels: readonly (readonly [pattern: RegExp, level: Level])[] = [
     /^wire\/security$/,
     level([/^core$/], [/^contracts$/, /^testkit$/, /^broker$/, /^(codecs|wire)\//]),
   ],
+  // What a store keeps is proved over a broker that survives its process.
+  [/^stores\//, level([/^contracts$/, /^core$/], [/^testkit$/, /^broker$/])],
   [adapters, level([/^contracts$/, /^core$/], [/^testkit$/])],
   [/^waybill$/, level([/^contracts$/, /^core$/, /^broker$/], [/^testkit$/])],
   [/^tools\//, level([/^contracts$/, /^core$/, /^broker$/, /^waybill$/, adapters], [/^testkit$/])],

@@ -1,11 +1,13 @@
 /**
  * Runs the suites that prove every transport and writes what came of it to `docs/transports.md` and `docs/failures.md`:
- * `node scripts/suite-tables.ts`, or with `--check` fails when the files do not say what the run says. What brokers with a server of their own did is
+ * `node scripts/suite-tables.ts`, or with `--check` fails when the files do not say what the run says. `--results DIRECTORY` takes what `npm test` left there
+ * with WAYBILL_SUITE_RESULTS set, instead of running them again. What brokers with a server of their own did is
  * kept in `docs/suites/` and only run again with `--brokers`, so that a machine without them has the same tables.
  */
 import { spawnSync } from "node:child_process";
 import { globSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import type { CaseResult, FailureResults, SuiteResults } from "@waybill/testkit";
 import { cacheDirectory, root, sourceCondition } from "./repository.ts";
 
@@ -16,17 +18,26 @@ const suiteFiles = [
   "broker/src/transport.test.ts",
   "broker/src/failures.test.ts",
 ];
-const timeoutMs = 300_000;
+const timeoutMs = 900_000;
 const keptDirectory = join(root, "docs/suites");
 
-process.exitCode = main(process.argv.includes("--check"));
+const { values } = parseArgs({
+  options: {
+    check: { type: "boolean", default: false },
+    brokers: { type: "boolean", default: false },
+    results: { type: "string" },
+  },
+});
+process.exitCode = main(values.check);
 
 function main(check: boolean): number {
-  const directory = join(cacheDirectory, "suites");
-  rmSync(directory, { recursive: true, force: true });
-  mkdirSync(directory, { recursive: true });
-  if (!run(suiteFiles, directory)) return 1;
-  if (process.argv.includes("--brokers")) {
+  const directory = values.results ?? join(cacheDirectory, "suites");
+  if (values.results === undefined) {
+    rmSync(directory, { recursive: true, force: true });
+    mkdirSync(directory, { recursive: true });
+    if (!run(suiteFiles, directory)) return 1;
+  }
+  if (values.brokers) {
     const files = globSync("transports/*/src/{transport,failures}.brokers.test.ts", { cwd: root });
     if (!run(files, keptDirectory)) return 1;
   }

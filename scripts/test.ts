@@ -5,49 +5,62 @@
  *   npm test -- core/src/rules                 files whose path contains this text
  *   npm test -- 'broker/src/**' --test-only    globs, and any flag of `node --test`
  */
-import { spawn, spawnSync } from "node:child_process";
-import { globSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join, matchesGlob } from "node:path";
+import { matchesGlob } from "node:path";
 import { findChromium } from "./chromium.ts";
-import { cacheDirectory, root, slashed, sourceCondition } from "./repository.ts";
+import { root, slashed } from "./repository.ts";
+import { type Limits, alone, runTests } from "./test-run.ts";
+import { fullSizes } from "./test-sizes.ts";
 
-interface Kind {
+interface Kind extends Limits {
   /** The part of the file name before `.test.ts`; none for unit tests. */
   readonly suffix: string;
-  /** For one test. */
-  readonly timeoutMs: number;
-  /** For all files together: a test that spins without yielding notices no timeout of its own. */
-  readonly totalMs: number;
-  /** How many files run at a time: tests that measure, kill or share a server run alone. */
-  readonly concurrency: number;
   /** A kind that may still be empty says so and passes; unit tests may not be empty. */
   readonly mayBeEmpty: boolean;
+  /** What its tests find in their environment, unless it is set already. */
+  readonly env?: () => NodeJS.ProcessEnv;
 }
 
 const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
 const cores = availableParallelism();
+/** Long tests that take the whole machine and hold what they see against time, such as locks that must not run out. */
+const loading = /\/(chaos|load|planted)\.long\.test\.ts$/;
 
 const kinds: Readonly<Record<string, Kind>> = {
   unit: {
     suffix: "",
-    timeoutMs: minuteMs,
+    // None takes a minute; on a machine that is busy with others it may.
+    timeoutMs: 3 * minuteMs,
     totalMs: 15 * minuteMs,
     concurrency: cores,
     mayBeEmpty: false,
   },
   long: {
     suffix: ".long",
-    timeoutMs: 20 * minuteMs,
-    totalMs: 60 * minuteMs,
-    concurrency: 1,
+    timeoutMs: 10 * minuteMs,
+    totalMs: 25 * minuteMs,
+    concurrency: cores,
+    laneOf: (file) => (loading.test(file) ? alone : file),
     mayBeEmpty: true,
+  },
+  // The same tests at their full sizes: a file may take hours.
+  full: {
+    suffix: ".long",
+    timeoutMs: 8 * hourMs,
+    totalMs: 24 * hourMs,
+    concurrency: cores,
+    laneOf: (file) => (loading.test(file) ? alone : file),
+    mayBeEmpty: true,
+    env: () => fullSizes,
   },
   brokers: {
     suffix: ".brokers",
     timeoutMs: 5 * minuteMs,
     totalMs: 20 * minuteMs,
-    concurrency: 1,
+    concurrency: 3,
+    laneOf: roomOf,
     mayBeEmpty: true,
   },
   browser: {
@@ -56,6 +69,7 @@ const kinds: Readonly<Record<string, Kind>> = {
     totalMs: 20 * minuteMs,
     concurrency: 1,
     mayBeEmpty: true,
+    env: () => ({ CHROMIUM: findChromium() }),
   },
   pack: {
     suffix: ".pack",
@@ -85,7 +99,8 @@ async function main(args: readonly string[]): Promise<number> {
   const filters = rest.filter((arg) => !arg.startsWith("-"));
   const files = testFiles(kind.suffix).filter((file) => wanted(file, filters));
   if (files.length === 0) return nothingToRun(name, kind, filters);
-  return run(files, kind, flags);
+  const env = { ...kind.env?.(), ...process.env };
+  return runTests({ files, flags, env }, kind);
 }
 
 function testFiles(suffix: string): string[] {
@@ -117,81 +132,7 @@ function nothingToRun(name: string, kind: Kind, filters: readonly string[]): num
   return kind.mayBeEmpty ? 0 : 1;
 }
 
-async function run(
-  files: readonly string[],
-  kind: Kind,
-  flags: readonly string[],
-): Promise<number> {
-  mkdirSync(cacheDirectory, { recursive: true });
-  const countFile = join(cacheDirectory, `test-count-${process.pid}`);
-  const status = await runNode(kind, [
-    sourceCondition,
-    "--test",
-    `--test-concurrency=${kind.concurrency}`,
-    `--test-timeout=${kind.timeoutMs}`,
-    "--test-reporter=spec",
-    "--test-reporter-destination=stdout",
-    `--test-reporter=${new URL("test-count.ts", import.meta.url).href}`,
-    `--test-reporter-destination=${countFile}`,
-    ...flags,
-    ...files,
-  ]);
-  const ran = readCount(countFile);
-  if (status === 0 && ran === 0) {
-    console.error("No test ran: every file was empty or every test was filtered out.");
-    return 1;
-  }
-  return status;
-}
-
-/** Runs node in a process group of its own, so that a test that hangs ends with all that it started. */
-function runNode(kind: Kind, args: readonly string[]): Promise<number> {
-  const child = spawn(process.execPath, args, {
-    cwd: root,
-    detached: true,
-    env: environment(kind),
-    stdio: "inherit",
-  });
-  const signalGroup = (signal: NodeJS.Signals): void => {
-    if (child.pid !== undefined) process.kill(-child.pid, signal);
-  };
-  const limit = setTimeout(() => {
-    console.error(
-      `The tests did not end within ${kind.totalMs / minuteMs} minutes. Still running:`,
-    );
-    console.error(runningTests(child.pid).join("\n"));
-    signalGroup("SIGKILL");
-  }, kind.totalMs);
-  // The terminal's Ctrl-C reaches only its own group.
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.on(signal, () => signalGroup(signal));
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("exit", (code) => {
-      clearTimeout(limit);
-      resolve(code ?? 1);
-    });
-  });
-}
-
-function runningTests(group: number | undefined): readonly string[] {
-  const { stdout } = spawnSync("ps", ["-A", "-o", "pgid=,args="], { encoding: "utf8" });
-  const ofGroup = (stdout ?? "").split("\n").filter((line) => line.trim().startsWith(`${group} `));
-  return [...new Set(ofGroup.flatMap((line) => /\S+\.test\.ts$/.exec(line) ?? []))];
-}
-
-/** Browser tests find their browser in CHROMIUM. */
-function environment(kind: Kind): NodeJS.ProcessEnv {
-  const browser = kind === kinds["browser"] ? findChromium() : undefined;
-  return browser === undefined ? process.env : { ...process.env, CHROMIUM: browser };
-}
-
-function readCount(file: string): number {
-  try {
-    return Number(readFileSync(file, "utf8"));
-  } catch {
-    return 0;
-  } finally {
-    rmSync(file, { force: true });
-  }
+/** `transports/nats/src/bus.brokers.test.ts` → `transports/nats`: each room has a server of its own. */
+function roomOf(file: string): string {
+  return file.slice(0, file.indexOf("/src/"));
 }

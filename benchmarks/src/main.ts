@@ -10,18 +10,24 @@ import { importing } from "./import.ts";
 import { describeMachine } from "./machine.ts";
 import { inMemory } from "./memory/benchmark.ts";
 import { readOptions, usage } from "./options.ts";
+import { outbox } from "./outbox/benchmark.ts";
 import { aligned, readBaseline, type Report, tableOf, writeReport } from "./report.ts";
 import { throughput } from "./throughput.ts";
+import { kafkaTransport, natsTransport, rabbitmqTransport } from "./transports/benchmark.ts";
 import { readVersions } from "./versions.ts";
 
 const benchmarks: readonly Benchmark[] = [
   inMemory,
   throughput,
+  rabbitmqTransport,
+  natsTransport,
+  kafkaTransport,
   latency,
   backlog,
   crowd,
   wide,
   idle,
+  outbox,
   importing,
 ];
 

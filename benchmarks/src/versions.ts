@@ -2,7 +2,9 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { bullmq } from "./bullmq/twin.ts";
+import { postgresVersion } from "./outbox/stores.ts";
 import { rabbitmq } from "./rabbitmq/twin.ts";
+import { serverOfNats } from "./transports/servers.ts";
 
 export interface Versions {
   /** Commit that was measured, with `+` when files were changed after it. */
@@ -19,6 +21,8 @@ export async function readVersions(): Promise<Versions> {
     servers: {
       redis: (await bullmq.version()) ?? missing,
       rabbitmq: (await rabbitmq.version()) ?? missing,
+      nats: (await serverOfNats.version()) ?? missing,
+      postgres: (await postgresVersion()) ?? missing,
     },
   };
 }

@@ -10,6 +10,7 @@ import {
   WaybillError,
 } from "@waybill/core";
 import { refuseBadForwarding, refuseSecondOwner } from "./declare-checks.ts";
+import { refuseWhatIsNotThere } from "./known.ts";
 import { dedupWindowMsMax } from "./queues/dedup.ts";
 import { messageOf } from "./errors.ts";
 import { partitionIdMax } from "./streams/places.ts";
@@ -28,10 +29,16 @@ export class DeclareOperation implements Operation {
   readonly #topology: Topology;
   readonly #instance: number;
   readonly #answer: DeclareAnswer;
+  readonly #mayCreate: boolean;
 
-  constructor(topology: Topology, instance: number, answer: DeclareAnswer) {
+  constructor(
+    topology: Topology,
+    by: { readonly instance: number; readonly mayCreate: boolean },
+    answer: DeclareAnswer,
+  ) {
     this.#topology = topology;
-    this.#instance = instance;
+    this.#instance = by.instance;
+    this.#mayCreate = by.mayCreate;
     this.#answer = answer;
   }
 
@@ -45,6 +52,7 @@ export class DeclareOperation implements Operation {
     }
     for (const stream of streams) refuseRepartition(transaction, stream);
     refuseBadForwarding(transaction, this.#topology);
+    if (!this.#mayCreate) refuseWhatIsNotThere(transaction, this.#topology);
     const draft = new Draft(transaction, this.#instance);
     for (const queue of queues) draft.queue(queue);
     for (const topic of topics) draft.topic(topic);

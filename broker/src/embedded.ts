@@ -15,6 +15,7 @@ import {
   type TransportHost,
   WaybillError,
 } from "@waybill/core";
+import { assertReceiving } from "@waybill/core/adapter";
 import { Broker } from "./broker.ts";
 import { dedupWindowMsMax } from "./queues/dedup.ts";
 import { encode } from "./storage/codec.ts";
@@ -54,6 +55,7 @@ class EmbeddedTransport implements Transport {
   readonly inspection: Inspection;
   readonly #broker: Broker;
   readonly #settings: Settings;
+  readonly #mayCreate: boolean;
   readonly #limits: SendLimits;
   readonly #receivers = new Set<Intake>();
   /** What this process has declared, to be declared again if others took it for dead. */
@@ -67,6 +69,7 @@ class EmbeddedTransport implements Transport {
       const transport = new EmbeddedTransport(
         (events) => new Broker(database, { settings, host, events }),
         settings,
+        host.mayCreate !== false,
       );
       await transport.#broker.start();
       return transport;
@@ -79,8 +82,10 @@ class EmbeddedTransport implements Transport {
   private constructor(
     assemble: (events: { revived(): void; fault(error: WaybillError): void }) => Broker,
     settings: Settings,
+    mayCreate: boolean,
   ) {
     this.#settings = settings;
+    this.#mayCreate = mayCreate;
     this.#broker = assemble({
       revived: () => this.#declareAgain(),
       fault: (error) => this.#fault(error),
@@ -109,7 +114,7 @@ class EmbeddedTransport implements Transport {
 
   receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver {
     this.#assertOpen();
-    assertOptions(options);
+    assertReceiving(options);
     this.#assertExists(source);
     const ended = (): void => void this.#receivers.delete(receiver);
     const receiver: QueueReceiver | StreamReceiver =
@@ -134,10 +139,9 @@ class EmbeddedTransport implements Transport {
   }
 
   #submitDeclaration(topology: Topology): Promise<void> {
+    const by = { instance: this.#broker.instance, mayCreate: this.#mayCreate };
     return new Promise((resolve, reject) => {
-      this.#broker.writer.submit(
-        new DeclareOperation(topology, this.#broker.instance, { resolve, reject }),
-      );
+      this.#broker.writer.submit(new DeclareOperation(topology, by, { resolve, reject }));
     });
   }
 
@@ -195,16 +199,6 @@ class EmbeddedTransport implements Transport {
   }
 }
 
-function assertOptions(options: ReceiveOptions): void {
-  for (const name of ["prefetch", "prefetchBytes", "lockMs", "sessions"] as const) {
-    if ((options[name] ?? 1) >= 1) continue;
-    throw new WaybillError(
-      "OPTION_INVALID",
-      `receive({ ${name} }) takes a number from 1, not ${options[name]}.`,
-    );
-  }
-}
-
 function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
   return {
     durability: synchronous === "full" ? "power-loss" : "process-crash",
@@ -226,6 +220,7 @@ function capabilitiesOf({ synchronous, bodyBytesMax }: Settings): Capabilities {
     attemptsInPlace: true,
     releaseCounts: false,
     owners: true,
+    verifies: "everything",
     streams: true,
     forwardHopsMax,
     pause: true,

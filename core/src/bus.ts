@@ -2,7 +2,8 @@ import type { Feed, Query } from "@waybill/contracts";
 import type { CallOptions, OpenOptions, Receipt, SendOptions, Verbs } from "./context.ts";
 import { DeferredMessages, ScheduledMessages, StoredMessages } from "./letters/stored-messages.ts";
 import { DeadLetters } from "./letters/dead-letters.ts";
-import { WaybillError, messageOf } from "./errors.ts";
+import { closeRunning } from "./closing.ts";
+import { WaybillError } from "./errors.ts";
 import { explain } from "./explain/explain.ts";
 import type { Explanation } from "./explain/explanation.ts";
 import { type Health, readHealth } from "./operating/health.ts";
@@ -11,10 +12,17 @@ import { type PauseOptions, type PauseTarget, pause, resume } from "./operating/
 import type { Capabilities } from "./ports/transport.ts";
 import { rewriting } from "./letters/rewriting.ts";
 import type { Running } from "./running.ts";
+import { runtimeOf } from "./runtime.ts";
+import { SagaLook } from "./sagas/look.ts";
+import type { Saga, SagaPhaseOf, SagaStateOf } from "./sagas/saga.ts";
+import type { Kind } from "./split/options.ts";
+import { type BusTransaction, type Prepare, transactOutside } from "./stores/bus-transaction.ts";
+import type { StoreFactory } from "./ports/store.ts";
+import { OutboxMessages } from "./stores/outbox.ts";
+import { withStores } from "./stores/store-health.ts";
 import type { CallOrigin } from "./speaking/speech.ts";
 import { Streams } from "./operating/streams.ts";
 import type { AnyContract } from "./wiring/uses.ts";
-import { within } from "./within.ts";
 
 export interface CloseOptions {
   /** How long running handlers may take to end, in milliseconds. Default 10,000. */
@@ -27,16 +35,23 @@ export interface CloseOptions {
  *
  * It has the five verbs for everything its services declare or bind, and a look inside. */
 export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
-  /** What the broker underneath can do. */
+  /** What the broker underneath can do; what all of them can, where there are several. */
   readonly capabilities: Capabilities;
+  /** Each broker and the kinds that it carries. */
+  readonly transports: readonly CarryingTransport[];
   readonly deadLetters: DeadLetters;
   readonly deferred: DeferredMessages;
   /** What was sent for later. */
   readonly scheduled: ScheduledMessages;
+  /** What transactions have committed and the broker refuses. */
+  readonly outbox: OutboxMessages;
+  /** The sagas of a connected service: those that run, and those that have finished and are not forgotten yet. Error: NOT_FOUND. */
+  sagas<S extends Saga>(saga: S): SagaLook<SagaStateOf<S>, SagaPhaseOf<S>>;
   /** What can be delivered and is not in anybody's hands. */
   readonly waiting: StoredMessages;
   /** How far groups of streams have come, and putting them to another place. */
   readonly streams: Streams;
+  /** Looks into every broker, and waits 5 seconds at most for each of its answers. */
   health(): Promise<Health>;
   /**
    * The books of the broker: for each address what was accepted, over all processes and restarts, and what became of it. Whatever is not
@@ -48,6 +63,15 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
    * what is retried when, what becomes of it on each failure. Error: CONTRACT_NOT_DECLARED.
    */
   explain(contract: AnyContract): Promise<Explanation>;
+  /**
+   * Runs `work` in a transaction of a store that a connected service names, outside any handler: what it writes and what it sends with the
+   * transaction's own verbs is committed together, or not at all. Resolves after COMMIT; then the messages leave. Errors: what `work` threw;
+   * STORAGE_BUSY after 10 seconds of waiting for its turn, as inside a handler of the same SQLite store; COMMIT_UNKNOWN: it may be committed or not.
+   */
+  transaction<Client, Result>(
+    store: StoreFactory<Client>,
+    work: (transaction: BusTransaction<Client, Declared>) => Result | Promise<Result>,
+  ): Promise<Result>;
   /**
    * Ends delivery for all processes, over restarts, until `resume`: messages are accepted and kept, what a process has fetched is still
    * handled. `health()` says since when and why, and so does the log of every service that connects to it. A query or feed that is answered
@@ -71,13 +95,22 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   close(options?: CloseOptions): Promise<void>;
 }
 
+/** One broker of a bus. */
+export interface CarryingTransport {
+  readonly name: string;
+  readonly kinds: readonly Kind[];
+  readonly capabilities: Capabilities;
+}
+
 const deadlineMsDefault = 10_000;
 
 export class ConnectedBus implements Bus {
   readonly capabilities: Capabilities;
+  readonly transports: readonly CarryingTransport[];
   readonly deadLetters: DeadLetters;
   readonly deferred: DeferredMessages;
   readonly scheduled: ScheduledMessages;
+  readonly outbox: OutboxMessages;
   readonly waiting: StoredMessages;
   readonly streams: Streams;
   readonly #running: Running;
@@ -111,25 +144,54 @@ export class ConnectedBus implements Bus {
     this.deadLetters = new DeadLetters(parts, environment);
     this.deferred = new DeferredMessages(parts);
     this.scheduled = new ScheduledMessages(parts);
+    this.outbox = new OutboxMessages(running.stores);
     this.waiting = new StoredMessages(parts, "ready");
-    this.streams = new Streams(transport);
+    this.streams = new Streams(runtimeOf(running.runtime, { kind: "stream" }).transport);
+    this.transports = running.runtime.brokers.map(({ kinds, transport: each }) => ({
+      name: each.name,
+      kinds,
+      capabilities: each.capabilities,
+    }));
   }
 
-  health(): Promise<Health> {
-    const { runtime, listeners, servings, breakers, loop } = this.#running;
+  async health(): Promise<Health> {
+    const { runtime, listeners, servings, breakers, loop, stores } = this.#running;
     const running = new Map(
       [...listeners, ...servings].map(({ address, inFlight }) => [address, inFlight]),
     );
-    return readHealth(runtime.transport, runtime.counters, {
+    const health = await readHealth(runtime, {
       running,
       circuits: breakers.map((each) => each.health()),
       eventLoop: loop?.health(),
       complaints: loop?.complaints() ?? [],
     });
+    return withStores(health, stores);
+  }
+
+  async transaction<Result>(
+    store: StoreFactory,
+    work: (transaction: BusTransaction<any, any>) => Result | Promise<Result>,
+  ): Promise<Result> {
+    const { stores, speech } = this.#running;
+    const prepare: Prepare = (contract, value, options) =>
+      speech.prepare(contract, value, {
+        service: this.#speaker(contract),
+        parent: undefined,
+        options,
+      });
+    return transactOutside(stores.opened(store), prepare, work);
+  }
+
+  sagas<S extends Saga>({ name }: S): SagaLook<SagaStateOf<S>, SagaPhaseOf<S>> {
+    const { stores, wiring } = this.#running;
+    const definition = wiring.services.find((service) => service.name === name)?.saga;
+    const store = stores.of(name);
+    if (definition !== undefined && store !== undefined) return new SagaLook(definition, store);
+    throw new WaybillError("NOT_FOUND", `No connected service is a saga of the name "${name}".`);
   }
 
   ledger(): Promise<Ledger> {
-    return readLedger(this.#running.runtime.transport);
+    return readLedger(this.#running.runtime);
   }
 
   explain(contract: AnyContract): Promise<Explanation> {
@@ -153,7 +215,7 @@ export class ConnectedBus implements Bus {
   }
 
   close(options: CloseOptions = {}): Promise<void> {
-    return (this.#closing ??= this.#close(options.deadlineMs ?? deadlineMsDefault));
+    return (this.#closing ??= closeRunning(this.#running, options.deadlineMs ?? deadlineMsDefault));
   }
 
   /** Closes. Where `close()` was called before, its caller has the error and it is not thrown again. */
@@ -207,57 +269,4 @@ export class ConnectedBus implements Bus {
       `This process does not receive from "${address}"; it receives from: ${known || "nothing"}.`,
     );
   }
-
-  async #close(deadlineMs: number): Promise<void> {
-    const { listeners, calls, channels, runtime, loop } = this.#running;
-    runtime.vigil.hold();
-    loop?.end();
-    try {
-      const unfinished = await this.#drain(deadlineMs);
-      calls.close();
-      for (const channel of channels) await channel[Symbol.asyncDispose]();
-      await this.#closeTransport();
-      if (unfinished === 0) return;
-      throw new WaybillError(
-        "SHUTDOWN_INCOMPLETE",
-        `${unfinished} handlers were still running after ${deadlineMs} ms. Their messages stay with the broker and come again; let handlers heed context.signal or raise deadlineMs.`,
-        {
-          details: {
-            unfinished,
-            running: listeners.filter(({ inFlight }) => inFlight > 0).map(({ address }) => address),
-          },
-        },
-      );
-    } finally {
-      runtime.vigil.end();
-    }
-  }
-
-  /** Local calls last: handlers that are still running may make them. Answers how many handlers had not ended. */
-  async #drain(deadlineMs: number): Promise<number> {
-    const { listeners, servings, runtime } = this.#running;
-    const { clock } = runtime.environment;
-    const until = clock.monotonic() + deadlineMs;
-    const outer = await Promise.all(
-      [...listeners, ...servings.map(({ remote }) => remote)].map((each) => each.stop(deadlineMs)),
-    );
-    const inner = await Promise.all(
-      servings.map(({ local }) => local.stop(until - clock.monotonic())),
-    );
-    return [...outer, ...inner].reduce((sum, count) => sum + count, 0);
-  }
-
-  async #closeTransport(): Promise<void> {
-    const { transport, environment, logger } = this.#running.runtime;
-    const closed = Promise.resolve(transport[Symbol.asyncDispose]()).catch((error: unknown) => {
-      logger.error(`${transport.name} did not close well: ${messageOf(error)}`);
-    });
-    if (!(await within(environment, closed, transportMsMax))) {
-      logger.error(
-        `${transport.name} did not close within ${transportMsMax} ms and is left to itself.`,
-      );
-    }
-  }
 }
-
-const transportMsMax = 10_000;

@@ -3,18 +3,18 @@ import { Calls } from "./calls/calls.ts";
 import { LocalChannel } from "./calls/local-channel.ts";
 import { RouteResponder } from "./calls/responder.ts";
 import { type Served, serveCalls } from "./calls/served.ts";
-import { TransportChannel } from "./calls/transport-channel.ts";
+import { Remotes } from "./calls/remotes.ts";
 import { checkCapabilities } from "./wiring/capability-checks.ts";
-import { declarable } from "./wiring/declarable.ts";
+import { declarations } from "./wiring/declarable.ts";
 import { type Codec, jsonCodec } from "./codec.ts";
 import { consoleLogger } from "./console-logger.ts";
-import { Counters } from "./operating/counters.ts";
 import { systemEnvironment } from "./environment/system.ts";
-import { messageOf } from "./errors.ts";
 import { circuitBreakers } from "./flow/circuit-breaker.ts";
 import { watchLag } from "./flow/loop-lag.ts";
 import type { Listener } from "./handling/listener.ts";
 import { toListener } from "./handling/listening.ts";
+import { closeAfterFailure, openRuntime } from "./opening.ts";
+import { watchDepths } from "./operating/depths.ts";
 import { tellOfPauses } from "./operating/pausing.ts";
 import {
   type UserStep,
@@ -25,26 +25,28 @@ import {
 import type { Environment } from "./ports/environment.ts";
 import type { Logger } from "./ports/logger.ts";
 import type { WireTransform } from "./ports/wire.ts";
-import type { TransportFactory, TransportHost } from "./ports/transport.ts";
 import type { Intake } from "./wiring/route.ts";
 import type { Running } from "./running.ts";
-import type { CallDepthPolicy, Runtime } from "./runtime.ts";
+import { type CallDepthPolicy, type Runtime, runtimeOf } from "./runtime.ts";
+import { forgetSagas } from "./sagas/forgetting.ts";
+import type { SplitTransports, TransportChoice } from "./split/options.ts";
 import type { HandlerDefaults, Service } from "./service.ts";
-import { formerDestinations } from "./wiring/former-names.ts";
 import { allContracts } from "./wiring/sources.ts";
+import { Stores } from "./stores/stores.ts";
 import { Speech } from "./speaking/speech.ts";
+import { loadMeter } from "./telemetry.ts";
 import { callSteps, messageSteps, outgoingSteps } from "./steps/index.ts";
-import { loadTelemetry } from "./telemetry.ts";
 import { type AnyContract, type DeclaredIn, declaredIn } from "./wiring/uses.ts";
 import { Vigil } from "./vigil.ts";
-import { WiredTransport } from "./wire/transport.ts";
-import { Wire } from "./wire/wire.ts";
-import { transportOf } from "./transport-url.ts";
+import { type DeclareMode, checkDeclareMode, declareAll } from "./wiring/verifying.ts";
 import { type Wiring, wire } from "./wiring/wiring.ts";
 
 export interface ConnectOptions<Services extends readonly Service[]> {
-  /** Where messages are stored and forwarded: `embedded({ directory })`, `memory()`, …, or a URL: `sqlite:./data`, `memory:`, `amqp://127.0.0.1`. */
-  readonly transport: TransportFactory | string;
+  /**
+   * Where messages are stored and forwarded: `embedded({ directory })`, `memory()`, …, or a URL: `sqlite:./data`, `memory:`, `amqp://127.0.0.1`.
+   * Or one for each kind: `{ commands: …, events: …, default: … }`.
+   */
+  readonly transport: TransportChoice | SplitTransports;
   readonly services: Services;
   /** For every handler that does not say otherwise: concurrency, lockMs, prefetch, retry. */
   readonly handlers?: HandlerDefaults;
@@ -53,6 +55,11 @@ export interface ConnectOptions<Services extends readonly Service[]> {
    * keeps its failure and where it died (`origin`), and a replay returns it there. false ends it; absent: as it was.
    */
   readonly deadLettersTo?: string | false;
+  /**
+   * create: what is missing on the broker is made. verify: nothing is made but what is temporary, and connecting rejects with WIRING_INVALID and a
+   * list of what is missing or otherwise; an operator brings it there by what `topology()` prints. Default "create".
+   */
+  readonly declare?: DeclareMode;
   /** Default: warnings and errors on standard error. */
   readonly logger?: Logger;
   /** Default: JSON. */
@@ -96,9 +103,20 @@ export async function connect<const Services extends readonly Service[]>(
   // Connecting may wait for the broker, and nothing else may keep the process meanwhile.
   const release = vigil.hold();
   try {
-    const runtime = await openRuntime(options, { environment, callDepth, vigil, instance });
+    const runtime = await openRuntime({
+      environment,
+      callDepth,
+      vigil,
+      instance,
+      transport: options.transport,
+      logger: options.logger ?? consoleLogger,
+      codec: options.codec ?? jsonCodec,
+      wire: options.wire ?? [],
+      contracts: [...wiring.contracts.values()],
+      declare: options.declare ?? "create",
+    });
     try {
-      return new ConnectedBus(await run(runtime, wiring, options));
+      return await runWithStores(runtime, wiring, options);
     } catch (error) {
       await closeAfterFailure(runtime);
       throw error;
@@ -108,107 +126,65 @@ export async function connect<const Services extends readonly Service[]>(
   }
 }
 
-type OpenOptions = Pick<
+type RunOptions = Pick<
   ConnectOptions<readonly Service[]>,
-  "transport" | "services" | "logger" | "codec" | "wire"
+  "steps" | "localCalls" | "deadLettersTo" | "declare"
 >;
 
-async function openRuntime(
-  options: OpenOptions,
-  parts: Pick<Runtime, "environment" | "callDepth" | "vigil" | "instance">,
-): Promise<Runtime> {
-  const { environment, instance } = parts;
-  const counters = new Counters();
-  const logger = options.logger ?? consoleLogger;
-  const factory =
-    typeof options.transport === "string"
-      ? await transportOf(options.transport)
-      : options.transport;
-  const telemetry = await loadTelemetry(factory.name, environment.clock);
-  const opened = await factory.open({
-    environment,
-    logger,
-    instance,
-    unrouted: reportUnrouted(counters, logger),
-    duplicate: ({ header }) => void (counters.of(header.type).duplicates += 1),
-  });
-  const codec = options.codec ?? jsonCodec;
-  const shared = { ...parts, logger, counters, codec, telemetry, instance };
-  const { wire: transforms = [] } = options;
-  if (transforms.length === 0) return { ...shared, transport: opened, wire: undefined };
+async function runWithStores(
+  runtime: Runtime,
+  wiring: Wiring,
+  options: RunOptions,
+): Promise<ConnectedBus> {
+  const stores = await Stores.open(wiring.services, runtime);
   try {
-    const wired = new Wire(transforms, {
-      environment,
-      logger,
-      transportName: opened.name,
-      bodyBytesMax: opened.capabilities.bodyBytesMax,
-      formerly: formerDestinations(allContracts(options.services)),
-    });
-    return { ...shared, transport: new WiredTransport(opened, wired), wire: wired };
+    return new ConnectedBus(await run(runtime, wiring, { ...options, stores }));
   } catch (error) {
-    await closeAfterFailure({ transport: opened, logger });
+    await stores.close(0);
     throw error;
   }
 }
 
-async function closeAfterFailure({
-  transport,
-  logger,
-}: Pick<Runtime, "transport" | "logger">): Promise<void> {
-  try {
-    await transport[Symbol.asyncDispose]();
-  } catch (error) {
-    logger.error(`${transport.name} did not close well: ${messageOf(error)}`);
-  }
-}
-
-function reportUnrouted(counters: Counters, logger: Logger): TransportHost["unrouted"] {
-  return ({ header }, topic) => {
-    counters.of(header.type).unrouted += 1;
-    const text = `"${header.type}" was published and no service subscribes to it. It is kept among the dead letters of "${topic}/"; replay it when a subscriber is there.`;
-    logger.warn(text, { id: header.id });
-  };
-}
-
-type RunOptions = Pick<
-  ConnectOptions<readonly Service[]>,
-  "steps" | "localCalls" | "deadLettersTo"
->;
-
-async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promise<Running> {
-  const { transport } = runtime;
-  checkCapabilities(wiring, transport, runtime.logger);
+async function run(
+  runtime: Runtime,
+  wiring: Wiring,
+  options: RunOptions & { readonly stores: Stores },
+): Promise<Running> {
+  const { declare = "create" } = options;
+  checkCapabilities(wiring, runtime);
+  checkDeclareMode(declare, runtime.brokers, wiring.topology);
   const speech = toSpeech(runtime, wiring, options.steps ?? []);
-  const remote = new TransportChannel(runtime);
+  const remotes = new Remotes(runtime);
   const local = new LocalChannel(runtime.environment);
   const calls = new Calls(speech, runtime, (contract) =>
-    options.localCalls !== false && local.has(contract) ? local : remote,
+    options.localCalls !== false && local.has(contract.name) ? local : remotes.of(contract),
   );
   speech.useCalls(calls);
   const steps = options.steps ?? [];
   const breakers = circuitBreakers(wiring.intakes, runtime);
-  const messages = placeSteps(messageSteps(speech, breakers), "incoming", steps);
+  const messages = placeSteps(messageSteps(speech, breakers, options.stores), "incoming", steps);
   const callers = placeSteps(callSteps(speech), "incoming", forCalls(steps, speech));
   // All is compiled before anything is declared or begins to receive: what cannot work leaves no trace.
   const responders = new Map<Intake, RouteResponder>();
   const listeners: Listener[] = [];
   for (const intake of wiring.intakes) {
     const [route] = intake.routes;
-    if (
-      route !== undefined &&
-      (route.binding.verb === "answer" || route.binding.verb === "serve")
-    ) {
-      responders.set(
-        intake,
-        new RouteResponder(route, compileIncoming(callers, route, runtime), { speech, runtime }),
-      );
-    } else listeners.push(toListener(intake, { runtime, speech, steps: messages, breakers }));
+    if (route === undefined) continue;
+    const own = runtimeOf(runtime, route.contract);
+    if (route.binding.verb === "answer" || route.binding.verb === "serve") {
+      const incoming = compileIncoming(callers, route, own);
+      responders.set(intake, new RouteResponder(route, incoming, { speech, runtime: own }));
+    } else listeners.push(toListener(intake, { runtime: own, speech, steps: messages, breakers }));
   }
-  await transport.declare(declarable(wiring.topology, transport, options.deadLettersTo));
+  await declareAll(declarations(wiring, runtime, options.deadLettersTo), declare);
   await tellOfPauses({ runtime, wiring });
   const servings: Served[] = [];
-  for (const [intake, responder] of responders)
+  for (const [intake, responder] of responders) {
+    const remote = remotes.of({ kind: responder.verb === "answer" ? "query" : "feed" });
     servings.push(await serveCalls(intake, responder, { runtime, local, remote }));
+  }
+  const meter = await loadMeter();
+  options.stores.start();
   for (const listener of listeners) listener.start();
   if (wiring.intakes.length > 0) runtime.vigil.hold();
   return {
@@ -220,7 +196,10 @@ async function run(runtime: Runtime, wiring: Wiring, options: RunOptions): Promi
     servings,
     breakers: [...breakers.values()],
     loop: watchLag(wiring.intakes, runtime),
-    channels: [local, remote],
+    stores: options.stores,
+    endForgetting: forgetSagas(wiring.services, options.stores, runtime),
+    channels: [local, ...remotes.all],
+    endDepths: meter === undefined ? undefined : watchDepths(meter, wiring, runtime),
   };
 }
 
@@ -238,7 +217,10 @@ function toSpeech(runtime: Runtime, wiring: Wiring, added: readonly UserStep[]):
   const steps = placeSteps(outgoingSteps, "outgoing", added);
   const contracts = new Set(allContracts(wiring.services));
   const senders = new Map(
-    [...contracts].map((contract) => [contract, compileOutgoing(steps, contract, runtime)]),
+    [...contracts].map((contract) => [
+      contract,
+      compileOutgoing(steps, contract, runtimeOf(runtime, contract)),
+    ]),
   );
   const uses = new Map<string, Set<AnyContract>>();
   for (const service of wiring.services) uses.set(service.name, new Set(declaredIn(service.uses)));

@@ -66,7 +66,7 @@ export function bodyBytes(body: Body): number {
 }
 
 /** Bytes of a string in UTF-8, without encoding it. A lone surrogate counts as the replacement character does: 3. */
-export function utf8Length(text: string): number {
+function utf8Length(text: string): number {
   let bytes = text.length;
   for (let index = 0; index < text.length; index++) {
     const unit = text.charCodeAt(index);

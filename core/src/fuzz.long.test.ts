@@ -15,6 +15,7 @@ import { service } from "./service.ts";
 import { readBody } from "./steps/decode.ts";
 import { envelopeOf, foreigner, framesAt, tested, until } from "./testing.fixture.ts";
 
+/** The full size is 1,000,000. */
 const inputs = Number(process.env["WAYBILL_INPUTS"] ?? 20_000);
 const seed = Number(process.env["WAYBILL_SEED"] ?? 20_261_120);
 /** Generous: a busy machine may stop the process for as long, a pattern that runs away takes more. */

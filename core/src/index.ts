@@ -1,5 +1,5 @@
 export type { BatchBounds, BatchHandler, BatchItem } from "./batch/batch.ts";
-export type { Bus, CloseOptions } from "./bus.ts";
+export type { Bus, CarryingTransport, CloseOptions } from "./bus.ts";
 export { type Codec, jsonCodec } from "./codec.ts";
 export { type BusOf, type ConnectOptions, type DeclaredBy, connect } from "./connect.ts";
 export { consoleLogger } from "./console-logger.ts";
@@ -41,7 +41,7 @@ export type { CircuitHealth } from "./flow/circuit-breaker.ts";
 export type { CircuitBreakerOptions, CircuitPolicy, CircuitState } from "./flow/circuit-options.ts";
 export type { LoopHealth } from "./flow/loop-lag.ts";
 export type { RateLimit } from "./flow/rate-limit.ts";
-export type { Health } from "./operating/health.ts";
+export type { Health, TransportHealth } from "./operating/health.ts";
 export type { Ledger, LedgerLine } from "./operating/ledger.ts";
 export type {
   DeadLetterGroup,
@@ -60,6 +60,8 @@ export { PassedDelivery } from "./handling/passed-delivery.ts";
 export * from "./ports/channel.ts";
 export * from "./ports/environment.ts";
 export * from "./ports/logger.ts";
+export type * from "./ports/saga-rows.ts";
+export type * from "./ports/store.ts";
 export * from "./ports/transport.ts";
 export type * from "./ports/wire.ts";
 export type { RetryPolicy } from "./handling/retry.ts";
@@ -67,7 +69,25 @@ export { checkForwarding, forwardFailure, forwardHopsMax } from "./wiring/forwar
 export { type Change, type Taking, compileAcceptances } from "./wiring/acceptances.ts";
 export { type CompiledRule, type Predicate, compileRule } from "./rules.ts";
 export type { CallDepthPolicy } from "./runtime.ts";
+export type { Kind, SplitTransports, TransportChoice } from "./split/options.ts";
 export { type RetainedRange, firstSince, seekOffsets } from "./operating/seek.ts";
+export type { SagaContext, SagaMoment, SagaParts } from "./sagas/context.ts";
+export type { SagaBinding, SagaDefinition, SagaRefusal, SagaRule } from "./sagas/definition.ts";
+export type { SagaLook, SagaQuery, SagaSnapshot, SagaSummary } from "./sagas/look.ts";
+export { type SagaBody, type Undo, readSaga } from "./sagas/record.ts";
+export { checkSaga } from "./sagas/saga-checks.ts";
+export {
+  type MoveOptions,
+  type Saga,
+  type SagaContextOf,
+  type SagaOptions,
+  type SagaPhaseOf,
+  type SagaStateOf,
+  type StartOptions,
+  saga,
+} from "./sagas/saga.ts";
+export type { TurnSpeech } from "./sagas/turn-context.ts";
+export { SagaTurn, sagaIdOf, takeTurn } from "./sagas/turn.ts";
 export {
   type AnswerHandler,
   type AnswerOptions,
@@ -80,6 +100,7 @@ export {
   type ConsumeHandler,
   type ContextOf,
   type Service,
+  type ServiceBuilder,
   type Stateful,
   type SubscriptionOptions,
   service,
@@ -96,7 +117,13 @@ export {
   sessionStateBytesMax,
   stateBytes,
 } from "./handling/session-state.ts";
+export type { BusTransaction } from "./stores/bus-transaction.ts";
+export type { OutboxMessages, RefusedMessage, RefusedQuery } from "./stores/outbox.ts";
+export type { StoreHealth } from "./stores/store-health.ts";
 export type { StreamPosition, Streams } from "./operating/streams.ts";
 export { type FailureKind, type Judgement, judge } from "./handling/taxonomy.ts";
 export { type Termination, terminated } from "./termination.ts";
+export { type BrokerTopology, type TopologyOptions, topology } from "./topology.ts";
+export { type KnownTopology, discrepanciesOf } from "./wiring/discrepancies.ts";
+export { type DeclareMode, refuseDiscrepancies } from "./wiring/verifying.ts";
 export type { AnyContract, DeclaredIn, Uses } from "./wiring/uses.ts";

@@ -6,6 +6,7 @@ import type { Listener } from "./handling/listener.ts";
 import type { Channel } from "./ports/channel.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Speech } from "./speaking/speech.ts";
+import type { Stores } from "./stores/stores.ts";
 import type { Wiring } from "./wiring/wiring.ts";
 
 /** Everything that runs behind a bus. */
@@ -21,4 +22,9 @@ export interface Running {
   /** Undefined where nothing is received, and where time does not pass by itself. */
   readonly loop: LoopLag | undefined;
   readonly channels: readonly Channel[];
+  /** Ends the metrics of depth and lag; undefined where nobody collects any. */
+  readonly endDepths: (() => void) | undefined;
+  readonly stores: Stores;
+  /** Ends the forgetting of old sagas; undefined where no service is one. */
+  readonly endForgetting: (() => Promise<void>) | undefined;
 }

@@ -14,17 +14,18 @@ import type { CircuitBreakerOptions } from "./flow/circuit-options.ts";
 import type { RateLimit } from "./flow/rate-limit.ts";
 import type { Outcome } from "./handling/outcome.ts";
 import type { RetryPolicy } from "./handling/retry.ts";
-import type { AnyContract, DeclaredIn, Uses } from "./wiring/uses.ts";
+import type { SagaBinding, SagaDefinition } from "./sagas/definition.ts";
+import type { AnyContract, DeclaredIn, InStore, Uses } from "./wiring/uses.ts";
 
 type Result<Value> = Value | Promise<Value>;
 
-export type MessageHandler<Value, Declared, State = never> = (
+export type MessageHandler<Value, Declared, State = never, Beside = unknown> = (
   value: Value,
-  context: [State] extends [never] ? Context<Declared> : SessionContext<Declared, State>,
+  context: ([State] extends [never] ? Context<Declared> : SessionContext<Declared, State>) & Beside,
 ) => Result<Outcome | void>;
-export type ConsumeHandler<Item, Declared> = (
+export type ConsumeHandler<Item, Declared, Beside = unknown> = (
   item: Item,
-  context: ConsumeContext<Declared>,
+  context: ConsumeContext<Declared> & Beside,
 ) => Result<Outcome | void>;
 export type AnswerHandler<Input, Output, Declared> = (
   input: Input,
@@ -134,10 +135,12 @@ export interface Binding {
   readonly batch: BatchBounds | undefined;
   /** File and line of the binding, for errors that name two places. */
   readonly place: string;
+  /** For the handler of a saga. */
+  readonly saga?: SagaBinding;
 }
 
 /**
- * A service is a value: a name, what it uses, and its handlers. Each binder returns a new service.
+ * A service is a value: a name, what it uses, and its handlers.
  * `Bound` is the union of the contracts that have a handler here.
  */
 export interface Service<U extends Uses = any, Bound = any> {
@@ -145,66 +148,73 @@ export interface Service<U extends Uses = any, Bound = any> {
   readonly uses: U;
   readonly bindings: readonly Binding[];
   readonly place: string;
+  /** For a service that is a saga. */
+  readonly saga?: SagaDefinition;
+  /** For the compiler alone; no service has it. */
+  readonly bound?: Bound;
+}
 
+/** A service to which handlers can be bound. Each binder returns a new one. */
+export interface ServiceBuilder<U extends Uses = any, Bound = any> extends Service<U, Bound> {
   /** Binds the one owner of a command. The message is complete when the handler returns and retried when it throws. */
   handle<Name extends string, Input, State = never>(
     command: Command<Name, Input>,
-    handler: NoInfer<MessageHandler<Input, DeclaredIn<U>, State>>,
+    handler: NoInfer<MessageHandler<Input, DeclaredIn<U>, State, InStore<U>>>,
     options?: NoInfer<HandlerOptions<Input>> & Stateful<State>,
-  ): Service<U, Bound | Command<Name, Input>>;
+  ): ServiceBuilder<U, Bound | Command<Name, Input>>;
 
   /** Binds a durable subscription: this service gets its own copy of every event that fits `where`. */
   on<Name extends string, Payload, Shown extends Record<string, any>, State = never>(
     event: Event<Name, Payload, Shown>,
-    handler: NoInfer<MessageHandler<Payload, DeclaredIn<U>, State>>,
+    handler: NoInfer<MessageHandler<Payload, DeclaredIn<U>, State, InStore<U>>>,
     options?: NoInfer<SubscriptionOptions<Payload, Shown>> & Stateful<State>,
-  ): Service<U, Bound | Event<Name, Payload, Shown>>;
+  ): ServiceBuilder<U, Bound | Event<Name, Payload, Shown>>;
 
   /** Binds the one owner of a query. A handler that throws answers with an error; nothing is retried behind the caller's back. */
   answer<Name extends string, Input, Output>(
     query: Query<Name, Input, Output>,
     handler: NoInfer<AnswerHandler<Input, Output, DeclaredIn<U>>>,
     options?: NoInfer<AnswerOptions<Input>>,
-  ): Service<U, Bound | Query<Name, Input, Output>>;
+  ): ServiceBuilder<U, Bound | Query<Name, Input, Output>>;
 
   /** Binds the one owner of a feed: an async generator whose items reach the caller, at the caller's pace. */
   serve<Name extends string, Input, Item, Upstream, Cursor>(
     feed: Feed<Name, Input, Item, Upstream, Cursor>,
     handler: NoInfer<ServeHandler<Input, Item, Upstream, DeclaredIn<U>, Cursor>>,
     options?: NoInfer<Omit<AnswerOptions<Input>, "timeoutMs">>,
-  ): Service<U, Bound | Feed<Name, Input, Item, Upstream, Cursor>>;
+  ): ServiceBuilder<U, Bound | Feed<Name, Input, Item, Upstream, Cursor>>;
 
   /** Binds a reader of a stream. Items of one partition come one after another; a failing one is retried in place, then set aside. */
   consume<Name extends string, Item>(
     stream: Stream<Name, Item>,
-    handler: NoInfer<ConsumeHandler<Item, DeclaredIn<U>>>,
+    handler: NoInfer<ConsumeHandler<Item, DeclaredIn<U>, InStore<U>>>,
     options?: NoInfer<ConsumeOptions<Item>>,
-  ): Service<U, Bound | Stream<Name, Item>>;
+  ): ServiceBuilder<U, Bound | Stream<Name, Item>>;
 
   /** As `handle`, with many messages at once. Messages that cannot be read or came too late are set aside before and never fail their neighbours. */
   handleBatch<Name extends string, Input>(
     command: Command<Name, Input>,
     handler: NoInfer<BatchHandler<Input, DeclaredIn<U>>>,
     options: NoInfer<Omit<HandlerOptions<Input>, Flow> & Batched>,
-  ): Service<U, Bound | Command<Name, Input>>;
+  ): ServiceBuilder<U, Bound | Command<Name, Input>>;
 
   /** As `on`, with many events at once. */
   onBatch<Name extends string, Payload, Shown extends Record<string, any>>(
     event: Event<Name, Payload, Shown>,
     handler: NoInfer<BatchHandler<Payload, DeclaredIn<U>>>,
     options: NoInfer<Omit<SubscriptionOptions<Payload, Shown>, Flow> & Batched>,
-  ): Service<U, Bound | Event<Name, Payload, Shown>>;
+  ): ServiceBuilder<U, Bound | Event<Name, Payload, Shown>>;
 
   /** As `consume`, with many items at once, those of one partition in order. */
   consumeBatch<Name extends string, Item>(
     stream: Stream<Name, Item>,
     handler: NoInfer<BatchHandler<Item, DeclaredIn<U>, ConsumeContext<DeclaredIn<U>>>>,
     options: Omit<ConsumeOptions, Flow> & Pick<HandlerOptions, "concurrency"> & Batched,
-  ): Service<U, Bound | Stream<Name, Item>>;
+  ): ServiceBuilder<U, Bound | Stream<Name, Item>>;
 }
 
 /** The type of the context that a service's handlers get: what a function that handlers share names. */
-export type ContextOf<S extends Service> = Context<DeclaredIn<S["uses"]>>;
+export type ContextOf<S extends Service> = Context<DeclaredIn<S["uses"]>> & InStore<S["uses"]>;
 
 /**
  * Declares a service.
@@ -213,11 +223,10 @@ export type ContextOf<S extends Service> = Context<DeclaredIn<S["uses"]>>;
  * export const ordering = service("ordering", { asks: [GetPrice], publishes: [OrderPlaced] })
  *   .handle(PlaceOrder, async (order, context) => { … });
  */
-export function service<const U extends Uses = Record<never, never>>(
-  name: string,
-  uses?: U,
-): Service<U, never> {
-  return build({ name, uses: uses ?? ({} as U), bindings: [], place: placeOutside(2) });
+export function service(name: string): ServiceBuilder<Record<never, never>, never>;
+export function service<const U extends Uses>(name: string, uses: U): ServiceBuilder<U, never>;
+export function service(name: string, uses: Uses = {}): ServiceBuilder {
+  return build({ name, uses, bindings: [], place: placeOutside(2) });
 }
 
 interface Parts<U> {
@@ -227,14 +236,14 @@ interface Parts<U> {
   readonly place: string;
 }
 
-function build<U extends Uses>(parts: Parts<U>): Service<U, any> {
+function build<U extends Uses>(parts: Parts<U>): ServiceBuilder<U, any> {
   const bind =
     (verb: Binding["verb"], isBatch = false) =>
     (
       contract: AnyContract,
       handler: Binding["handler"],
       given: Binding["options"] & Partial<Batched> = {},
-    ): Service<U, any> => {
+    ): ServiceBuilder<U, any> => {
       const { batch, ...rest } = given;
       // Without bounds it stays a batch, for the check at start to say so.
       const bounds = batch ?? ({} as BatchBounds);
@@ -254,11 +263,11 @@ function build<U extends Uses>(parts: Parts<U>): Service<U, any> {
     handleBatch: bind("handle", true),
     onBatch: bind("on", true),
     consumeBatch: bind("consume", true),
-  }) as Service<U, any>;
+  }) as ServiceBuilder<U, any>;
 }
 
 /** The stack's frame `depth` calls up. */
-function placeOutside(depth: number): string {
+export function placeOutside(depth: number): string {
   const frame = new Error("place").stack?.split("\n")[depth + 1] ?? "";
   return /\(?((?:file:|\/|[A-Za-z]:)[^()]*:\d+:\d+)\)?$/.exec(frame.trim())?.[1] ?? "";
 }

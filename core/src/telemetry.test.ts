@@ -364,17 +364,21 @@ test("sends and runs of handlers are counted and timed", async (t) => {
   });
   await using feeding = await tested([tail], { transport, localCalls: false });
   await Array.fromAsync(feeding.bus.open(Tail, { id: "1" }));
-  assert.deepEqual(await points(), [
-    "messaging.client.consumed.messages jobs.run HANDLER_FAILED 1",
-    "messaging.client.consumed.messages jobs.run ok 1",
-    "messaging.client.consumed.messages jobs.tail ok 1",
-    "messaging.client.sent.messages jobs.run ok 2",
-    "messaging.client.sent.messages jobs.tail ok 2",
-    "messaging.process.duration jobs.run HANDLER_FAILED 1",
-    "messaging.process.duration jobs.run ok 1",
-    "messaging.process.duration jobs.tail ok 1",
-    "waybill.feed.resumes jobs.tail ok 1",
-  ]);
+  const isDepth = (point: string): boolean => point.startsWith("waybill.address.");
+  assert.deepEqual(
+    (await points()).filter((point) => !isDepth(point)),
+    [
+      "messaging.client.consumed.messages jobs.run HANDLER_FAILED 1",
+      "messaging.client.consumed.messages jobs.run ok 1",
+      "messaging.client.consumed.messages jobs.tail ok 1",
+      "messaging.client.sent.messages jobs.run ok 2",
+      "messaging.client.sent.messages jobs.tail ok 2",
+      "messaging.process.duration jobs.run HANDLER_FAILED 1",
+      "messaging.process.duration jobs.run ok 1",
+      "messaging.process.duration jobs.tail ok 1",
+      "waybill.feed.resumes jobs.tail ok 1",
+    ],
+  );
 });
 
 test("a circuit counts as open until it is closed, and until its bus is", async (t) => {

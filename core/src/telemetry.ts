@@ -50,6 +50,30 @@ export interface ReceivedDetails extends SentDetails {
   readonly attempt: number;
 }
 
+/** What gauges need of a meter. Not OpenTelemetry's own type: who has not installed it checks the types of this package, too. */
+export interface GaugeMeter {
+  createObservableGauge(name: string, options: { unit: string; description: string }): object;
+  addBatchObservableCallback(callback: GaugeCallback, observables: object[]): void;
+  removeBatchObservableCallback(callback: GaugeCallback, observables: object[]): void;
+}
+
+export interface GaugeResult {
+  observe(observable: object, value: number, attributes?: Record<string, string>): void;
+}
+
+type GaugeCallback = (result: GaugeResult) => Promise<void>;
+
+/** Where metrics go; undefined when no OpenTelemetry API is installed, or nobody has registered a meter provider. */
+export async function loadMeter(): Promise<GaugeMeter | undefined> {
+  try {
+    const api = await import("@opentelemetry/api");
+    const meter = api.metrics.getMeter("waybill");
+    return meter === api.createNoopMeter() ? undefined : meter;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Undefined when the optional peer `@opentelemetry/api` is not installed. */
 export async function loadTelemetry(system: string, clock: Clock): Promise<Telemetry | undefined> {
   let api: Api;

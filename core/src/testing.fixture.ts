@@ -7,7 +7,7 @@ import { systemEnvironment } from "./environment/system.ts";
 import { memory } from "./memory/index.ts";
 import type { Environment } from "./ports/environment.ts";
 import type { LogFields, Logger } from "./ports/logger.ts";
-import type { StoredMessage, Transport, TransportFactory } from "./ports/transport.ts";
+import type { Inspection, StoredMessage, Transport, TransportFactory } from "./ports/transport.ts";
 import type { Service } from "./service.ts";
 
 export interface LogLine {
@@ -38,12 +38,15 @@ export function recordingLogger(): RecordingLogger {
   };
 }
 
-/** Waits until the condition holds; fails after five seconds with its text. */
+/** Not a bound of what is tested: a busy machine may stop the process for seconds. */
+const patienceMs = 30_000;
+
+/** Waits until the condition holds; fails with its text when it does not. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
 ): Promise<void> {
-  const giveUpAt = performance.now() + 5_000;
+  const giveUpAt = performance.now() + patienceMs;
   while (!(await condition())) {
     if (performance.now() > giveUpAt) throw new Error(`never happened: ${what}`);
     await pause(1);
@@ -147,6 +150,17 @@ export function watched(
       return { ...base, ...change(transport) };
     },
   };
+}
+
+/** An inspection of which something is otherwise. */
+export function inspecting(inner: Inspection, change: Partial<Inspection>): Inspection {
+  return new Proxy(inner, {
+    get: (target, key) => {
+      const changed: unknown = Reflect.get(change, key);
+      const own: unknown = Reflect.get(target, key, target);
+      return changed ?? (typeof own === "function" ? own.bind(target) : own);
+    },
+  });
 }
 
 export interface TestedBus<Declared> extends AsyncDisposable {

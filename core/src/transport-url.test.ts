@@ -11,7 +11,7 @@ test("connect takes a URL for a transport", async () => {
   assert.equal((await bus.health()).status, "up");
   await assert.rejects(connect({ ...options, transport: "carrier-pigeon://roof" }), {
     code: "OPTION_INVALID",
-    message: /known are memory:, amqp:, amqps:, sqlite:/,
+    message: /known are memory:, amqp:, amqps:, kafka:, kafkas:, nats:, sqlite:/,
   });
 });
 
@@ -23,18 +23,47 @@ test("the package behind a scheme is loaded and given what the URL says", async 
   };
   const load = (name: string): Promise<object> => {
     given.push(name);
-    return Promise.resolve({ rabbitmq: make, embedded: make });
+    return Promise.resolve({ rabbitmq: make, kafka: make, nats: make, embedded: make });
   };
   assert.equal((await transportOf("amqp://guest:secret@127.0.0.1/shop", load)).name, "made");
+  await transportOf("nats://127.0.0.1:4222", load);
+  await transportOf("kafka://one:9092,two:9093", load);
   await transportOf("sqlite:./some%20data", load);
   await transportOf("sqlite:///var/data", load);
   assert.deepEqual(given, [
     "@waybill/rabbitmq",
     { url: "amqp://guest:secret@127.0.0.1/shop" },
+    "@waybill/nats",
+    { url: "nats://127.0.0.1:4222" },
+    "@waybill/kafka",
+    { url: "kafka://one:9092,two:9093" },
     "@waybill/broker",
     { directory: "./some data" },
     "@waybill/broker",
     { directory: "/var/data" },
+  ]);
+});
+
+test("what a URL says of a prefix is an option of every server's transport, and the rest stays in the URL", async () => {
+  const given: unknown[] = [];
+  const make = (options: unknown) => {
+    given.push(options);
+    return { name: "made", open: () => Promise.reject(new Error("not here")) };
+  };
+  const load = () => Promise.resolve({ rabbitmq: make, kafka: make, nats: make });
+  await transportOf("amqp://127.0.0.1/shop?prefix=a.", load);
+  await transportOf("amqp://127.0.0.1/shop?prefix=a%2E&frameMax=8192", load);
+  await transportOf("amqp://127.0.0.1/shop?frameMax=8192&prefix=a&channelMax=9", load);
+  await transportOf("nats://127.0.0.1:4222?prefix=b", load);
+  await transportOf("kafka://one:9092,two:9093?prefix=c", load);
+  await transportOf("kafka://one:9092?xprefix=c", load);
+  assert.deepEqual(given, [
+    { url: "amqp://127.0.0.1/shop", prefix: "a." },
+    { url: "amqp://127.0.0.1/shop?frameMax=8192", prefix: "a." },
+    { url: "amqp://127.0.0.1/shop?frameMax=8192&channelMax=9", prefix: "a" },
+    { url: "nats://127.0.0.1:4222", prefix: "b" },
+    { url: "kafka://one:9092,two:9093", prefix: "c" },
+    { url: "kafka://one:9092?xprefix=c" },
   ]);
 });
 

@@ -1,7 +1,16 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Program } from "./servers.ts";
+import { kafka } from "./probe.ts";
 import { findProgram } from "./programs.ts";
 
 /** No package of Kafka is in Debian; its jars are on Maven Central, and one Java starts them without Kafka's scripts. */
@@ -20,16 +29,30 @@ export function missingForKafka(): readonly string[] {
   ];
 }
 
-/** One broker that is its own controller (KRaft), formatted when it is new; undefined while its jars or Java are missing. */
-export function kafkaPrograms(directory: string): readonly Program[] | undefined {
+/** What a server of a test's own has beside: listeners, users, rights. Written into its folder before it is formatted. */
+const moreProperties = "more.properties";
+
+/** Of these, users that log in by SCRAM, a line each: `SCRAM-SHA-256=[name=alice,password=secret]`. */
+const moreUsers = "scram.txt";
+
+/**
+ * One broker that is its own controller (KRaft), formatted when it is new; undefined while its jars or Java are missing. Its controller listens on the
+ * port behind its own.
+ */
+export function kafkaPrograms(
+  directory: string,
+  port: number = kafka.port,
+): readonly Program[] | undefined {
   const java = findProgram("java");
   if (java === undefined || !existsSync(jars)) return undefined;
   const config = join(directory, "server.properties");
   const data = join(directory, "data");
-  writeFileSync(config, properties(data));
+  const more = join(directory, moreProperties);
+  const said = existsSync(more) ? readFileSync(more, "utf8") : listeners(port);
+  writeFileSync(config, `${properties(data, port)}${said}`);
   const run = ["-cp", join(jars, "*"), "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"];
   if (!existsSync(join(data, "meta.properties")))
-    execFileSync(java, [...run, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", config], {
+    execFileSync(java, [...run, ...formatting(config), ...scramUsers(join(directory, moreUsers))], {
       stdio: ["ignore", "ignore", "inherit"],
     });
   return [{ command: java, args: [`-Xmx${heap}`, ...run, "kafka.Kafka", config] }];
@@ -54,16 +77,32 @@ export function fetchKafka(): void {
   renameSync(partial, jars);
 }
 
-function properties(data: string): string {
+function formatting(config: string): readonly string[] {
+  return ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", config];
+}
+
+function scramUsers(file: string): readonly string[] {
+  if (!existsSync(file)) return [];
+  const users = readFileSync(file, "utf8").split("\n");
+  return users.flatMap((user) => (user === "" ? [] : ["--add-scram", user]));
+}
+
+function listeners(port: number): string {
+  return [
+    `listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${port + 1}`,
+    `advertised.listeners=PLAINTEXT://127.0.0.1:${port}`,
+    "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "",
+  ].join("\n");
+}
+
+function properties(data: string, port: number): string {
   const one = ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"];
   return [
     "process.roles=broker,controller",
     "node.id=1",
-    "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093",
-    "advertised.listeners=PLAINTEXT://127.0.0.1:9092",
-    "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "controller.listener.names=CONTROLLER",
-    "controller.quorum.voters=1@127.0.0.1:9093",
+    `controller.quorum.voters=1@127.0.0.1:${port + 1}`,
     ...one.flatMap((topic) => [`${topic}.replication.factor=1`, `${topic}.num.partitions=4`]),
     "transaction.state.log.min.isr=1",
     "share.coordinator.state.topic.min.isr=1",

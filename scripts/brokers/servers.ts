@@ -12,8 +12,8 @@ export interface Server {
   readonly greeting: Greeting;
   /** Brings its program to this machine; throws, or says what is missing, when it cannot. */
   readonly obtain: Obtaining;
-  /** What to run, in order, all of it in the foreground; undefined when the program is not installed. */
-  readonly programs: (directory: string) => readonly Program[] | undefined;
+  /** What to run, in order, all of it in the foreground; undefined when the program is not installed. On the standard port, or on that one where the server can have several of its kind beside it. */
+  readonly programs: (directory: string, port?: number) => readonly Program[] | undefined;
 }
 
 export interface Obtaining {
@@ -66,9 +66,9 @@ export const servers: readonly Server[] = [
     name: "nats",
     greeting: nats,
     obtain: debian("nats-server"),
-    programs: (directory) =>
+    programs: (directory, port = nats.port) =>
       whenInstalled("nats-server", (command) => [
-        { command, args: ["-a", "127.0.0.1", "-p", "4222", "-js", "-sd", directory] },
+        { command, args: ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", directory] },
       ]),
   },
   {
@@ -112,24 +112,28 @@ function whenInstalled(
 const rabbitmqBinary = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
 /** Not through Debian's wrapper: it changes to the user and the folders of the system's own node. */
-function rabbitmqPrograms(directory: string): readonly Program[] | undefined {
+function rabbitmqPrograms(
+  directory: string,
+  port: number = rabbitmq.port,
+): readonly Program[] | undefined {
   if (!existsSync(rabbitmqBinary)) return undefined;
   const config = join(directory, "rabbitmq.conf");
-  writeFileSync(config, "listeners.tcp.local = 127.0.0.1:5672\n");
+  writeFileSync(config, `listeners.tcp.local = 127.0.0.1:${port}\n`);
   writeFileSync(join(directory, "enabled_plugins"), "[].\n");
   const env = {
     HOME: directory,
     ERL_EPMD_ADDRESS: "127.0.0.1",
     // A name service of our own, so that nothing is left behind when both are ended.
-    ERL_EPMD_PORT: "14369",
-    RABBITMQ_NODENAME: "waybill@localhost",
+    ERL_EPMD_PORT: String(8_697 + port),
+    RABBITMQ_NODENAME: `waybill-${port}@localhost`,
     RABBITMQ_CONF_ENV_FILE: join(directory, "no-env.conf"),
     RABBITMQ_CONFIG_FILE: config,
     RABBITMQ_ENABLED_PLUGINS_FILE: join(directory, "enabled_plugins"),
     RABBITMQ_MNESIA_BASE: join(directory, "data"),
     RABBITMQ_LOG_BASE: join(directory, "log"),
     RABBITMQ_PID_FILE: join(directory, "pid"),
-    RABBITMQ_DIST_PORT: "35672",
+    // Below the ports that systems give to whoever connects to something.
+    RABBITMQ_DIST_PORT: String(20_000 + port),
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "-kernel inet_dist_use_interface {127,0,0,1}",
   };
   return whenInstalled("epmd", (epmd) => [

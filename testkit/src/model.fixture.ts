@@ -17,12 +17,16 @@ function play(script: readonly ModelStep[]): Promise<void> {
       factory: broker,
       environment: fakeEnvironment(),
       slackMs: 5,
+      slowMs: 5_000,
       crash: (instance) => broker.crash(instance),
       dispose: async () => {},
     },
     script,
   );
 }
+
+/** Far above what one run takes on a busy machine: a run that hangs ends the test, many runs do not. */
+const runMsMax = 1_000;
 
 /**
  * Plays random scripts. WAYBILL_RUNS: how many; WAYBILL_SEED: which, so that a failure repeats, or other runs than those of
@@ -31,7 +35,11 @@ function play(script: readonly ModelStep[]): Promise<void> {
 export function memoryModel(runsDefault: number): void {
   const runs = Number(process.env["WAYBILL_RUNS"] ?? runsDefault);
   const seed = Number(process.env["WAYBILL_SEED"] ?? 20_261_120);
+  const timeout = 60_000 + runs * runMsMax;
   const endOnFailure = process.env["WAYBILL_SHRINK"] === "0";
-  test(`the in-memory broker is explained by the model: ${runs} runs, WAYBILL_SEED=${seed}`, () =>
-    fc.assert(fc.asyncProperty(scripts, play), { seed, numRuns: runs, endOnFailure }));
+  test(
+    `the in-memory broker is explained by the model: ${runs} runs, WAYBILL_SEED=${seed}`,
+    { timeout },
+    () => fc.assert(fc.asyncProperty(scripts, play), { seed, numRuns: runs, endOnFailure }),
+  );
 }

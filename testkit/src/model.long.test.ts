@@ -1,4 +1,4 @@
 import { memoryModel } from "./model.fixture.ts";
 
-// The full size is WAYBILL_RUNS=20000.
+// The full size is 20,000.
 memoryModel(2_000);

@@ -2,14 +2,16 @@ import type {
   Outgoing,
   Sending,
   Settlement,
+  SplitTransports,
   Transport,
+  TransportChoice,
   TransportFactory,
   UserStep,
 } from "@waybill/core";
 
 export interface SentRecord {
   /** The transport, with what leaves through it recorded. */
-  readonly transport: TransportFactory;
+  readonly transport: TransportFactory | SplitTransports;
   /** Remembers values before they are encoded, so that assertions see what the code sent and not its JSON. */
   readonly step: UserStep;
   /** Values of that contract that were stored, in order. */
@@ -17,7 +19,7 @@ export interface SentRecord {
 }
 
 /** Records what leaves. A message counts when the transport took it, so what a failed handler held never does. */
-export function recordSent(factory: TransportFactory): SentRecord {
+export function recordSent(transport: TransportFactory | SplitTransports): SentRecord {
   const made = new Map<string, unknown>();
   const left: { readonly contract: string; readonly value: unknown }[] = [];
   const take = (batch: readonly Outgoing[]): void => {
@@ -28,11 +30,13 @@ export function recordSent(factory: TransportFactory): SentRecord {
       made.delete(id);
     }
   };
+  const watched = (factory: TransportFactory): TransportFactory => ({
+    name: factory.name,
+    open: async (host) => recording(await factory.open(host), take),
+  });
   return {
-    transport: {
-      name: factory.name,
-      open: async (host) => recording(await factory.open(host), take),
-    },
+    transport:
+      typeof transport.open === "function" ? watched(transport) : watchedEach(transport, watched),
     step: {
       direction: "outgoing",
       after: "validate",
@@ -46,6 +50,22 @@ export function recordSent(factory: TransportFactory): SentRecord {
     },
     of: (contract) => left.filter((each) => each.contract === contract).map(({ value }) => value),
   };
+}
+
+/** One that is named for several kinds stays one. */
+function watchedEach(
+  split: SplitTransports,
+  watch: (factory: TransportFactory) => TransportFactory,
+): SplitTransports {
+  const known = new Map<TransportFactory, TransportFactory>();
+  const entries = Object.entries(split as Readonly<Record<string, TransportChoice>>);
+  const watched = entries.map(([kind, choice]) => {
+    if (typeof choice === "string") return [kind, choice];
+    const one = known.get(choice) ?? watch(choice);
+    known.set(choice, one);
+    return [kind, one];
+  });
+  return Object.fromEntries(watched) as SplitTransports;
 }
 
 function recording(inner: Transport, take: (batch: readonly Outgoing[]) => void): Transport {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { type Schema, command, event, query } from "@waybill/contracts";
-import { service } from "@waybill/core";
+import { memory, service } from "@waybill/core";
 import { testBus } from "./test-bus.ts";
 
 const anything: Schema<{ id: string }> = {
@@ -96,4 +96,27 @@ test("a handler that sleeps or asks is at rest, so settled() does not hang on it
   await bus.advance(5_000);
   assert.equal(bus.handled(Place)[0]?.state, "returned");
   assert.equal((await bus.dead(Cancel))[0]?.failure?.reason, "DEADLINE_EXCEEDED");
+});
+
+test("kinds may be split over brokers, and what leaves over each is recorded", async () => {
+  const heard: string[] = [];
+  const ordering = service("ordering", { publishes: [Placed] })
+    .handle(Place, async (order, context) => {
+      await context.publish(Placed, order);
+    })
+    .on(Placed, ({ id }) => void heard.push(id))
+    .answer(GetPrice, (price) => price);
+  const commands = memory();
+  const transport = { commands, queries: commands, events: memory() };
+  await using bus = await testBus([ordering], { transport });
+  await bus.send(Place, { id: "o-1" }, { delayMs: 60_000 });
+  await bus.settled();
+  assert.deepEqual(heard, []);
+  await bus.advance(60_000);
+  assert.deepEqual(heard, ["o-1"]);
+  assert.deepEqual([bus.sent(Place), bus.published(Placed)], [[{ id: "o-1" }], [{ id: "o-1" }]]);
+  assert.deepEqual(
+    bus.transports.map(({ kinds }) => kinds),
+    [["command", "query"], ["event"]],
+  );
 });

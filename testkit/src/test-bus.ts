@@ -9,6 +9,7 @@ import {
   type Logger,
   type PayloadOf,
   type Service,
+  type SplitTransports,
   type StoredMessage,
   type TransportFactory,
   connect,
@@ -26,8 +27,8 @@ export interface TestBusOptions extends Pick<
   readonly seed?: number;
   /** What the clock shows at first, milliseconds since 1970. */
   readonly startAt?: number;
-  /** Default: a memory broker of its own. Wrap it, for instance `withFaults(memory(), …)`, to inject faults. */
-  readonly transport?: TransportFactory;
+  /** Default: a memory broker of its own. Wrap it, for instance `withFaults(memory(), …)`, to inject faults. Or one for each kind, as in `connect`; their time moves as far as they heed the environment. */
+  readonly transport?: TransportFactory | SplitTransports;
 }
 
 /** One line that Waybill would have logged. */

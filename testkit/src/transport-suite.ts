@@ -32,6 +32,7 @@ import { settlingCases } from "./suite/settling.ts";
 import { Stage, type SuiteSubject } from "./suite/stage.ts";
 import { streamCases } from "./suite/streams.ts";
 import { topicCases } from "./suite/topics.ts";
+import { verifyingCases } from "./suite/verifying.ts";
 
 export interface SuiteOptions {
   /** A broker of its own for each case, or a new corner of a shared one: names do not repeat between cases. */
@@ -70,6 +71,7 @@ export const transportCases: readonly SuiteCase[] = [
   ...deadLetterForwardingCases,
   ...seekCases,
   ...declaringCases,
+  ...verifyingCases,
   ...inspectionCases,
   ...removingCases,
   ...ledgerCases,

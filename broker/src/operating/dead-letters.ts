@@ -1,4 +1,5 @@
 import type { Failure, LeftBy } from "@waybill/core";
+import { brokerFailure } from "@waybill/core/adapter";
 import { encodeFailure } from "../storage/codec.ts";
 import type { Transaction } from "../storage/transaction.ts";
 
@@ -57,14 +58,7 @@ export function leave({ sql, book }: Transaction, seq: number, by: LeftBy): void
 }
 
 function expiredFailure(now: number, attempts: number): Failure {
-  return {
-    reason: "EXPIRED",
-    message:
-      "The message was not delivered before the moment until which it was of use. Add consumers, or give it more time.",
-    service: "",
-    handler: "",
-    attempts,
-    firstFailedAt: now,
-    lastFailedAt: now,
-  };
+  const words =
+    "The message was not delivered before the moment until which it was of use. Add consumers, or give it more time.";
+  return brokerFailure("EXPIRED", words, { now, attempts });
 }

@@ -89,7 +89,7 @@ export function asideMessage(
 
 function find(
   { sql }: Connection,
-  { id }: Address,
+  { id, keepsSessions }: Address,
   query: { state: MessageState; after: number; limit: number },
 ): Found[] {
   const statement = {
@@ -99,7 +99,8 @@ function find(
     deferred: sql.listDeferred,
     dead: sql.listDead,
   }[query.state];
-  const statements = query.state === "ready" ? [statement, sql.listReadySessions] : [statement];
+  const inSessions = query.state === "ready" && keepsSessions;
+  const statements = inSessions ? [statement, sql.listReadySessions] : [statement];
   const rows = statements.flatMap(
     (each) => each.all(id, query.after, query.limit) as unknown as Omit<Found, "address">[],
   );

@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import { type Timer, WaybillError } from "@waybill/core";
+import { lockClockOf } from "@waybill/core/adapter";
 import type { Connection } from "../storage/connection.ts";
 import { lockedUntil, simpleOperation } from "../queues/lease.ts";
-import { lockClockOf } from "./lock-clock.ts";
 import { release } from "../queues/sessions.ts";
 import type { Transaction } from "../storage/transaction.ts";
 

@@ -1,7 +1,7 @@
 import { closeSync, readSync, writeSync } from "node:fs";
 import type { Environment, MachineClock } from "@waybill/core";
+import { lockClockOf } from "@waybill/core/adapter";
 import { openBeside } from "./beside.ts";
-import { lockClockOf } from "./lock-clock.ts";
 
 const slots = 64;
 const slotBytes = 8;

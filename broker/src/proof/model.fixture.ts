@@ -28,11 +28,16 @@ function play(script: readonly ModelStep[]): Promise<void> {
       environment: fakeEnvironment(),
       // Due messages and ended locks are looked for about every second, and found at the next look.
       slackMs: 2_500,
+      // A process is dead after ten seconds without a heartbeat; retention looks every 12.5 seconds at the latest.
+      slowMs: 15_500,
       dispose: async () => rmSync(directory, { recursive: true, force: true }),
     },
     script,
   );
 }
+
+/** Far above what one run takes on a busy machine: a run that hangs ends the test, many runs do not. */
+const runMsMax = 1_000;
 
 /**
  * Plays random scripts. WAYBILL_RUNS: how many; WAYBILL_SEED: which, so that a failure repeats, or other runs than those of
@@ -41,7 +46,11 @@ function play(script: readonly ModelStep[]): Promise<void> {
 export function embeddedModel(runsDefault: number): void {
   const runs = Number(process.env["WAYBILL_RUNS"] ?? runsDefault);
   const seed = Number(process.env["WAYBILL_SEED"] ?? 20_261_120);
+  const timeout = 60_000 + runs * runMsMax;
   const endOnFailure = process.env["WAYBILL_SHRINK"] === "0";
-  test(`the embedded broker is explained by the model: ${runs} runs, WAYBILL_SEED=${seed}`, () =>
-    fc.assert(fc.asyncProperty(scripts, play), { seed, numRuns: runs, endOnFailure }));
+  test(
+    `the embedded broker is explained by the model: ${runs} runs, WAYBILL_SEED=${seed}`,
+    { timeout },
+    () => fc.assert(fc.asyncProperty(scripts, play), { seed, numRuns: runs, endOnFailure }),
+  );
 }

@@ -1,118 +1,70 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
 import { test } from "node:test";
-import { type PlantedBug, plantedBugs } from "../planted/bugs.fixture.ts";
+import type { PlantedBug } from "../planted/bug.fixture.ts";
+import { plantedBugs } from "../planted/bugs.fixture.ts";
+import { proofsFor, proofsOf, prove } from "../planted/proof.fixture.ts";
+import { Workbench } from "../planted/workbench.fixture.ts";
 
-const root = join(import.meta.dirname, "../../..");
-const rooms = ["contracts", "core", "testkit", "broker"];
 const caughtMin = Math.ceil(0.9 * plantedBugs.length);
-const attemptMsMax = 240_000;
-
-interface Proof {
-  readonly name: string;
-  readonly file: string;
-  /** What it says when it has found something, rather than not run at all. */
-  readonly says: RegExp;
-}
-
-const found = { model: /Counterexample/, suite: /✖|not ok/ };
-
-/** What must notice, the first one first. */
-function proofsOf({ file }: PlantedBug): readonly Proof[] {
-  return file.startsWith("core/")
-    ? [
-        { name: "model", file: "testkit/src/model.test.ts", says: found.model },
-        { name: "transport suite", file: "testkit/src/memory.test.ts", says: found.suite },
-      ]
-    : [
-        { name: "model", file: "broker/src/proof/model.test.ts", says: found.model },
-        { name: "transport suite", file: "broker/src/transport.test.ts", says: found.suite },
-      ];
-}
+/** Two, so that one waits while the other works; more would make each other late. */
+const benchCount = 2;
+const soundMsMax = 240_000;
+/** How much longer than without a bug a proof may say nothing before it counts as hanging, and how long at least. */
+const patience = { times: 10, msMin: 20_000 };
 
 test(`of ${plantedBugs.length} planted bugs at least ${caughtMin} are caught`, async (context) => {
-  const copy = mkdtempSync(join(tmpdir(), "waybill-planted-"));
-  context.after(() => rmSync(copy, { recursive: true, force: true }));
-  copySources(copy);
-  for (const bug of [plantedBugs[0], plantedBugs.at(-1)]) {
-    for (const proof of bug === undefined ? [] : proofsOf(bug))
-      assert.equal(await catches(copy, proof), false, `without a bug ${proof.file} fails`);
-  }
+  using stack = new DisposableStack();
+  const benches = Array.from({ length: benchCount }, () => stack.use(new Workbench()));
+  const hangsMs = await soundness(benches);
   const missed: string[] = [];
-  for (const bug of plantedBugs) {
-    const caughtBy = await plant(copy, bug);
-    context.diagnostic(
-      `${caughtBy === undefined ? "MISSED" : `caught by ${caughtBy}`}: ${bug.name} (${bug.file})`,
-    );
+  await share(benches, plantedBugs, async (bench, bug) => {
+    const began = performance.now();
+    const caughtBy = await findBug(bench, bug, hangsMs);
+    const seconds = ((performance.now() - began) / 1_000).toFixed(1);
+    const words = caughtBy === undefined ? "MISSED" : `caught by ${caughtBy}`;
+    context.diagnostic(`${words} in ${seconds} s: ${bug.name} (${bug.file})`);
     if (caughtBy === undefined) missed.push(bug.name);
-  }
+  });
   assert.ok(plantedBugs.length - missed.length >= caughtMin, `not caught: ${missed.join("; ")}`);
 });
 
-/** Answers what caught it. */
-async function plant(copy: string, bug: PlantedBug): Promise<string | undefined> {
-  const file = join(copy, bug.file);
-  const sound = readFileSync(file, "utf8");
-  const [before, after, ...more] = sound.split(bug.text);
-  assert.ok(
-    before !== undefined && after !== undefined && more.length === 0,
-    `"${bug.name}" does not fit ${bug.file} any more: its text must stand there once. Correct broker/src/planted/bugs.fixture.ts.`,
-  );
-  writeFileSync(file, before + bug.instead + after);
-  try {
-    for (const proof of proofsOf(bug)) if (await catches(copy, proof)) return proof.name;
-    return undefined;
-  } finally {
-    writeFileSync(file, sound);
-  }
-}
-
-/** Also when it does not end: a bug may make a loop. */
-async function catches(copy: string, { file, says }: Proof): Promise<boolean> {
-  const { NODE_TEST_CONTEXT: _, WAYBILL_SUITE_RESULTS: _results, ...environment } = process.env;
-  const runs = file.startsWith("broker/") ? "60" : "300";
-  const child = spawn(process.execPath, ["--conditions=@waybill/source", join(copy, file)], {
-    cwd: copy,
-    stdio: ["ignore", "pipe", "pipe"],
-    timeout: attemptMsMax,
-    killSignal: "SIGKILL",
-    env: { ...environment, WAYBILL_RUNS: runs, WAYBILL_SHRINK: "0" },
+/** Holds every proof against the sources without a bug. Answers by file how long each may say nothing when there is one. */
+async function soundness(benches: readonly Workbench[]): Promise<ReadonlyMap<string, number>> {
+  const proofs = ["core/", "broker/"].flatMap(proofsFor);
+  const hangsMs = new Map<string, number>();
+  await share(benches, proofs, async ({ directory }, proof) => {
+    const { caught, silentMs } = await prove(directory, proof, soundMsMax);
+    assert.equal(caught, false, `without a bug ${proof.file} fails`);
+    hangsMs.set(proof.file, Math.max(patience.msMin, patience.times * silentMs));
   });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding("utf8").on("data", (text: string) => void (output += text));
-  const [code, signal] = await new Promise<readonly [number | null, NodeJS.Signals | null]>(
-    (resolve, reject) => {
-      child.once("error", reject);
-      child.once("close", (...ended) => resolve(ended));
-    },
-  );
-  if (code === 0) return false;
-  assert.ok(
-    signal !== null || says.test(output),
-    `${file} did not run, so it proves nothing:\n${output.slice(-2_000)}`,
-  );
-  return true;
+  return hangsMs;
 }
 
-function copySources(copy: string): void {
-  mkdirSync(join(copy, "node_modules/@waybill"), { recursive: true });
-  for (const room of rooms) {
-    for (const part of ["package.json", "src"])
-      cpSync(join(root, room, part), join(copy, room, part), { recursive: true });
-    symlinkSync(join(copy, room), join(copy, "node_modules/@waybill", room));
+/** Answers what caught it. */
+async function findBug(
+  bench: Workbench,
+  bug: PlantedBug,
+  hangsMs: ReadonlyMap<string, number>,
+): Promise<string | undefined> {
+  using _ = bench.plant(bug);
+  for (const proof of proofsOf(bug)) {
+    const { caught } = await prove(bench.directory, proof, hangsMs.get(proof.file) ?? soundMsMax);
+    if (caught) return proof.name;
   }
-  for (const tool of ["fast-check", "pure-rand", "@standard-schema"])
-    symlinkSync(join(root, "node_modules", tool), join(copy, "node_modules", basename(tool)));
+  return undefined;
+}
+
+/** Does the work of a list, as many at a time as there are benches. */
+async function share<Work>(
+  benches: readonly Workbench[],
+  list: readonly Work[],
+  work: (bench: Workbench, each: Work) => Promise<void>,
+): Promise<void> {
+  const left = list.values();
+  const ended = await Promise.allSettled(
+    benches.map(async (bench) => {
+      for (const each of left) await work(bench, each);
+    }),
+  );
+  for (const end of ended) if (end.status === "rejected") throw end.reason;
 }

@@ -10,6 +10,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { command, feed, query, type Schema, stream } from "@waybill/contracts";
 import { connect, service } from "@waybill/core";
+import { type HeapSample, Held, type SoakReport } from "@waybill/testkit";
 import { embedded } from "../index.ts";
 
 const [directory = "", duration = "0"] = process.argv.slice(2);
@@ -19,13 +20,7 @@ const samplesMax = 60;
 const callsRemembered = 10_000;
 const lanes = 50;
 
-/** What the process holds at one moment, garbage collected. */
-export interface Sample {
-  /** Since the start, in milliseconds. */
-  readonly at: number;
-  /** Bytes. */
-  readonly heap: number;
-  readonly handles: number;
+export interface Sample extends HeapSample {
   /** Bytes of all files together. */
   readonly file: number;
   readonly seen: typeof seen;
@@ -62,10 +57,14 @@ const worker = service("worker", { appends: [Log] })
   })
   .consume(Log, () => void (seen.consumed += 1));
 const caller = service("caller", { sends: [Work], asks: [Double], opens: [Count] });
-const options = { transport: embedded({ directory, synchronous: "normal" as const }) };
+const held = new Held();
+const transport = embedded({ directory, synchronous: "normal" });
+const options = { transport, environment: held.environment };
 await using serving = await connect({ ...options, services: [worker] });
 await using bus = await connect({ ...options, services: [caller] });
 
+await turn(0);
+report({ rest: await held.atRest() });
 await fill();
 const began = performance.now();
 const warmMs = durationMs / 3;
@@ -74,8 +73,9 @@ for (let n = 0, taken = 0; taken <= samplesMax; n += 20) {
   const at = performance.now() - began;
   if (at < warmMs + (taken * (durationMs - warmMs)) / samplesMax) continue;
   taken += 1;
-  process.send?.(sample(at));
+  report({ sample: sample(at) });
 }
+report({ rest: await held.atRest() });
 assert.equal((await serving.health()).status, "up");
 
 /** Ends as many calls as are remembered. */
@@ -104,8 +104,11 @@ function sample(at: number): Sample {
   return {
     at,
     heap: process.memoryUsage().heapUsed,
-    handles: process.getActiveResourcesInfo().filter((name) => name !== "Immediate").length,
     file: bytes.reduce((sum, each) => sum + each, 0),
     seen,
   };
+}
+
+function report(what: SoakReport<Sample>): void {
+  process.send?.(what);
 }

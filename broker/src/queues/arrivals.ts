@@ -5,6 +5,7 @@ import {
   type ForwardTarget,
   type Outgoing,
 } from "@waybill/core";
+import { brokerFailure } from "@waybill/core/adapter";
 import type { Address } from "../addresses.ts";
 import { changed, type Encoded, encodeFailure } from "../storage/codec.ts";
 import { bury, leave } from "../operating/dead-letters.ts";
@@ -131,15 +132,8 @@ function park(transaction: Transaction, topic: number, message: Encoded): void {
   transaction.book.count(topic, type, "accepted");
   const seq = insert(transaction, topic, message);
   sql.insertDead.run(seq, topic, 0);
-  const failure: Failure = {
-    reason: "SUBSCRIBER_MISSING",
-    message: `No subscription of "${message.outgoing.to.name}" names the type ${type} (${id}). Start a service that subscribes to it once, then replay this message.`,
-    service: "",
-    handler: "",
-    attempts: 0,
-    firstFailedAt: now,
-    lastFailedAt: now,
-  };
+  const words = `No subscription of "${message.outgoing.to.name}" names the type ${type} (${id}). Start a service that subscribes to it once, then replay this message.`;
+  const failure = brokerFailure("SUBSCRIBER_MISSING", words, { now, attempts: 0 });
   sql.putFailure.run(seq, encodeFailure(failure));
 }
 

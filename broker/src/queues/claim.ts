@@ -1,28 +1,16 @@
-import type { Body, Position, Source, WaybillError } from "@waybill/core";
+import type { Source, WaybillError } from "@waybill/core";
 import { type Address, delivers } from "../addresses.ts";
 import type { Plan } from "../storage/budget.ts";
-import { decode, decodeFailure } from "../storage/codec.ts";
 import { expire } from "../operating/dead-letters.ts";
+import { type LockedLine, type LockedRow, readContents } from "./contents.ts";
 import type { Grant, Lease } from "./lease.ts";
-import { offsetOf, partitionOf } from "../streams/places.ts";
-import { QueueDelivery, type Settler } from "./delivery.ts";
+import type { QueueDelivery, Settler } from "./delivery.ts";
 import type { QueueHand } from "./hand.ts";
 import { lineOf, release } from "./sessions.ts";
+import type { Connection } from "../storage/connection.ts";
+import { storageError } from "../errors.ts";
 import type { Transaction } from "../storage/transaction.ts";
 import type { Operation } from "../storage/writer.ts";
-
-type HeadRow = readonly [seq: number, bytes: number, expires: number | null, attempt: number];
-type ContentRow = readonly [
-  seq: number,
-  attempt: number,
-  bytes: number,
-  expires: number | null,
-  enqueuedAt: number,
-  header: string,
-  body: Body,
-  place: number | null,
-  failure: string | null,
-];
 
 /** What one transaction locked for a receiver. */
 export interface Claim {
@@ -37,6 +25,7 @@ export interface Claim {
 /** Who claims. */
 export interface Claimer extends Settler {
   readonly source: Source;
+  readonly connection: Pick<Connection, "file" | "sql" | "addresses">;
   /** Whether it counts among the receivers of its address. */
   readonly registers: boolean;
   readonly lease: Lease;
@@ -45,7 +34,16 @@ export interface Claimer extends Settler {
   readonly hand: QueueHand;
   /** A claim was committed. */
   claimed(claim: Claim): void;
+  /** Nothing was locked. */
   claimFailed(error: WaybillError): void;
+  /** What was locked cannot be read; it has to go back. */
+  unreadable(error: WaybillError, locked: Locked): void;
+}
+
+/** What a committed claim holds, by line. */
+export interface Locked {
+  readonly grant: Grant;
+  readonly lines: readonly LockedLine[];
 }
 
 /** Which messages of which line a claim looks at. */
@@ -59,13 +57,16 @@ interface Look {
   readonly session?: string;
 }
 
-/** Locks the oldest ready messages of one address for one claimer, and the next available sessions, as many as it has room for. */
+/**
+ * Locks the oldest ready messages of one address for one claimer, and the next available sessions, as many as it has room for. What
+ * they say is read after the COMMIT: reading costs more than locking, and nobody else can write meanwhile.
+ */
 export class ClaimOperation implements Operation {
   readonly weight = 1;
   readonly bytes = 0;
   readonly #claimer: Claimer;
   #grant: Grant | undefined;
-  #batch: QueueDelivery[] = [];
+  #lines: LockedLine[] = [];
   #drained = true;
   #blocked = false;
 
@@ -75,7 +76,7 @@ export class ClaimOperation implements Operation {
 
   run(transaction: Transaction): void {
     this.#grant = undefined;
-    this.#batch = [];
+    this.#lines = [];
     const address = transaction.addresses.findSource(this.#claimer.source);
     const plan = this.#claimer.plan();
     this.#drained = plan.room > 0;
@@ -95,12 +96,19 @@ export class ClaimOperation implements Operation {
   }
 
   done(): void {
-    this.#claimer.claimed({
-      grant: this.#grant,
-      batch: this.#batch,
-      drained: this.#drained,
-      blocked: this.#blocked,
-    });
+    const grant = this.#grant;
+    const drained = this.#drained;
+    const blocked = this.#blocked;
+    if (grant === undefined || this.#lines.length === 0)
+      return this.#claimer.claimed({ grant, batch: [], drained, blocked });
+    const locked = { grant, lines: this.#lines };
+    let batch: readonly QueueDelivery[];
+    try {
+      batch = readContents(this.#claimer, locked);
+    } catch (error) {
+      return this.#claimer.unreadable(storageError(error, this.#claimer.connection.file), locked);
+    }
+    this.#claimer.claimed({ grant, batch, drained, blocked });
   }
 
   failed(error: WaybillError): void {
@@ -129,9 +137,9 @@ export class ClaimOperation implements Operation {
     for (const { id, name } of available) {
       if (plan.room <= 0) return this.#leave();
       const limit = Math.min(perSession, plan.room);
-      const before = this.#batch.length;
+      const before = this.#lines.length;
       this.#claimLine(transaction, { line: lineOf(id), address, plan, limit, session: name });
-      if (this.#batch.length > before) sql.holdSession.run(this.#grant?.id ?? 0, id);
+      if (this.#lines.length > before) sql.holdSession.run(this.#grant?.id ?? 0, id);
       else if (sql.anyReady.get(lineOf(id)) === undefined) release(transaction, id);
       else return this.#leave();
     }
@@ -140,60 +148,46 @@ export class ClaimOperation implements Operation {
   #claimLine(transaction: Transaction, look: Look): void {
     const { line, limit, session } = look;
     if (limit <= 0) return this.#leave();
-    const head = transaction.sql.headReady.all(line, limit) as unknown as HeadRow[];
-    const { last, blocked } = fit(transaction, head, look);
-    if (last !== undefined) this.#lock(transaction, look, last);
+    const head = transaction.sql.headReady.all(line, limit) as unknown as LockedRow[];
+    const { rows, blocked } = fit(transaction, head, look);
+    if (rows.length > 0) this.#lock(transaction, look, rows);
     this.#blocked ||= blocked;
     // What is left of a session comes after the other sessions.
     if (blocked || (session === undefined && head.length === limit)) this.#leave();
   }
 
-  #lock(transaction: Transaction, { line, address, session }: Look, last: number): void {
+  #lock(transaction: Transaction, look: Look, rows: readonly LockedRow[]): void {
     const { sql } = transaction;
+    const { line, address, session } = look;
+    const last = rows.at(-1)?.[0] ?? 0;
     const grant = this.#grant ?? this.#claimer.lease.take(transaction, address);
-    const rows = sql.lockedContents.all(line, last) as unknown as ContentRow[];
     sql.lockUpTo.run(grant.id, line, last);
     sql.deleteReadyUpTo.run(line, last);
     this.#grant = grant;
     transaction.claimed += rows.length;
-    for (const [seq, attempt, bytes, expires, enqueuedAt, header, body, place, failure] of rows) {
-      const claimed = { seq, lease: grant.id, address, line, bytes, expires };
-      const content = {
-        envelope: decode(header, body),
-        attempt,
-        enqueuedAt,
-        failure: decodeFailure(failure),
-        position: place === null ? undefined : positionOf(transaction, this.#claimer.source, place),
-        session,
-      };
-      this.#batch.push(new QueueDelivery(this.#claimer, claimed, content));
-    }
+    this.#lines.push({ line, address, session, rows });
   }
 }
 
-/** The last of the head that there is room for in bytes. What has expired leaves on the way. */
+/** Of the head, what there is room for in bytes. What has expired leaves on the way. */
 function fit(
   transaction: Transaction,
-  head: readonly HeadRow[],
+  head: readonly LockedRow[],
   { line, address, plan }: Look,
-): { readonly last: number | undefined; readonly blocked: boolean } {
+): { readonly rows: readonly LockedRow[]; readonly blocked: boolean } {
   const { now, sql } = transaction;
-  let last: number | undefined;
-  for (const [seq, bytes, expires, attempt] of head) {
+  const rows: LockedRow[] = [];
+  for (const row of head) {
+    const [seq, bytes, expires, attempt] = row;
     if (expires !== null && expires <= now) {
       sql.deleteReady.run(line, seq);
       expire(transaction, { seq, address, attempt });
       continue;
     }
-    if (!plan.fits(bytes)) return { last, blocked: true };
-    last = seq;
+    if (!plan.fits(bytes)) return { rows, blocked: true };
+    rows.push(row);
   }
-  return { last, blocked: false };
-}
-
-function positionOf({ addresses }: Transaction, source: Source, place: number): Position {
-  const partitions = addresses.stream(source.name)?.partitions ?? [];
-  return { partition: partitions.indexOf(partitionOf(place)), offset: offsetOf(place) };
+  return { rows, blocked: false };
 }
 
 interface SessionRow {

@@ -10,7 +10,7 @@ import type {
   WaybillError,
 } from "@waybill/core";
 import { Budget, type Plan } from "../storage/budget.ts";
-import { type Claim, type Claimer, ClaimOperation } from "./claim.ts";
+import { type Claim, type Claimer, ClaimOperation, type Locked } from "./claim.ts";
 import type { Encoded } from "../storage/codec.ts";
 import type { Connection } from "../storage/connection.ts";
 import { isRefusal, storageError } from "../errors.ts";
@@ -18,6 +18,7 @@ import { Lease } from "./lease.ts";
 import { countRun } from "./count-run.ts";
 import type { QueueDelivery } from "./delivery.ts";
 import { QueueHand } from "./hand.ts";
+import { Returns } from "./returns.ts";
 import { SessionHandle } from "./session-handle.ts";
 import { SettleOperation, isDone, leaving } from "./settle.ts";
 import type { Transaction } from "../storage/transaction.ts";
@@ -47,7 +48,7 @@ export interface Part {
 export class QueueReceiver implements Receiver, Waiter, Claimer {
   readonly source: Source;
   readonly registers: boolean;
-  readonly #connection: Connection;
+  readonly connection: Connection;
   readonly #budget: Budget;
   readonly #listener: Listener;
   readonly #ended: () => void;
@@ -62,15 +63,14 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
   #freed = false;
   #paused = false;
   #stopped = false;
-  /** Locks whose settling failed: to be opened again as soon as the storage works. */
-  readonly #abandoned = new Set<QueueDelivery>();
+  readonly #returns: Returns;
 
   constructor(
     connection: Connection,
     { source, options, listener, ended }: Reception,
     { budget = new Budget(options), registers = true }: Part = {},
   ) {
-    this.#connection = connection;
+    this.connection = connection;
     this.source = source;
     this.#budget = budget;
     budget.onFreed(() => this.#claim());
@@ -78,6 +78,10 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     this.#listener = listener;
     this.#ended = ended;
     this.hand = new QueueHand(budget, options);
+    this.#returns = new Returns(connection.writer, (delivery) => {
+      if (delivery !== undefined) this.#leave(delivery);
+      this.#closeWhenEmpty();
+    });
     this.lease = new Lease(connection, options.lockMs, {
       counts: registers,
       holds: () => this.#holds(),
@@ -97,7 +101,7 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
 
   session(name: string, delivery: QueueDelivery): Session {
     const holds = (): boolean => this.hand.has(delivery);
-    return new SessionHandle(name, delivery, { connection: this.#connection, holds });
+    return new SessionHandle(name, delivery, { connection: this.connection, holds });
   }
 
   /** Something may be ready. */
@@ -107,7 +111,7 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
   }
 
   concerns({ madeReady }: Transaction): boolean {
-    const address = this.#connection.addresses.delivering(this.source);
+    const address = this.connection.addresses.delivering(this.source);
     return address !== undefined && madeReady.has(address);
   }
 
@@ -116,7 +120,7 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
   }
 
   hasWork(): boolean {
-    const { addresses, sql } = this.#connection;
+    const { addresses, sql } = this.connection;
     const address = addresses.delivering(this.source);
     return (
       address !== undefined &&
@@ -162,13 +166,18 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
     this.#listener.fault(error);
   }
 
+  unreadable(error: WaybillError, locked: Locked): void {
+    this.lease.adopt(locked.grant);
+    this.#returns.giveBack(locked, () => this.claimFailed(error));
+  }
+
   settle(delivery: QueueDelivery, settlement: Settlement): Promise<Settled> {
     if (!this.hand.has(delivery)) return Promise.resolve("lockLost");
     let send: readonly Encoded[];
     try {
-      send = leaving(settlement, delivery.session, this.#connection.settings.bodyBytesMax);
+      send = leaving(settlement, delivery.session, this.connection.settings.bodyBytesMax);
     } catch (error) {
-      return Promise.reject(storageError(error, this.#connection.file));
+      return Promise.reject(storageError(error, this.connection.file));
     }
     this.hand.forget(delivery);
     this.#settling += 1;
@@ -191,7 +200,7 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
         this.#listener.fault(error);
         resolve("unknown");
       };
-      this.#connection.writer.submit(
+      this.connection.writer.submit(
         new SettleOperation(delivery, { ...settlement, send }, { settled, failed }),
       );
     });
@@ -199,7 +208,7 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
 
   countRun(delivery: QueueDelivery, failure: Failure): Promise<Settled> {
     if (!this.hand.has(delivery)) return Promise.resolve("lockLost");
-    return countRun(this.#connection.writer, delivery, failure);
+    return countRun(this.connection.writer, delivery, failure);
   }
 
   fault(error: WaybillError): void {
@@ -209,12 +218,12 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
   /** Opens what was delivered and never settled, for others; its attempts count, for its handler may have run. */
   abandonAll(): void {
     this.#abandon(this.hand.all());
-    this.#reopenAbandoned();
+    this.#returns.retry();
   }
 
   #abandon(deliveries: readonly QueueDelivery[]): void {
     for (const delivery of deliveries) {
-      this.#abandoned.add(delivery);
+      this.#returns.reopen(delivery);
       if (!this.hand.has(delivery)) continue;
       this.hand.forget(delivery);
       delivery.lose();
@@ -226,26 +235,7 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
       return;
     this.#claiming = true;
     this.#freed = false;
-    this.#connection.writer.submit(new ClaimOperation(this), "last");
-  }
-
-  #reopenAbandoned(): void {
-    for (const delivery of this.#abandoned) {
-      this.#connection.writer.submit(
-        new SettleOperation(
-          delivery,
-          { kind: "reopen", send: [] },
-          {
-            settled: () => {
-              this.#abandoned.delete(delivery);
-              this.#leave(delivery);
-              this.#closeWhenEmpty();
-            },
-            failed: () => {},
-          },
-        ),
-      );
-    }
+    this.connection.writer.submit(new ClaimOperation(this), "last");
   }
 
   /** It is settled for good. A session that it was the last of makes room for another. */
@@ -273,12 +263,12 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
 
   /** Asked at every renewal. */
   #holds(): boolean {
-    if (this.#abandoned.size > 0) this.#reopenAbandoned();
+    this.#returns.retry();
     return !this.#isEmpty();
   }
 
   #lost(): void {
-    this.#abandoned.clear();
+    this.#returns.clear();
     const lost = this.hand.clear();
     for (const delivery of lost) delivery.lose();
     this.#closeWhenEmpty();
@@ -286,13 +276,13 @@ export class QueueReceiver implements Receiver, Waiter, Claimer {
   }
 
   #isEmpty(): boolean {
-    return this.hand.size + this.#settling + this.#abandoned.size === 0;
+    return this.hand.size + this.#settling + this.#returns.size === 0;
   }
 
   #closeWhenEmpty(): void {
     if (!this.#stopped || !this.#isEmpty()) return;
     this.lease.close();
-    this.#connection.wake.remove(this);
+    this.connection.wake.remove(this);
     this.#ended();
   }
 }

@@ -90,7 +90,7 @@ export function release(transaction: Transaction, session: number): void {
 }
 
 /** What kept the session from being claimed has changed: lets it be claimed, or go when it is empty and keeps nothing. */
-export function reconsider(transaction: Transaction, session: number): void {
+function reconsider(transaction: Transaction, session: number): void {
   const { sql } = transaction;
   if (sql.anyReady.get(lineOf(session)) === undefined) sql.deleteIdleSession.run(session);
   else offer(transaction, sql.sessionById.get(session) as unknown as SessionRow);
@@ -105,9 +105,15 @@ export function wakeResting(transaction: Transaction, limit: number): void {
   }
 }
 
-/** The dead letter that a session waited for was replayed or discarded. */
+/** The session waits for this dead letter, and for others that it waits for already. */
+export function park({ sql }: Transaction, session: number, seq: number): void {
+  sql.noteParked.run(seq, session);
+  sql.parkSession.run(seq, session);
+}
+
+/** A dead letter was replayed or discarded: a session that waited for it goes on, unless it waits for another one. */
 export function unpark(transaction: Transaction, seq: number): void {
-  const parked = transaction.sql.parkedBy.get(seq) as { id: number } | undefined;
+  const parked = transaction.sql.forgetParked.get(seq) as { id: number } | undefined;
   if (parked === undefined) return;
   transaction.sql.unparkSession.run(parked.id);
   reconsider(transaction, parked.id);

@@ -11,7 +11,7 @@ import { bury } from "../operating/dead-letters.ts";
 import type { QueueDelivery } from "./delivery.ts";
 import { refuseUnroutable, store } from "./send.ts";
 import { refuseState } from "./session-handle.ts";
-import { holdBack, rest, sessionOf, settleDown } from "./sessions.ts";
+import { holdBack, park, rest, sessionOf, settleDown } from "./sessions.ts";
 import type { Transaction } from "../storage/transaction.ts";
 import { delayMsMax } from "../options.ts";
 import type { Operation } from "../storage/writer.ts";
@@ -139,7 +139,7 @@ export class SettleOperation implements Operation {
       transaction.sql.writeState.run(ending.state.body ?? null, session);
     if (!isDone(ending)) holdBack(transaction, this.#delivery, ending.kind !== "reopen");
     if (ending.kind === "deadLetter" && ending.park === true)
-      transaction.sql.parkSession.run(this.#delivery.seq, session);
+      park(transaction, session, this.#delivery.seq);
     settleDown(transaction, session);
   }
 

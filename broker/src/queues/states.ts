@@ -1,8 +1,8 @@
 import type { AddressState } from "@waybill/core";
+import { lockClockOf } from "@waybill/core/adapter";
 import { type Address, settingsOf } from "../addresses.ts";
 import type { Connection } from "../storage/connection.ts";
 import type { Kept } from "./depths.ts";
-import { lockClockOf } from "../processes/lock-clock.ts";
 import type { Statements } from "../storage/statements.ts";
 
 export type Counting =

@@ -1,9 +1,9 @@
 import type { Timer, WaybillError } from "@waybill/core";
+import { lockClockOf } from "@waybill/core/adapter";
 import type { Connection } from "../storage/connection.ts";
 import { forgetOver } from "./dedup.ts";
 import { expire } from "../operating/dead-letters.ts";
 import { removeInstance, reopenLease } from "../processes/instances.ts";
-import { lockClockOf } from "../processes/lock-clock.ts";
 import { addressOfLine, arriveAgain, lineOf, sessionOf, wakeResting } from "./sessions.ts";
 import type { Transaction } from "../storage/transaction.ts";
 import type { Operation } from "../storage/writer.ts";
@@ -241,7 +241,10 @@ function emptyLine({ sql }: Transaction, line: number): { seq: number }[] {
   const waiting = sql.waitingOf.all(line, stepMax) as unknown as { seq: number }[];
   for (const { seq } of waiting) sql.deleteReady.run(line, seq);
   const session = sessionOf(line);
-  if (session !== undefined && waiting.length < stepMax) sql.deleteSession.run(session);
+  if (session !== undefined && waiting.length < stepMax) {
+    sql.forgetAllParked.run(session);
+    sql.deleteSession.run(session);
+  }
   return waiting;
 }
 

@@ -2,9 +2,9 @@ import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type Clock, type Environment, WaybillError } from "@waybill/core";
+import { lockClockOf } from "@waybill/core/adapter";
 import { makeDirectory } from "../processes/beside.ts";
 import { isBusy, storageError } from "../errors.ts";
-import { lockClockOf } from "../processes/lock-clock.ts";
 import { pause } from "../pause.ts";
 import { migrate, migrations, schemaVersion } from "./migrations.ts";
 import type { Settings } from "../options.ts";
@@ -26,7 +26,7 @@ const applicationIdAt = 68;
 /** How long opening waits for other processes that open at the same time, and for the last heartbeat of a killed one of an older release. */
 const openMsMax = 15_000;
 const openRetryMs = 20;
-const pageBytes = 4096;
+const pageBytes = 8192;
 const cacheKibibytes = 32 * 1024;
 /** Bytes of write-ahead log after which SQLite moves it into the file: large enough that pages of messages that came and went are written once. */
 const checkpointBytes = 16 * 1024 * 1024;

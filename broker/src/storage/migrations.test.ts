@@ -14,7 +14,7 @@ import { pragma } from "./pragma.ts";
 /** A folder with a file that an older version wrote: see the first tests for what is in it. */
 function oldFolder(
   context: TestContext,
-  version: 1 | 6 = 1,
+  version: 1 | 6 | 9 = 1,
 ): { readonly directory: string; readonly file: string } {
   const directory = folder(context);
   const file = join(directory, "waybill.db");
@@ -134,6 +134,33 @@ test("the books of a file of version 6 begin with what stands in it, by type, an
     readings: "5 = retained 5",
   };
   await until("all is handled", async () => isDeepStrictEqual(await texts(), handled));
+});
+
+test("a session that waits for its dead letter in a file of version 9 goes on when that is replayed or discarded", async (context) => {
+  const { directory, file } = oldFolder(context, 9);
+  const transport = await open(context, directory);
+  const { inspection } = transport;
+  const sources = ["keyed", "kept"].map((name) => ({ kind: "queue", name }) as const);
+  const probes = sources.map((source) =>
+    probe(transport, source, {
+      onDelivery: (delivery) => void delivery.settle({ kind: "complete" }),
+    }),
+  );
+  const bodies = (): readonly string[] => probes.map((each) => each.bodies().join(" "));
+  await until("the other sessions", () => isDeepStrictEqual(bodies(), ["b1 b2", "b1 b2"]));
+  const dead = await inspection.list({ state: "dead", limit: 10 });
+  assert.deepEqual(
+    dead.map(({ address, origin, envelope }) => [address, origin, envelope.body].join()),
+    ["keyed,,a1", "letters,kept,a1"],
+  );
+  assert.equal(await inspection.replay([dead[0]?.handle ?? ""]), 1);
+  assert.equal(await inspection.discard([dead[1]?.handle ?? ""]), 1);
+  await until("their rest", () => isDeepStrictEqual(bodies(), ["b1 b2 a1 a2", "b1 b2 a2"]));
+  await transport[Symbol.asyncDispose]();
+  assert.deepEqual(
+    inspect(file, (db) => db.prepare("select * from parked").all()),
+    [],
+  );
 });
 
 test("a migrated file has the schema of a new one", async (context) => {

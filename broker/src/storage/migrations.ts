@@ -15,6 +15,7 @@ export const migrations: readonly string[] = [
   version7(),
   version8(),
   version9(),
+  version10(),
 ];
 
 export const schemaVersion: number = migrations.length + 1;
@@ -189,5 +190,18 @@ function version9(): string {
 alter table address add column forward_to text;
 alter table address add column dead_letters_to text;
 alter table dead add column origin integer;
+`;
+}
+
+/** Version 10: every dead letter for which a session waits; `session.parked` is one of them. */
+function version10(): string {
+  return `
+create table parked(
+  seq integer primary key,
+  session integer not null
+) strict;
+create index parked_in on parked(session);
+insert into parked(seq, session) select parked, id from session where parked is not null;
+drop index session_parked;
 `;
 }

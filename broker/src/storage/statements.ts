@@ -52,9 +52,9 @@ const otherTexts = {
 
   lockUpTo: `insert into locked(lease, seq, address, attempt, bytes, expires)
     select ?, seq, address, attempt + 1, bytes, expires from ready where address = ? and seq <= ?`,
-  lockedContents: `select r.seq, r.attempt + 1, r.bytes, r.expires, m.enqueued_at, m.header, m.body, m.place, f.failure
-    from ready r join message m on m.seq = r.seq left join failure f on f.seq = r.seq
-    where r.address = ? and r.seq <= ? order by r.seq`,
+  lockedContents: `select k.seq, m.enqueued_at, m.header, m.body, m.place, f.failure
+    from locked k join message m on m.seq = k.seq left join failure f on f.seq = k.seq
+    where k.lease = ? and k.seq between ? and ? and k.address = ? order by k.seq`,
   unlock: "delete from locked where lease = ? and seq = ?",
   countRun: "update locked set attempt = ? where lease = ? and seq = ?",
   isLocked: "select 1 from locked where lease = ? and seq = ?",
@@ -91,8 +91,11 @@ const otherTexts = {
   dueSessions: "select id from session where due <= ? order by due limit ?",
   wakeSession: "update session set due = null where id = ?",
   parkSession: "update session set parked = ? where id = ?",
-  parkedBy: "select id from session where parked = ?",
-  unparkSession: "update session set parked = null where id = ?",
+  noteParked: "insert into parked(seq, session) values (?, ?)",
+  forgetParked: "delete from parked where seq = ? returning session as id",
+  forgetAllParked: "delete from parked where session = ?",
+  unparkSession:
+    "update session set parked = (select seq from parked where session = ?1 limit 1) where id = ?1",
   sessionsOfLease: "select id from session where lease = ?",
   readSession: "select state from session where id = ? and lease = ?",
   writeState: "update session set state = ? where id = ?",
@@ -164,7 +167,6 @@ const otherTexts = {
   allLeases: "select id, address from lease",
   allInstances: "select id from instance",
   beat: "update instance set until = ? where id = ?",
-  instanceUntil: "select until from instance where id = ?",
   deadInstances: "select id from instance where until <= ?",
   takeAddress: "update address set instance = ? where id = ?",
   deleteInstance: "delete from instance where id = ?",

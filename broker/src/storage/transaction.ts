@@ -1,7 +1,7 @@
 import type { Clock, Outgoing } from "@waybill/core";
+import { lockClockOf } from "@waybill/core/adapter";
 import type { AddressBook } from "../addresses.ts";
 import { Book } from "../operating/book.ts";
-import { lockClockOf } from "../processes/lock-clock.ts";
 import type { Statements } from "./statements.ts";
 
 /** What one `BEGIN … COMMIT` knows and leaves behind. After a rollback it is thrown away with everything it knows. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { decode, encode } from "./codec.ts";
-import { folder, open, probe, toQueue, topology, until } from "../fixture.test.support.ts";
+import { folder, message, open, probe, toQueue, topology, until } from "../fixture.test.support.ts";
 
 const { header: intact } = encode(toQueue("orders", "a body"), 1_000);
 
@@ -57,16 +57,36 @@ test("a file in which a message stands nowhere is refused by name and left untou
   assert.deepEqual(readFileSync(file), before);
 });
 
-test("a message that was damaged while the broker runs is not delivered: the receiver is told STORAGE_INVALID", async (context) => {
-  const directory = folder(context);
-  const transport = await open(context, directory);
-  await transport.declare(topology({ queues: [{ name: "orders" }] }));
-  await transport.send([toQueue("orders", "pay 100")]);
-  const db = new DatabaseSync(join(directory, "waybill.db"));
-  db.exec("update message set body = 'pay 900'");
-  db.close();
-  const { deliveries, faults } = probe(transport, { kind: "queue", name: "orders" });
-  await until("the fault", () => faults.length > 0);
-  assert.equal(faults[0]?.code, "STORAGE_INVALID");
-  assert.equal(deliveries.length, 0);
-});
+for (const key of [undefined, "a customer"]) {
+  const where = key === undefined ? "a queue" : "a session";
+  test(`a message of ${where} that was damaged while the broker runs is not delivered, the receiver is told STORAGE_INVALID, and when it is mended it comes as the first attempt`, async (context) => {
+    const directory = folder(context);
+    const transport = await open(context, directory);
+    await transport.declare(topology({ queues: [{ name: "orders", sessions: true }] }));
+    const to = { kind: "queue", name: "orders" } as const;
+    const keyed = key === undefined ? {} : { key };
+    await transport.send(["pay 1", "pay 2", "pay 3"].map((body) => message(to, body, keyed)));
+    const write = (before: string, after: string): void => {
+      const db = new DatabaseSync(join(directory, "waybill.db"));
+      db.prepare("update message set body = ? where body = ?").run(after, before);
+      db.close();
+    };
+    write("pay 1", "pay 9");
+    const { deliveries, faults } = probe(transport, to, {
+      onDelivery: (delivery) => void delivery.settle({ kind: "complete" }),
+    });
+    await until("two faults", () => faults.length > 1);
+    assert.ok(faults.every(({ code }) => code === "STORAGE_INVALID"));
+    assert.equal(deliveries.length, 0);
+    write("pay 9", "pay 1");
+    await until("all", () => deliveries.length === 3);
+    assert.deepEqual(
+      deliveries.map(({ envelope, attempt }) => [envelope.body, attempt]),
+      [
+        ["pay 1", 1],
+        ["pay 2", 1],
+        ["pay 3", 1],
+      ],
+    );
+  });
+}

@@ -45,7 +45,7 @@ export class StreamHand implements StreamSettler {
   /** What was released and waits to be delivered again. */
   get returnedCount(): number {
     let count = 0;
-    for (const reader of this.#readers) if (!reader.leaving) count += reader.returned().length;
+    for (const reader of this.#readers) if (!reader.leaving) count += reader.returned.length;
     return count;
   }
 
@@ -75,7 +75,7 @@ export class StreamHand implements StreamSettler {
     const batch: StreamDelivery[] = [];
     for (const reader of this.#readers) {
       if (reader.leaving) continue;
-      for (const entry of reader.returned()) {
+      for (const entry of reader.returned) {
         if (this.#options.budget.room === 0) return batch;
         entry.delivery = new StreamDelivery(entry.delivery, this);
         entry.state = "open";
@@ -128,7 +128,8 @@ export class StreamHand implements StreamSettler {
     const lease = this.#options.lease();
     const address = this.#options.address();
     if (lease === undefined || address === undefined) return;
-    const { partition, committed, delivered, attempt } = reader.handover();
+    const { partition } = reader;
+    const { committed, delivered, attempt } = reader.reached;
     const operation = simpleOperation((transaction) => {
       const { sql, madeReady } = transaction;
       if (reader.lost) return;

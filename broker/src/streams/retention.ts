@@ -129,7 +129,7 @@ function surplusOf(
 }
 
 /** Books what leaves a partition before groups have read it. */
-export function bookSkipped(
+function bookSkipped(
   { sql, book }: Transaction,
   { id, first }: Pick<BoundedRow, "id" | "first">,
   next: number,

@@ -11,7 +11,6 @@ import {
   toStream,
   topology,
 } from "../fixture.test.support.ts";
-import { hash } from "./log.ts";
 
 const lockMs = 3_000;
 const group = { kind: "stream", name: "readings", group: "audit" } as const;
@@ -214,12 +213,5 @@ test("items leave by age and by size, oldest first, and a reader goes on behind 
   assert.deepEqual(
     byAge.deliveries.map(({ position }) => position?.offset),
     [10],
-  );
-});
-
-test("keys keep their partition for ever: the hash is written into stored data", () => {
-  assert.deepEqual(
-    ["", "a", "device-1", "München", "😀"].map(hash),
-    [1572119809, 1469464775, 3470696374, 417150232, 1355015173],
   );
 });

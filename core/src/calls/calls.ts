@@ -4,7 +4,7 @@ import type { Envelope } from "../envelope.ts";
 import { WaybillError } from "../errors.ts";
 import type { Channel } from "../ports/channel.ts";
 import type { Timer } from "../ports/environment.ts";
-import type { Runtime } from "../runtime.ts";
+import { type Runtime, runtimeOf } from "../runtime.ts";
 import type { CallHeader, Calling, CallOrigin, Speech } from "../speaking/speech.ts";
 import { encodeBody } from "../steps/outgoing.ts";
 import { validated } from "../steps/validate.ts";
@@ -22,10 +22,10 @@ const bufferMaxDefault = 64;
 export class Calls implements Calling {
   readonly #speech: Speech;
   readonly #runtime: Runtime;
-  readonly #channelFor: (contract: string) => Channel;
+  readonly #channelFor: (contract: Query | Feed) => Channel;
   readonly #ended = new AbortController();
 
-  constructor(speech: Speech, runtime: Runtime, channelFor: (contract: string) => Channel) {
+  constructor(speech: Speech, runtime: Runtime, channelFor: (contract: Query | Feed) => Channel) {
     this.#speech = speech;
     this.#runtime = runtime;
     this.#channelFor = channelFor;
@@ -52,7 +52,7 @@ export class Calls implements Calling {
     try {
       controller.signal.throwIfAborted();
       this.#runtime.counters.of(query.name).sent += 1;
-      const answer = await this.#channelFor(query.name).call(envelope, {
+      const answer = await this.#channelFor(query).call(envelope, {
         signal: controller.signal,
       });
       return await this.#read(answer, {
@@ -75,7 +75,9 @@ export class Calls implements Calling {
     const { name } = feed;
     checkOpenOptions(feed, origin.options);
     const resumption =
-      feed.resume === undefined ? undefined : new Resumption(feed, origin.options, this.#runtime);
+      feed.resume === undefined
+        ? undefined
+        : new Resumption(feed, origin.options, runtimeOf(this.#runtime, feed));
     const timeoutMs = this.#timeoutMs(feed, origin, { own: Infinity, max: feedTimeoutMsMax });
     const call = this.#header(feed, origin.parent, timeoutMs);
     const { controller, unlink } = this.#link(feed, origin);
@@ -116,7 +118,7 @@ export class Calls implements Calling {
     signal.throwIfAborted();
     this.#runtime.counters.of(feed.name).sent += 1;
     const { bufferMax = bufferMaxDefault } = origin.options;
-    yield* this.#channelFor(feed.name).open(envelope, { signal, upstream, bufferMax });
+    yield* this.#channelFor(feed).open(envelope, { signal, upstream, bufferMax });
   }
 
   /** How long a call may take: as its caller says, but no longer than the caller above waits. */
@@ -227,7 +229,7 @@ export class Calls implements Calling {
   ): AsyncIterable<Envelope> | undefined {
     const { upstream: schema } = feed;
     if (items === undefined || schema === undefined) return undefined;
-    const runtime = this.#runtime;
+    const runtime = runtimeOf(this.#runtime, feed);
     return (async function* encoded(): AsyncIterable<Envelope> {
       for await (const item of items) {
         await validated(schema, item, { contract: feed.name, what: "to be sent upstream" });

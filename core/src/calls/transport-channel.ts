@@ -12,7 +12,7 @@ import type {
 } from "../ports/channel.ts";
 import type { Outgoing } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
-import { completeWith } from "../steps/settle.ts";
+import { completeHere } from "../steps/settle.ts";
 import { refusalOf } from "../wire/delivery.ts";
 import { FeedClient } from "./feed-client.ts";
 import { FeedServer } from "./feed-server.ts";
@@ -153,7 +153,7 @@ export class TransportChannel implements Channel {
     });
     if (registered) this.#serving.unregister(correlationid);
     try {
-      await completeWith(
+      await completeHere(
         [await this.#sealed(answer, header, replyto)],
         entry.delivery,
         this.#runtime.transport,
@@ -192,7 +192,7 @@ export class TransportChannel implements Channel {
     this.#runtime.logger.warn(`A call of "${address}" was refused: ${refusal.message}`, fields);
     const answer = errorFrame(this.#runtime, header, toWireError(refusal));
     const first = { ...answer, header: { ...answer.header, sequence: "0" } };
-    await completeWith(
+    await completeHere(
       [await this.#sealed(first, header, header.replyto ?? "")],
       entry.delivery,
       this.#runtime.transport,

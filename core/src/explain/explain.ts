@@ -6,10 +6,13 @@ import { destinationOf } from "../handling/message.ts";
 import { type AddressState, type Capabilities, addressOf } from "../ports/transport.ts";
 import { retryDelayMs } from "../handling/retry.ts";
 import type { Intake, Route } from "../wiring/route.ts";
+import { answering } from "../operating/answering.ts";
 import type { Running } from "../running.ts";
+import { runtimeOf } from "../runtime.ts";
+import { brokerName } from "../split/homes.ts";
 import { delayMsMax } from "../speaking/speech.ts";
 import { type AnyContract, declaredIn } from "../wiring/uses.ts";
-import type { Explanation, Order, Rate, Retries, Taker } from "./explanation.ts";
+import type { Explained, Explanation, Order, Rate, Retries, Taker } from "./explanation.ts";
 import { failuresOf } from "./failures.ts";
 import { inWords } from "./words.ts";
 
@@ -28,24 +31,27 @@ export async function explain(
       `No connected service uses or handles "${asked.name}", so this bus cannot say what happens to it. Ask a bus whose services do.`,
     );
   }
-  const { transport, logger } = runtime;
+  const { transport, logger, brokers, environment } = runtimeOf(runtime, contract);
   const { capabilities } = transport;
-  const states = await transport.inspection.addresses().catch((error: unknown) => {
-    logger.warn(`${transport.name} does not say what stands on it: ${messageOf(error)}`);
-    return undefined;
-  });
+  const states = await answering(environment, transport.inspection.addresses()).catch(
+    (error: unknown) => {
+      logger.warn(`${transport.name} does not say what stands on it: ${messageOf(error)}`);
+      return undefined;
+    },
+  );
   const takers = wiring.intakes.flatMap((intake) =>
     intake.routes
       .filter((route) => route.contract === contract)
       .map((route) => toTaker(route, intake, { capabilities, states })),
   );
   const call = contract.kind === "query" || contract.kind === "feed";
-  const parts: Omit<Explanation, "text"> = {
+  const parts: Explained = {
     contract: contract.name,
     kind: contract.kind,
     version: contract.version,
     transport: transport.name,
     to: destinationOf(contract),
+    besides: brokers.filter((broker) => broker.transport !== transport).map(brokerName),
     accepted: call ? undefined : capabilities.durability,
     speakers: wiring.services
       .filter(({ uses }) => declaredIn(uses).includes(contract))
@@ -59,7 +65,17 @@ export async function explain(
       call || contract.kind === "stream" ? 0 : Math.min(delayMsMax, capabilities.delayMsMax),
     onFailure: failuresOf(contract, takers),
   };
-  return { ...parts, text: inWords(parts) };
+  return printing(parts);
+}
+
+/** Printed it is its text; looked into it is data. */
+function printing(parts: Explained): Explanation {
+  const text = inWords(parts);
+  const words = { value: () => text };
+  return Object.defineProperties(
+    { ...parts, text },
+    { toString: words, [Symbol.for("nodejs.util.inspect.custom")]: words },
+  );
 }
 
 function toTaker(
@@ -94,6 +110,7 @@ function toTaker(
 const keyOrders: Readonly<Record<Capabilities["keyOrder"], Order>> = {
   sessions: "key",
   "single-consumer": "key by one process",
+  partitions: "key by partition",
   none: "key in process",
 };
 

@@ -4,13 +4,15 @@ import type { CircuitPolicy } from "../flow/circuit-options.ts";
 import type { AddressState, Capabilities, Destination } from "../ports/transport.ts";
 import type { AnyContract } from "../wiring/uses.ts";
 
-/** What happens to a message of one contract, as data and in words. It says what is so, and promises nothing that the transport does not. */
+/** What happens to a message of one contract, as data and in words: printed it is its text. It says what is so, and promises nothing that the transport does not. */
 export interface Explanation {
   readonly contract: string;
   readonly kind: AnyContract["kind"];
   readonly version: number;
   readonly transport: string;
   readonly to: Destination;
+  /** The other brokers of the bus: what a handler reads from there and sends to here leaves before its own message is settled. */
+  readonly besides: readonly string[];
   /** What a message survives from the moment its send has resolved; undefined for calls, which are not kept. */
   readonly accepted: Capabilities["durability"] | undefined;
   /** Services of this bus that send, publish, append, ask or open it. */
@@ -26,7 +28,11 @@ export interface Explanation {
   readonly onFailure: readonly { readonly when: string; readonly outcome: string }[];
   /** All of this for a reader. */
   readonly text: string;
+  /** The text. */
+  toString(): string;
 }
+
+export type Explained = Omit<Explanation, "text" | "toString">;
 
 /** One handler of this bus, with every setting as it is in force. */
 export interface Taker {
@@ -65,11 +71,18 @@ export interface Taker {
 /**
  * - none: by sending, as far as one handler at a time and no retry keep it.
  * - key by one process: messages of one key one after another, because one process at a time gets all of them.
+ * - key by partition: so, and with it the other keys of its partition.
  * - key in process: messages of one key one after another within each process.
  * - key: the same over all processes.
  * - partition: items of one partition one after another over all processes.
  */
-export type Order = "none" | "key in process" | "key by one process" | "key" | "partition";
+export type Order =
+  | "none"
+  | "key in process"
+  | "key by one process"
+  | "key by partition"
+  | "key"
+  | "partition";
 
 /** How many begin per time in each process. */
 export interface Rate {

@@ -1,9 +1,9 @@
 import type { AddressState, Capabilities } from "../ports/transport.ts";
 import { circuitInWords, rateInWords } from "./flow-words.ts";
 import { duration } from "./duration.ts";
-import type { Explanation, Order, Retries, Taker } from "./explanation.ts";
+import type { Explained, Order, Retries, Taker } from "./explanation.ts";
 
-type Parts = Omit<Explanation, "text">;
+type Parts = Explained;
 
 /** An explanation for a reader. */
 export function inWords(parts: Parts): string {
@@ -39,7 +39,7 @@ const verbs = {
 } as const;
 
 function whereItGoes(parts: Parts): readonly string[] {
-  const { kind, to, transport, accepted, speakers, bodyBytesMax, delayMsMax } = parts;
+  const { kind, to, transport, besides, accepted, speakers, bodyBytesMax, delayMsMax } = parts;
   const by = speakers.length === 0 ? "no service of this bus" : speakers.join(", ");
   const kept =
     accepted === undefined
@@ -48,6 +48,11 @@ function whereItGoes(parts: Parts): readonly string[] {
   return [
     `  To the ${to.kind} "${to.name}" of ${transport}, declared by ${by}.`,
     kept,
+    ...(besides.length === 0 || accepted === undefined
+      ? []
+      : [
+          `  A handler that reads from ${besides.join(" or ")} sends it before its own message is settled: a crash in between repeats it.`,
+        ]),
     `  Its body may have ${bodyBytesMax} bytes.${delayMsMax > 0 ? ` It may be delayed by up to ${duration(delayMsMax)}.` : ""}`,
   ];
 }
@@ -56,6 +61,8 @@ const orders: Readonly<Record<Order, string>> = {
   none: "as sent while one is handled at a time; handled side by side or retried, one may overtake another",
   "key by one process":
     "of one key one after another, across processes: one of them at a time gets everything",
+  "key by partition":
+    "of one key one after another, across processes: each gets some of the partitions, with all their keys",
   "key in process": "of one key one after another within each process; not between processes",
   key: "of one key one after another, over all processes",
   partition: "of one partition one after another, over all members of the group",

@@ -2,7 +2,7 @@ import { messageOf } from "../errors.ts";
 import type { Timer } from "../ports/environment.ts";
 import { addressOf } from "../ports/transport.ts";
 import type { Intake, Route } from "../wiring/route.ts";
-import type { Runtime } from "../runtime.ts";
+import { type Runtime, runtimeOf } from "../runtime.ts";
 import { type FailureKind, judge, mayRetry } from "../handling/taxonomy.ts";
 import { type CircuitPolicy, type CircuitState, circuitPolicy } from "./circuit-options.ts";
 import { Sample } from "./sample.ts";
@@ -184,7 +184,10 @@ export function circuitBreakers(
   for (const intake of intakes) {
     const address = addressOf(intake.source);
     const policy = circuitOf(intake);
-    if (policy !== undefined) breakers.set(address, new CircuitBreaker(address, policy, runtime));
+    const [route] = intake.routes;
+    if (policy === undefined || route === undefined) continue;
+    const own = runtimeOf(runtime, route.contract);
+    breakers.set(address, new CircuitBreaker(address, policy, own));
   }
   return breakers;
 }

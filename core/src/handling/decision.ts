@@ -72,7 +72,7 @@ function retryOrDeadLetter(
 const textMax = 4_000;
 const stackMax = 16_000;
 
-export function failureOf(
+function failureOf(
   message: Pick<Incoming, "attempt" | "failure" | "route">,
   now: number,
   cause: { reason: ErrorCode; text: string; stack?: string | undefined },

@@ -15,6 +15,7 @@ import { sleep } from "../ports/environment.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outgoing, Position } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
+import type { SagaTurn } from "../sagas/turn.ts";
 import { Said } from "../speaking/said.ts";
 import type { CallOrigin, Speech } from "../speaking/speech.ts";
 import { validated } from "../steps/validate.ts";
@@ -43,7 +44,9 @@ export class HandlerContext implements OpenContext {
   }
 
   get handle(): string | undefined {
-    return this.#message.delivery?.handle;
+    const handle = this.#message.delivery?.handle;
+    const { neighbours } = this.#runtime;
+    return handle === undefined || neighbours === undefined ? handle : neighbours.handleOf(handle);
   }
 
   get position(): Position | undefined {
@@ -82,6 +85,16 @@ export class HandlerContext implements OpenContext {
     return this.#message.resumeFrom;
   }
 
+  /** For services with a store. */
+  get transaction(): unknown {
+    return this.#message.transaction;
+  }
+
+  /** For the handlers of sagas. */
+  get sagaTurn(): SagaTurn | undefined {
+    return this.#message.turn;
+  }
+
   // The verbs are accessors, so that they can be taken out of it: `const { publish } = context`. It costs a closure where one is used.
 
   get now(): Context["now"] {
@@ -93,7 +106,8 @@ export class HandlerContext implements OpenContext {
   }
 
   get resumeDeferred(): Context["resumeDeferred"] {
-    return (handle) => this.#runtime.transport.inspection.resumeDeferred(handle);
+    const { transport, neighbours } = this.#runtime;
+    return (handle) => (neighbours?.whole ?? transport).inspection.resumeDeferred(handle);
   }
 
   get send(): Context<any>["send"] {

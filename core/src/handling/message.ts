@@ -3,6 +3,8 @@ import type { OpenContext, SendOptions } from "../context.ts";
 import type { Body, Envelope, Header } from "../envelope.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Delivery, Destination, Failure, Outgoing, StateChange } from "../ports/transport.ts";
+import type { SagaRows } from "../ports/saga-rows.ts";
+import type { SagaTurn } from "../sagas/turn.ts";
 import type { Route } from "../wiring/route.ts";
 import type { AnyContract } from "../wiring/uses.ts";
 
@@ -25,6 +27,14 @@ export interface Incoming {
   held: Outgoing[];
   /** What the handler wrote to its session, set by the first write. Kept when it succeeds. */
   state?: StateChange | undefined;
+  /** The open transaction of the service's store, set by `transact`. Only where there is one. */
+  transaction?: unknown;
+  /** The sagas in that transaction. */
+  sagas?: SagaRows;
+  /** What this message does to its saga, set by `saga`. */
+  turn?: SagaTurn | undefined;
+  /** Somebody else changed its saga meanwhile, so that it runs once more, with the saga to itself. */
+  raced?: boolean;
   /** What an `answer` or `serve` handler returned. */
   output: unknown;
   /** Items from the caller of a feed, still encoded. */

@@ -26,6 +26,7 @@ export class Received implements Incoming {
   readonly upstream: undefined = undefined;
   resumeFrom: FeedCursor | undefined = undefined;
   declare state?: StateChange | undefined;
+  declare transaction?: unknown;
   declare trouble?: unknown;
 
   constructor(route: Route, envelope: Envelope, entry: Entry) {

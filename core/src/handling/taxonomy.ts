@@ -94,7 +94,7 @@ function judgeOwn(error: WaybillError): Judgement {
   if (poisonCodes.includes(code)) return { kind: "poison", reason: code };
   if (code === "LOCK_LOST") return { kind: "lockLost", reason: code };
   if (code === "UNAUTHORISED") return { kind: "unauthorised", reason: code };
-  if (code === "DEADLINE_EXCEEDED" || code === "HANDLER_TIMED_OUT")
+  if (code === "DEADLINE_EXCEEDED" || code === "HANDLER_TIMED_OUT" || code === "COMMIT_UNKNOWN")
     return { kind: "ambiguous", reason: code };
   // It is this process that ends, not the message that is wrong: another instance may handle it.
   if (code === "CLOSED") return { kind: "retryable", reason: code };

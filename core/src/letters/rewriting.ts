@@ -1,6 +1,6 @@
 import { type Body, type Envelope, type Header, bodyBytes } from "../envelope.ts";
 import { WaybillError } from "../errors.ts";
-import type { Runtime } from "../runtime.ts";
+import { type Runtime, runtimeOf } from "../runtime.ts";
 import type { Speech } from "../speaking/speech.ts";
 import { typesOf } from "../wiring/former-names.ts";
 import { encodeBody } from "../steps/outgoing.ts";
@@ -26,10 +26,11 @@ export function rewriting({ runtime, wiring, speech }: RewriteParts): Rewrite {
     const { contentencoding: ____, signature: _____, ...kept } = bound;
     const id = runtime.environment.id();
     const again = { ...kept, id, replacesid: header.id };
-    if ("body" in content) return { header: again, body: sized(content.body, header, runtime) };
     const contract =
       wiring.contracts.get(header.type) ??
       [...wiring.contracts.values()].find((each) => typesOf(each).includes(header.type));
+    const own = contract === undefined ? runtime : runtimeOf(runtime, contract);
+    if ("body" in content) return { header: again, body: sized(content.body, header, own) };
     if (contract === undefined) {
       const body = encodeBody(content.value, header.type, runtime);
       return { header: { ...again, datacontenttype: runtime.codec.contentType }, body };

@@ -1,4 +1,3 @@
-import type { Failure } from "../ports/transport.ts";
 import type { Message } from "./message.ts";
 
 /** What was set aside, dead or deferred, in the order in which that happened. */
@@ -37,18 +36,4 @@ export class Aside {
   [Symbol.iterator](): Iterator<Message> {
     return this.#messages.values();
   }
-}
-
-/** The failure that the broker itself writes, where no handler ran. */
-export function brokerFailure(
-  reason: "EXPIRED" | "SUBSCRIBER_MISSING",
-  message: string,
-  at: {
-    readonly now: number;
-    readonly attempts: number;
-    readonly firstFailedAt?: number | undefined;
-  },
-): Failure {
-  const { now, attempts, firstFailedAt = now } = at;
-  return { reason, message, service: "", handler: "", attempts, firstFailedAt, lastFailedAt: now };
 }

@@ -118,7 +118,7 @@ export class MemoryInspection implements Inspection {
     return handles.map(
       (handle) =>
         found.get(handle) ??
-        this.#returned(handle) ??
+        this.#elsewhere(handle) ??
         (discarded.has(handle) ? "discarded" : "gone"),
     );
   }
@@ -230,12 +230,11 @@ export class MemoryInspection implements Inspection {
     );
   }
 
-  /** Where a dead letter is that stood among those of another address: it was put back under its old number. */
-  #returned(handle: string): Whereabouts | undefined {
-    const address = handle.slice(0, handle.lastIndexOf("#"));
+  /** Where a message is that was set aside among the dead letters of another address, or came back from there: it kept its number, which no other has. */
+  #elsewhere(handle: string): Whereabouts | undefined {
     const seq = seqOf(handle);
     for (const shelf of this.#shelves()) {
-      if (shelf.set().deadLettersTo !== address) continue;
+      if (shelf.kind !== "queue" && shelf.kind !== "subscription") continue;
       for (const state of statesOfMessages)
         for (const message of shelf.messages(state))
           if (message.seq === seq) return whereabouts(state);

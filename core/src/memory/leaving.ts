@@ -1,6 +1,6 @@
+import { brokerFailure } from "../adapter/failures.ts";
 import type { LeftBy } from "../ports/ledger.ts";
 import type { Failure } from "../ports/transport.ts";
-import { brokerFailure } from "./aside.ts";
 import type { Kernel } from "./kernel.ts";
 import { handOver } from "./kept.ts";
 import type { Mailbox } from "./mailbox.ts";

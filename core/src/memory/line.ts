@@ -7,7 +7,7 @@ import type { Message } from "./message.ts";
  */
 export class Line {
   readonly #waiting = new Deque<Message>();
-  /** Given back, so in front of all that waits. The next one stands last, where it is popped. */
+  /** Given back or brought back to their old places, by the order of these. The next one stands last, where it is popped. */
   #returned: Message[] = [];
   #length = 0;
   #removed = 0;
@@ -43,11 +43,23 @@ export class Line {
   }
 
   peek(): Message | undefined {
-    for (let last = this.#returned.at(-1); last !== undefined; last = this.#returned.at(-1)) {
-      if (last.state === "ready") return last;
-      this.#returned.pop();
-      this.#removed -= 1;
-    }
+    const first = this.#firstWaiting();
+    if (this.#returned.length === 0) return first;
+    const last = this.#lastReturned();
+    return last === undefined || (first !== undefined && first.order < last.order) ? first : last;
+  }
+
+  /** Takes what `peek` shows. */
+  shift(): void {
+    this.#length -= 1;
+    const last = this.#returned.at(-1);
+    const first = last && this.#waiting.at(0);
+    if (last === undefined || (first !== undefined && first.order < last.order))
+      this.#waiting.shift();
+    else this.#returned.pop();
+  }
+
+  #firstWaiting(): Message | undefined {
     for (let first = this.#waiting.at(0); first !== undefined; first = this.#waiting.at(0)) {
       if (first.state === "ready") return first;
       this.#waiting.shift();
@@ -56,11 +68,13 @@ export class Line {
     return undefined;
   }
 
-  /** Takes what `peek` shows. */
-  shift(): void {
-    this.#length -= 1;
-    if (this.#returned.length > 0) this.#returned.pop();
-    else this.#waiting.shift();
+  #lastReturned(): Message | undefined {
+    for (let last = this.#returned.at(-1); last !== undefined; last = this.#returned.at(-1)) {
+      if (last.state === "ready") return last;
+      this.#returned.pop();
+      this.#removed -= 1;
+    }
+    return undefined;
   }
 
   /** Takes a message out, wherever it stands. The caller gives it another state at once. */
@@ -75,8 +89,17 @@ export class Line {
   }
 
   *[Symbol.iterator](): Generator<Message, void, void> {
-    for (const message of this.#returned.toReversed()) if (isReady(message)) yield message;
-    for (const message of this.#waiting) if (isReady(message)) yield message;
+    const returned = this.#returned.filter(isReady);
+    for (const message of this.#waiting) {
+      if (!isReady(message)) continue;
+      for (let last = returned.at(-1); last !== undefined; last = returned.at(-1)) {
+        if (last.order > message.order) break;
+        yield last;
+        returned.pop();
+      }
+      yield message;
+    }
+    yield* returned.toReversed();
   }
 }
 

@@ -1,3 +1,4 @@
+import { partitionHash } from "../adapter/partition-hash.ts";
 import { type LedgerEntry, ledgerEntry, nothingStands } from "../ports/ledger.ts";
 import type { StreamSpec } from "../ports/transport.ts";
 import type { Group, GroupLog } from "./group.ts";
@@ -56,15 +57,7 @@ export class Log implements GroupLog {
 
   /** Items of one key share a partition; items without a key take turns. */
   #partitionOf(key: string | undefined): Partition {
-    const place = key === undefined ? this.#turn++ : fnv1a(key);
+    const place = key === undefined ? this.#turn++ : partitionHash(key);
     return this.partitions[place % this.partitions.length] as Partition;
   }
-}
-
-/** FNV-1a, 32 bits, over UTF-16 units: short, and even enough for keys. */
-function fnv1a(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index++)
-    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-  return hash >>> 0;
 }

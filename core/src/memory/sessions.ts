@@ -14,8 +14,8 @@ export class MailSession implements Alarm {
   holder: MemoryReceiver | undefined = undefined;
   /** Messages delivered and not settled. */
   held = 0;
-  /** The dead letter that the rest waits for. */
-  parkedBy: Message | undefined = undefined;
+  /** The dead letters that the rest waits for; undefined when there is none. */
+  parkedBy: Set<Message> | undefined = undefined;
   /** A retry at its head is not due before; milliseconds since 1970. */
   restsUntil = 0;
   /** Stands in the line of available sessions. */
@@ -87,7 +87,7 @@ export class Sessions {
     return sessionsHeld < sessionsMax ? this.next() : undefined;
   }
 
-  /** Puts a message in the place of another one, which is in front of everything that waits. */
+  /** Puts a message in the place of another one. */
   restore(message: Message, again: Message): void {
     const session = this.of(message.session?.name ?? "");
     again.order = message.order;
@@ -132,16 +132,17 @@ export class Sessions {
     session.holder?.returnBehind(message);
   }
 
-  /** The session waits until its dead letter is replayed or discarded. */
+  /** The session waits until its dead letter is replayed or discarded, and others for which it waits already. */
   park(session: MailSession, message: Message): void {
-    session.parkedBy = message;
+    session.parkedBy ??= new Set();
+    session.parkedBy.add(message);
     session.holder?.returnBehind(message);
   }
 
-  /** The dead letter that the session waited for was replayed or discarded. */
+  /** A dead letter was replayed or discarded: the session that waited for it goes on, unless it waits for another one. */
   unpark(message: Message): void {
     const { session } = message;
-    if (session?.parkedBy !== message) return;
+    if (session?.parkedBy?.delete(message) !== true || session.parkedBy.size > 0) return;
     session.parkedBy = undefined;
     this.offer(session);
   }

@@ -1,3 +1,4 @@
+import { brokerFailure } from "../adapter/failures.ts";
 import { type Change, type Taking, compileAcceptances } from "../wiring/acceptances.ts";
 import type { Header } from "../envelope.ts";
 import { type LedgerEntry, type LeftBy, ledgerEntry, nothingStands } from "../ports/ledger.ts";
@@ -7,7 +8,7 @@ import type {
   MessageState,
   SubscriptionSpec,
 } from "../ports/transport.ts";
-import { Aside, brokerFailure } from "./aside.ts";
+import { Aside } from "./aside.ts";
 import { Book } from "./book.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Mailbox } from "./mailbox.ts";
@@ -59,6 +60,10 @@ export class Topic implements MessageHome {
     this.subscriptions.set(name, mailbox);
     this.#accepts.set(name, accepts);
     this.#readRoutes();
+  }
+
+  accepts(name: string): SubscriptionSpec["accepts"] | undefined {
+    return this.#accepts.get(name);
   }
 
   unsubscribe(name: string): void {

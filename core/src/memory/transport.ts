@@ -1,19 +1,24 @@
+import { assertReceiving } from "../adapter/declaring.ts";
 import { WaybillError } from "../errors.ts";
-import type {
-  Capabilities,
-  Listener,
-  Outgoing,
-  ReceiveOptions,
-  Receiver,
-  Source,
-  Topology,
-  Transport,
-  TransportHost,
+import {
+  type Capabilities,
+  type Listener,
+  type Outgoing,
+  type ReceiveOptions,
+  type Receiver,
+  type Source,
+  type Topology,
+  type Transport,
+  type TransportHost,
+  permanentPart,
 } from "../ports/transport.ts";
+import { discrepanciesOf } from "../wiring/discrepancies.ts";
+import { refuseDiscrepancies } from "../wiring/verifying.ts";
 import { forwardHopsMax } from "../wiring/forwarding.ts";
 import { type Declarer, declare } from "./declare.ts";
 import type { Engine } from "./engine.ts";
 import { MemoryInspection } from "./inspection.ts";
+import { knownTopology } from "./known.ts";
 import { MemoryReceiver } from "./receiver.ts";
 import { sessionStateBytesMax } from "../handling/session-state.ts";
 
@@ -44,6 +49,11 @@ export class MemoryTransport implements Transport, Declarer {
 
   async declare(topology: Topology): Promise<void> {
     this.#assertOpen();
+    if (this.#host.mayCreate === false)
+      refuseDiscrepancies(
+        this.name,
+        discrepanciesOf(permanentPart(topology), knownTopology(this.#engine)),
+      );
     declare(this.#engine, topology, this);
   }
 
@@ -62,7 +72,7 @@ export class MemoryTransport implements Transport, Declarer {
 
   receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver {
     this.#assertOpen();
-    assertOptions(options);
+    assertReceiving(options);
     const supply = this.#engine.supply(source, options.start ?? "earliest");
     const { environment } = this.#host;
     const dispatch = (batch: readonly Outgoing[], credit: number): void =>
@@ -146,6 +156,7 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   attemptsInPlace: true,
   releaseCounts: false,
   owners: true,
+  verifies: "everything",
   streams: true,
   forwardHopsMax,
   pause: true,
@@ -156,13 +167,3 @@ const capabilities: Omit<Capabilities, "bodyBytesMax"> = {
   follows: true,
   counts: ["inFlight", "scheduled", "deferred", "oldestReadyMs", "receivers"],
 };
-
-function assertOptions(options: ReceiveOptions): void {
-  for (const name of ["prefetch", "prefetchBytes", "lockMs", "sessions"] as const) {
-    if ((options[name] ?? 1) >= 1) continue;
-    throw new WaybillError(
-      "OPTION_INVALID",
-      `receive({ ${name} }) takes a number from 1, not ${options[name]}.`,
-    );
-  }
-}

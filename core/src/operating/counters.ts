@@ -7,6 +7,10 @@ export interface ContractCounters {
   duplicates: number;
   /** Handled to success. */
   handled: number;
+  /** Completed without running, because the inbox of the store knows that it was handled. */
+  repeated: number;
+  /** Completed without running, by the rule of a saga that could not take it, and timeouts that had ended. */
+  ignored: number;
   /** Runs of a handler that failed, each retry included. */
   failed: number;
   retried: number;
@@ -54,6 +58,8 @@ export class Counters {
       sent: 0,
       duplicates: 0,
       handled: 0,
+      repeated: 0,
+      ignored: 0,
       failed: 0,
       retried: 0,
       deadLettered: 0,

@@ -1,20 +1,30 @@
-import type { Counters, ContractCounters, ReplyCounters } from "./counters.ts";
+import type { ContractCounters, ReplyCounters } from "./counters.ts";
 import { messageOf } from "../errors.ts";
+import { answering } from "./answering.ts";
+import type { Environment } from "../ports/environment.ts";
 import { type CircuitHealth, openInWords } from "../flow/circuit-breaker.ts";
 import type { LoopHealth } from "../flow/loop-lag.ts";
 import { pausedInWords } from "./pausing.ts";
+import type { StoreHealth } from "../stores/store-health.ts";
 import type { AddressState, Capabilities, Transport } from "../ports/transport.ts";
+import type { Runtime } from "../runtime.ts";
+import { type Broker, brokerName } from "../split/homes.ts";
+import type { Kind } from "../split/options.ts";
 
 export interface Health {
   /**
    * up: all is well. degraded: messages wait where nobody receives, or stand among the dead letters, an address is paused for all, a circuit
    * breaker holds messages back here, handlers that were given up still run, or the event loop stood still for too long. failed: the books of
-   * an address do not balance, so messages were lost or came from nowhere. down: the broker does not answer.
+   * an address do not balance, so messages were lost or came from nowhere. down: a broker does not answer.
    */
   readonly status: "up" | "degraded" | "failed" | "down";
   /** Why it is not up, each a sentence. */
   readonly reasons: readonly string[];
+  /** The broker; of several the names of all, and what a message survives on each of them. */
   readonly transport: { readonly name: string; readonly durability: Capabilities["durability"] };
+  /** Each broker of the bus by itself. */
+  readonly transports: readonly TransportHealth[];
+  /** Of the brokers that answer. */
   readonly addresses: readonly AddressState[];
   /** Handlers running in this process now, by address. */
   readonly running: Readonly<Record<string, number>>;
@@ -29,6 +39,16 @@ export interface Health {
   readonly circuits: readonly CircuitHealth[];
   /** Undefined where nothing is received, and where time does not pass by itself. */
   readonly eventLoop: LoopHealth | undefined;
+  /** The outboxes of the services' stores. */
+  readonly stores: readonly StoreHealth[];
+}
+
+export interface TransportHealth {
+  readonly name: string;
+  /** What it carries. */
+  readonly kinds: readonly Kind[];
+  readonly durability: Capabilities["durability"];
+  readonly answers: boolean;
 }
 
 /** What this process knows by itself. */
@@ -38,33 +58,38 @@ export interface HealthHere extends Pick<Health, "circuits" | "eventLoop"> {
   readonly complaints: readonly string[];
 }
 
+type HealthParts = Pick<Runtime, "transport" | "brokers" | "counters" | "environment">;
+
 export async function readHealth(
-  transport: Transport,
-  counters: Counters,
+  { transport, brokers, counters, environment }: HealthParts,
   here: HealthHere,
-): Promise<Health> {
+): Promise<Omit<Health, "stores">> {
   const reasons: string[] = [...here.circuits.flatMap(openInWords), ...here.complaints];
-  let addresses: readonly AddressState[] = [];
-  let status: Health["status"] = "up";
   const overdue = counters.overdue();
   for (const [handler, count] of Object.entries(overdue))
     reasons.push(`${handler}: ${count} runs were given up after their time and have not ended`);
-  try {
-    addresses = await transport.inspection.addresses();
-    reasons.push(...addresses.flatMap(complaints));
-    if (reasons.length > 0) status = "degraded";
-    const imbalances = await imbalancesOf(transport);
-    if (imbalances.length > 0) status = "failed";
-    reasons.unshift(...imbalances);
-  } catch (error) {
-    status = "down";
-    reasons.push(`${transport.name} does not answer: ${messageOf(error)}`);
-  }
+  const looks = await Promise.all(brokers.map((broker) => lookAt(broker, environment)));
+  reasons.push(...looks.flatMap((look) => look.complaints));
+  const imbalances = looks.flatMap((look) => look.imbalances);
+  const missing = looks.flatMap(({ silence }) => silence ?? []);
   return {
-    status,
-    reasons,
+    status:
+      missing.length > 0
+        ? "down"
+        : imbalances.length > 0
+          ? "failed"
+          : reasons.length > 0
+            ? "degraded"
+            : "up",
+    reasons: [...imbalances, ...reasons, ...missing],
     transport: { name: transport.name, durability: transport.capabilities.durability },
-    addresses,
+    transports: brokers.map(({ kinds, transport: { name, capabilities } }, index) => ({
+      name,
+      kinds,
+      durability: capabilities.durability,
+      answers: looks[index]?.silence === undefined,
+    })),
+    addresses: looks.flatMap(({ addresses }) => addresses),
     running: Object.fromEntries(here.running),
     overdue,
     contracts: counters.snapshot(),
@@ -73,6 +98,28 @@ export async function readHealth(
     circuits: here.circuits,
     eventLoop: here.eventLoop,
   };
+}
+
+interface Look {
+  readonly addresses: readonly AddressState[];
+  readonly complaints: readonly string[];
+  readonly imbalances: readonly string[];
+  /** Why it does not answer. */
+  readonly silence: string | undefined;
+}
+
+async function lookAt(broker: Broker, environment: Environment): Promise<Look> {
+  const { transport } = broker;
+  let addresses: readonly AddressState[] = [];
+  let imbalances: readonly string[] = [];
+  let silence: string | undefined;
+  try {
+    addresses = await answering(environment, transport.inspection.addresses());
+    imbalances = await answering(environment, imbalancesOf(transport));
+  } catch (error) {
+    silence = `${brokerName(broker)} does not answer: ${messageOf(error)}`;
+  }
+  return { addresses, complaints: addresses.flatMap(complaints), imbalances, silence };
 }
 
 async function imbalancesOf({ inspection, capabilities }: Transport): Promise<readonly string[]> {

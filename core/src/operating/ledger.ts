@@ -1,10 +1,14 @@
-import { type LedgerEntry, type Transport, equationOf } from "../ports/transport.ts";
+import { type LedgerEntry, equationOf } from "../ports/transport.ts";
+import type { Runtime } from "../runtime.ts";
+import { type Broker, brokerName } from "../split/homes.ts";
 
 /** What came to every address and what became of it. */
 export interface Ledger {
   /** Whether every entry is. */
   readonly balanced: boolean;
   readonly entries: readonly LedgerLine[];
+  /** Brokers of the bus that keep no books, where others do: nothing is said of what is there. */
+  readonly without: readonly string[];
 }
 
 export interface LedgerLine extends LedgerEntry {
@@ -15,8 +19,11 @@ export interface LedgerLine extends LedgerEntry {
 }
 
 /** Rejects with NOT_SUPPORTED where the broker keeps no such counts. */
-export async function readLedger({ inspection }: Transport): Promise<Ledger> {
-  const entries = await inspection.ledger();
+export async function readLedger({
+  transport,
+  brokers,
+}: Pick<Runtime, "transport" | "brokers">): Promise<Ledger> {
+  const entries = await transport.inspection.ledger();
   return {
     balanced: entries.every(({ balanced }) => balanced),
     entries: entries.map((entry) => ({
@@ -24,7 +31,12 @@ export async function readLedger({ inspection }: Transport): Promise<Ledger> {
       subscriber: subscriberOf(entry),
       text: equationOf(entry),
     })),
+    without: brokers.filter((broker) => !keepsBooks(broker)).map(brokerName),
   };
+}
+
+function keepsBooks({ transport }: Broker): boolean {
+  return transport.capabilities.conservation !== "none";
 }
 
 function subscriberOf({ kind, address }: LedgerEntry): string | undefined {

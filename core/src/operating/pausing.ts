@@ -1,6 +1,7 @@
 import type { Command, Event, Stream } from "@waybill/contracts";
 import { WaybillError, messageOf } from "../errors.ts";
-import { type Pause, addressOf } from "../ports/transport.ts";
+import type { Logger } from "../ports/logger.ts";
+import { type Pause, type Transport, addressOf } from "../ports/transport.ts";
 import type { Running } from "../running.ts";
 
 /**
@@ -77,9 +78,20 @@ function addressesOf({ intakes }: Parts["wiring"], target: PauseTarget): readonl
 
 /** Whoever starts a service that gets nothing is told why: its address is paused, or forwards. */
 export async function tellOfPauses({ runtime, wiring }: Parts): Promise<void> {
-  const { transport, logger } = runtime;
+  for (const { kinds, transport } of runtime.brokers) {
+    const own = wiring.intakes.filter(({ routes }) =>
+      routes.some(({ contract }) => kinds.includes(contract.kind)),
+    );
+    await tellOf(transport, new Set(own.map(({ source }) => addressOf(source))), runtime.logger);
+  }
+}
+
+async function tellOf(
+  transport: Transport,
+  own: ReadonlySet<string>,
+  logger: Logger,
+): Promise<void> {
   if (!transport.capabilities.pause && transport.capabilities.forwardHopsMax === 0) return;
-  const own = new Set(wiring.intakes.map(({ source }) => addressOf(source)));
   try {
     for (const { address, paused, forwardsTo } of await transport.inspection.settings()) {
       if (!own.has(address)) continue;

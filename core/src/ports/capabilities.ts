@@ -4,8 +4,8 @@ import type { Count, MessageState, PurgeState } from "./inspection.ts";
 export interface Capabilities {
   /** What an acknowledged message survives. */
   readonly durability: "memory" | "process-crash" | "power-loss" | "replicated";
-  /** Within what the order of sending is the order of delivery to one consumer, retries aside. */
-  readonly order: "none" | "queue";
+  /** Within what the order of sending is the order of delivery to one consumer, retries aside; key: that of messages with one `partitionkey`. */
+  readonly order: "none" | "key" | "queue";
   /** Longest delay the broker holds by itself, in milliseconds; 0 when it cannot delay. */
   readonly delayMsMax: number;
   /** Milliseconds to whose multiple a delay is rounded up; what falls due within one step comes in any order. */
@@ -19,9 +19,10 @@ export interface Capabilities {
   readonly sessions: boolean;
   /**
    * What keeps the order of a key between processes. sessions: one receiver at a time has a key, and others have others. single-consumer: one receiver
-   * at a time has the whole queue or subscription that was declared with `sessions`, the next one takes over. none: nothing does.
+   * at a time has the whole queue or subscription that was declared with `sessions`, the next one takes over. partitions: one receiver at a time has a
+   * partition, which holds many keys and every queue has; what it has in hand when it stops keeps the rest of that partition waiting. none: nothing does.
    */
-  readonly keyOrder: "sessions" | "single-consumer" | "none";
+  readonly keyOrder: "sessions" | "single-consumer" | "partitions" | "none";
   /** Most bytes of a session's state; 0 where sessions keep none. */
   readonly sessionStateBytesMax: number;
   /** Longest window of duplicate detection in milliseconds; 0 for none. */
@@ -44,6 +45,8 @@ export interface Capabilities {
   readonly releaseCounts: boolean;
   /** While an owner lives, the declaration of another is OWNED_TWICE, from any process. */
   readonly owners: boolean;
+  /** What it can be kept from creating, and then says of it what is missing or otherwise: see `TransportHost.mayCreate`. Absent: nothing. */
+  readonly verifies?: "everything" | "all but streams" | undefined;
   readonly streams: boolean;
   /** Most times that a message is forwarded on its way: see `Forwarding`. 0 where addresses do not forward, nor their dead letters. */
   readonly forwardHopsMax: number;

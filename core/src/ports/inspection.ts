@@ -18,7 +18,7 @@ export interface Inspection {
   resume(address: string): Promise<boolean>;
   /** Oldest first. */
   list(query: ListQuery): Promise<readonly StoredMessage[]>;
-  /** Puts dead or deferred messages back where they came from, attempts at zero, and to expire no more (`Delivery.expiryLifted`). A dead letter of a topic is published again; one of a stream goes to its group only; one of a session stands in front of what waits there. Answers how many. */
+  /** Puts dead or deferred messages back where they came from, attempts at zero, and to expire no more (`Delivery.expiryLifted`). A dead letter of a topic is published again; one of a stream goes to its group only; one of a session takes its old place there, in front of what was sent after it. Answers how many. */
   replay(handles: readonly string[]): Promise<number>;
   /**
    * Gives one deferred message back to who handles it, as the attempt that deferred it, and to expire no more. It stands in front of what was sent

@@ -3,11 +3,13 @@ import type { Envelope } from "../envelope.ts";
 import type { WaybillError } from "../errors.ts";
 import type { Environment } from "./environment.ts";
 import type { Capabilities } from "./capabilities.ts";
+import type { Definitions } from "./definitions.ts";
 import type { Inspection } from "./inspection.ts";
 import type { Logger } from "./logger.ts";
 import type { Session, StateChange } from "./session.ts";
 
 export type * from "./capabilities.ts";
+export * from "./definitions.ts";
 export * from "./inspection.ts";
 export type * from "./session.ts";
 export * from "./ledger.ts";
@@ -16,6 +18,8 @@ export * from "./ledger.ts";
 export interface TransportFactory {
   readonly name: string;
   open(host: TransportHost): Promise<Transport>;
+  /** What an operator creates so that this topology stands, without connecting. It has nothing temporary. Absent where the broker has no such thing. */
+  definitions?(topology: Topology): Promise<Definitions>;
 }
 
 /** What a transport gets from the bus that opens it. */
@@ -31,13 +35,18 @@ export interface TransportHost {
   unrouted(envelope: Envelope, topic: string): void;
   /** A message was accepted and not stored, because its destination remembers it. Called once for each, before the `send` or `settle` that it left with resolves. */
   duplicate?(envelope: Envelope, to: Destination): void;
+  /**
+   * False: nothing is created but what is temporary, at any time, and `declare` throws WIRING_INVALID (see `refuseDiscrepancies`) with everything that
+   * is missing or otherwise. Only where `capabilities.verifies`. Default true.
+   */
+  readonly mayCreate?: boolean;
 }
 
 /** Stores and forwards. One connection of one bus to one broker. What is unsettled when it is disposed comes again, its attempt counted: its handler may have run. */
 export interface Transport extends AsyncDisposable {
   readonly name: string;
   readonly capabilities: Capabilities;
-  /** Creates what is missing, keeps what is there; throws WaybillError OWNED_TWICE or WIRING_INVALID on a conflict. Repeatable. */
+  /** Creates what is missing (see `TransportHost.mayCreate`), keeps what is there; throws WaybillError OWNED_TWICE or WIRING_INVALID on a conflict. Repeatable. */
   declare(topology: Topology): Promise<void>;
   /** Resolves when every message is stored as durably as `capabilities.durability` says. All of the batch or none, where `atomicBatch`. */
   send(batch: readonly Outgoing[]): Promise<void>;
@@ -128,6 +137,8 @@ export interface StreamSpec {
   readonly name: string;
   readonly partitions: number;
   readonly retention: { readonly ageMs?: number; readonly bytes?: number };
+  /** Who reads it, as far as these services know; what a broker keeps of a group beside the stream must be there for it. Groups of others may read too. */
+  readonly groups?: readonly string[];
 }
 
 export interface Destination {

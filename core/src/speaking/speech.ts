@@ -5,7 +5,7 @@ import { WaybillError } from "../errors.ts";
 import { type Sending, type WritableHeader, destinationOf } from "../handling/message.ts";
 import type { Sender } from "../handling/pipeline.ts";
 import type { Destination, Outgoing } from "../ports/transport.ts";
-import type { Runtime } from "../runtime.ts";
+import { type Runtime, runtimeOf } from "../runtime.ts";
 import type { AnyContract } from "../wiring/uses.ts";
 
 /** Who speaks, on account of what, and how. */
@@ -143,7 +143,8 @@ export class Speech {
   #outgoing({ contract, header, body, options }: Sending, to: Destination): Outgoing {
     const envelope = new Made(header, body);
     const { delayMs, at, ttlMs } = options;
-    if (delayMs === undefined && at === undefined && ttlMs === undefined) return { to, envelope };
+    if (delayMs === undefined && at === undefined && ttlMs === undefined)
+      return new Leaving(to, envelope);
     const now = this.#runtime.environment.clock.now();
     const notBefore = at?.getTime() ?? (delayMs === undefined ? undefined : now + delayMs);
     const notAfter = ttlMs === undefined ? undefined : (notBefore ?? now) + ttlMs;
@@ -158,7 +159,7 @@ export class Speech {
   }
 
   #checkTimes(contract: AnyContract, { delayMs, ttlMs }: { delayMs: number; ttlMs: number }): void {
-    const { name, capabilities } = this.#runtime.transport;
+    const { name, capabilities } = runtimeOf(this.#runtime, contract).transport;
     if (
       !(delayMs <= delayMsMax && Number.isFinite(delayMs)) ||
       !(ttlMs >= 0 && ttlMs <= delayMsMax)
@@ -195,6 +196,17 @@ class Made implements Envelope {
   constructor(header: Header, body: Body) {
     this.header = header;
     this.body = body;
+  }
+}
+
+/** A message as it leaves, when it leaves at once. Were this a literal, V8 would make the envelope in it in the old generation with it. */
+class Leaving implements Outgoing {
+  readonly to: Destination;
+  readonly envelope: Envelope;
+
+  constructor(to: Destination, envelope: Envelope) {
+    this.to = to;
+    this.envelope = envelope;
   }
 }
 

@@ -1,6 +1,7 @@
 import type { IncomingStep, OutgoingStep } from "../handling/pipeline.ts";
 import type { Speech } from "../speaking/speech.ts";
 import type { CircuitBreaker } from "../flow/circuit-breaker.ts";
+import type { Stores } from "../stores/stores.ts";
 import { breaking } from "./break.ts";
 import { decode } from "./decode.ts";
 import { dispatch } from "./dispatch.ts";
@@ -8,15 +9,19 @@ import { exhaust } from "./exhaust.ts";
 import { expire } from "./expire.ts";
 import { open } from "./open.ts";
 import { describe, encode } from "./outgoing.ts";
+import { race } from "./race.ts";
 import { retryImmediately } from "./retry.ts";
+import { saga } from "./saga.ts";
 import { settle } from "./settle.ts";
 import { traceIncoming, traceOutgoing } from "./trace.ts";
+import { transact } from "./transact.ts";
 import { validate, validateOutgoing } from "./validate.ts";
 
 /** What happens to a command, an event or a stream's item on its way in, outermost first. */
 export function messageSteps(
   speech: Speech,
   breakers: ReadonlyMap<string, CircuitBreaker>,
+  stores: Stores,
 ): readonly IncomingStep[] {
   return [
     settle,
@@ -26,8 +31,11 @@ export function messageSteps(
     open,
     breaking(breakers),
     retryImmediately,
+    race,
     decode,
     validate,
+    transact(stores),
+    saga,
     dispatch(speech),
   ];
 }

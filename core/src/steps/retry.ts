@@ -1,9 +1,15 @@
+import type { ErrorCode } from "../errors.ts";
 import type { Incoming } from "../handling/message.ts";
 import type { Outcome } from "../handling/outcome.ts";
 import type { IncomingStep } from "../handling/pipeline.ts";
 import { runAgainInBatch } from "../batch/member.ts";
 import { judge, mayRetry } from "../handling/taxonomy.ts";
 import { isThenable } from "../thenable.ts";
+
+/** A run that was given up may still be at work; a saga that is not there yet is not there a moment later. */
+function isForLater(reason: ErrorCode): boolean {
+  return reason === "HANDLER_TIMED_OUT" || reason.startsWith("SAGA_");
+}
 
 /**
  * The immediate level: the handler runs again at once, inside the same lock. What the failed run sent is forgotten,
@@ -26,8 +32,7 @@ export const retryImmediately: IncomingStep = {
     };
     const again = (message: Incoming, left: number, error: unknown): Outcome | Promise<Outcome> => {
       const { kind, reason } = judge(error);
-      // A run that was given up may still be at work.
-      const isLater = kind === "throttled" || reason === "HANDLER_TIMED_OUT";
+      const isLater = kind === "throttled" || isForLater(reason);
       if (left === 0 || !mayRetry(kind) || isLater || message.lifetime.over) throw error;
       counted.failed += 1;
       message.held = [];

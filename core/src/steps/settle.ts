@@ -149,8 +149,8 @@ function carryOut(
     case "complete":
       if (isLost && held.length > 0) return Promise.resolve("lockLost");
       return state === undefined
-        ? completeWith(held, delivery, runtime.transport)
-        : keepWith({ held, state }, delivery, runtime.transport);
+        ? completeWith(held, delivery, runtime)
+        : keepWith({ held, state }, delivery, runtime);
     case "retry":
       return delivery.settle({
         kind: "retry",
@@ -168,8 +168,19 @@ function carryOut(
   }
 }
 
+/** What goes over another broker leaves first, for no transaction spans both. */
+function completeWith(
+  send: readonly Outgoing[],
+  delivery: Delivery,
+  { transport, neighbours }: Runtime,
+): Promise<Settled> {
+  if (send.length === 0) return delivery.settle(alone);
+  if (neighbours === undefined) return completeHere(send, delivery, transport);
+  return neighbours.sendOthers(send).then((own) => completeHere(own, delivery, transport));
+}
+
 /** In one transaction where the transport has one, else sent first: then a crash in between repeats, it never loses. */
-export function completeWith(
+export function completeHere(
   send: readonly Outgoing[],
   delivery: Delivery,
   transport: Transport,
@@ -181,10 +192,11 @@ export function completeWith(
 
 /** The same with what the handler wrote to its session. Where the transport has no transaction for it, it is written before: then a crash in between shows it to the next run. */
 async function keepWith(
-  { held, state }: { held: readonly Outgoing[]; state: StateChange },
+  { held: all, state }: { held: readonly Outgoing[]; state: StateChange },
   delivery: Delivery,
-  transport: Transport,
+  { transport, neighbours }: Runtime,
 ): Promise<Settled> {
+  const held = neighbours === undefined ? all : await neighbours.sendOthers(all);
   if (transport.capabilities.atomicSettle)
     return delivery.settle({ kind: "complete", state, ...(held.length > 0 && { send: held }) });
   if (held.length > 0) await transport.send(held);

@@ -2,20 +2,20 @@ import { WaybillError } from "../errors.ts";
 import { ruleHere } from "./filtering.ts";
 import { typesOf } from "./former-names.ts";
 import { orderingKey } from "./key.ts";
-import type { Logger } from "../ports/logger.ts";
 import type { Transport } from "../ports/transport.ts";
+import { type Runtime, runtimeOf } from "../runtime.ts";
 import type { Route } from "./route.ts";
 import { refuseState } from "./session-checks.ts";
 import type { Wiring } from "./wiring.ts";
 
 /** What the services ask for against what the broker can: throws NOT_SUPPORTED, and tells what core does in its place. */
 export function checkCapabilities(
-  { intakes, contracts }: Wiring,
-  transport: Transport,
-  logger: Logger,
+  { intakes, contracts }: Pick<Wiring, "intakes" | "contracts">,
+  runtime: Runtime,
 ): void {
-  const { name, capabilities } = transport;
+  const { logger } = runtime;
   for (const contract of contracts.values()) {
+    const { name, capabilities } = runtimeOf(runtime, contract).transport;
     if (typesOf(contract).length > 1 && capabilities.forwardHopsMax === 0)
       throw new WaybillError(
         "NOT_SUPPORTED",
@@ -33,6 +33,8 @@ export function checkCapabilities(
   for (const { routes } of intakes) {
     for (const route of routes) {
       const { contract, options, handlerName } = route;
+      const { transport } = runtimeOf(runtime, contract);
+      const { name, capabilities } = transport;
       if (ruleHere(route, transport) !== undefined)
         logger.info(
           `${handlerName} applies its rule in this process, because ${name} does not: every "${contract.name}" travels here, and what the rule leaves out counts as filtered.`,
@@ -63,6 +65,8 @@ function orderAdvice(
       return undefined;
     case "single-consumer":
       return `across processes, by one of them at a time: ${name} gives all of it to one, and the next takes over when that ends.`;
+    case "partitions":
+      return `across processes, by partition: ${name} gives each to one of them at a time, with all its keys.`;
     case "none":
       return `within each process; ${name} cannot order it across several instances.`;
   }

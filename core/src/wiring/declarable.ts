@@ -1,6 +1,37 @@
 import { WaybillError } from "../errors.ts";
 import { contractNameFault } from "./names.ts";
 import type { SubscriptionSpec, Topology, Transport } from "../ports/transport.ts";
+import type { Runtime } from "../runtime.ts";
+import { Homes } from "../split/homes.ts";
+import type { Wiring } from "./wiring.ts";
+
+/** What one broker is to have. */
+export interface Declaration {
+  readonly transport: Transport;
+  readonly topology: Topology;
+}
+
+/** What is asked of each broker of the bus. Errors as `declarable`. */
+export function declarations(
+  { topology, contracts }: Pick<Wiring, "topology" | "contracts">,
+  { brokers, transport }: Pick<Runtime, "brokers" | "transport">,
+  deadLettersTo: string | false | undefined,
+): readonly Declaration[] {
+  const [first, ...others] = brokers;
+  if (first === undefined || others.length === 0)
+    return [{ transport, topology: declarable(topology, transport, deadLettersTo) }];
+  const homes = new Homes([first, ...others], contracts.values());
+  return homes.split(topology).map(([broker, part]) => {
+    // Who keeps no queue of ours and no subscription has nothing of which letters could die.
+    const receives =
+      part.subscriptions.length > 0 || part.queues.some(({ owner }) => owner !== undefined);
+    const letters = receives ? deadLettersTo : undefined;
+    return {
+      transport: broker.transport,
+      topology: declarable(part, broker.transport, letters),
+    };
+  });
+}
 
 /** What is asked of this broker: not what core does itself, and where dead letters go. Throws OPTION_INVALID or NOT_SUPPORTED. */
 export function declarable(

@@ -1,3 +1,4 @@
+import type { AnyContract } from "./uses.ts";
 /** Pairs of different members with the same key: the first with each later one. */
 export function doubles<Member>(
   members: readonly Member[],
@@ -19,4 +20,13 @@ export function isCount(value: unknown): value is number {
 /** A value in a sentence. */
 export function shown(value: unknown): string {
   return typeof value === "number" ? String(value) : JSON.stringify(value);
+}
+
+const kinds: readonly string[] = ["command", "event", "query", "feed", "stream"];
+
+/** JavaScript may give anything as a contract. */
+export function described(contract: AnyContract | null | undefined): string {
+  return contract !== undefined && contract !== null && kinds.includes(contract.kind)
+    ? `the ${contract.kind} "${contract.name}"`
+    : "something that is not a contract (a circular import makes it undefined)";
 }

@@ -6,7 +6,7 @@ import { connect } from "../connect.ts";
 import { memory } from "../memory/index.ts";
 import { deadLetter } from "../handling/outcome.ts";
 import type { WireTransform } from "../ports/wire.ts";
-import { service } from "../service.ts";
+import { type Service, service } from "../service.ts";
 import { recordingLogger, tested, turns, until, watched } from "../testing.fixture.ts";
 
 const input = z.object({ id: z.string() });
@@ -74,7 +74,7 @@ test("who still handles the former name is told at start that it gets nothing", 
 test("former names that cannot be are faults of the wiring; a transport that does not forward says so", async () => {
   const named = (formerNames: readonly string[], name = "a.b") =>
     command(name, { input, formerNames });
-  const refused = async (...services: ReturnType<typeof service>[]): Promise<void> =>
+  const refused = async (...services: Service[]): Promise<void> =>
     assert.rejects(connect({ transport: memory(), services, logger: recordingLogger() }), {
       code: "WIRING_INVALID",
       message: /former/,

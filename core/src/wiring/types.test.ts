@@ -448,6 +448,11 @@ async function buses(): Promise<void> {
   same<DeclaredBy<typeof list>, typeof PlaceOrder>(true);
   // @ts-expect-error services are values of service()
   await connect({ transport: memory(), services: [{ name: "x" }] });
+  await connect({ transport: { commands: memory(), default: "sqlite:./data" }, services: [] });
+  // @ts-expect-error kinds are named in the plural
+  await connect({ transport: { command: memory() }, services: [] });
+  // @ts-expect-error a transport or its URL stands there
+  await connect({ transport: { commands: 7 }, services: [] });
 }
 
 test("the types hold", () => {

@@ -1,3 +1,4 @@
+import type { StoreFactory } from "../ports/store.ts";
 import type { Command, Contract, Event, Feed, Query, Stream } from "@waybill/contracts";
 
 /** What a service says to others: the first lines of a service, and the edges of the map. */
@@ -7,6 +8,8 @@ export interface Uses {
   readonly publishes?: readonly Event[];
   readonly opens?: readonly Feed[];
   readonly appends?: readonly Stream[];
+  /** Where the service keeps its own data: its handlers run in transactions of it, with outbox and inbox. */
+  readonly store?: StoreFactory;
 }
 
 export type AnyContract = Command | Event | Query | Feed | Stream;
@@ -19,8 +22,16 @@ export type DeclaredIn<U> =
   | (U extends { readonly opens: readonly (infer Used)[] } ? Used : never)
   | (U extends { readonly appends: readonly (infer Used)[] } ? Used : never);
 
+/** What the handlers of a service with a store get besides: its open transaction. */
+export type InStore<U> = U extends { readonly store: StoreFactory<infer Client> }
+  ? {
+      /** The transaction in which this handler runs, of the service's own database. It ends with the handler. */
+      readonly transaction: Client;
+    }
+  : unknown;
+
 /** Every verb with the kind of contract it takes. */
-export const useVerbs: Readonly<Record<keyof Uses, Contract["kind"]>> = {
+export const useVerbs: Readonly<Record<Exclude<keyof Uses, "store">, Contract["kind"]>> = {
   asks: "query",
   sends: "command",
   publishes: "event",

@@ -1,7 +1,7 @@
 import { compileChanges } from "./acceptances.ts";
 import { batchFaults, batchSharingFaults } from "../batch/options.ts";
 import { contractFaults, doubleNameFaults } from "./contract-checks.ts";
-import { at, doubles, isCount, shown } from "./faults.ts";
+import { at, described, doubles, isCount, shown } from "./faults.ts";
 import { sharedFormerNameFaults } from "./former-names.ts";
 import { compileRule } from "../rules.ts";
 import { messageOf } from "../errors.ts";
@@ -12,6 +12,8 @@ import { serviceNameFault } from "./names.ts";
 import { addressOf } from "../ports/transport.ts";
 import { retryPolicy } from "../handling/retry.ts";
 import type { CallDepthPolicy } from "../runtime.ts";
+import { sagaFaults } from "../sagas/saga-checks.ts";
+import { storeFaults } from "../stores/store-checks.ts";
 import { stateFaults, stateSharingFaults } from "./session-checks.ts";
 import type { Binding, HandlerDefaults, HandlerOptions, Service } from "../service.ts";
 import { timeoutFaults } from "../handling/time-limit.ts";
@@ -36,6 +38,8 @@ export function checkServices(services: readonly Service[]): readonly string[] {
       ...allContracts(sound).flatMap(contractFaults),
       ...doubleNameFaults(allContracts(sound)),
       ...sound.flatMap(bindingFaults),
+      ...sound.flatMap(storeFaults),
+      ...sound.flatMap(sagaFaults),
       ...ownerFaults(sound),
       ...sharedFormerNameFaults(sound),
       ...subscriptionFaults(sound),
@@ -87,12 +91,13 @@ function withoutFaulty(service: Service): Service {
   const bindings = service.bindings.filter(
     ({ verb, contract }) => (contract as AnyContract | undefined)?.kind === bindVerbs[verb],
   );
-  return { ...service, uses: Object.fromEntries(uses) as Uses, bindings };
+  return { ...service, uses: { ...service.uses, ...Object.fromEntries(uses) } as Uses, bindings };
 }
 
 /** Type checks find these in TypeScript; services written in JavaScript come here. */
 function kindFaults(service: Service): readonly string[] {
   const verbs = Object.entries(service.uses as object).flatMap(([verb, list]) => {
+    if (verb === "store") return [];
     if (!Object.hasOwn(useVerbs, verb))
       return [
         `Service "${service.name}" uses "${verb}", which is no verb; there are ${Object.keys(useVerbs).join(", ")}.`,
@@ -122,14 +127,6 @@ function kindFaults(service: Service): readonly string[] {
     return faults;
   });
   return [...verbs, ...uses, ...bound];
-}
-
-function described(contract: AnyContract | undefined): string {
-  const known =
-    contract !== undefined && contract !== null && Object.values(bindVerbs).includes(contract.kind);
-  return known
-    ? `the ${contract.kind} "${contract.name}"`
-    : "something that is not a contract (a circular import makes it undefined)";
 }
 
 function serviceFaults(services: readonly Service[]): readonly string[] {

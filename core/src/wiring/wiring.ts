@@ -176,12 +176,18 @@ function toTopology(services: readonly Service[], routes: readonly Route[]): Top
     queues: [...queues.values()],
     topics: [...topics.values()],
     subscriptions: toSubscriptions(routes),
-    streams: [...streams.values()].map(({ name, partitions, retention }) => ({
-      name,
-      partitions,
-      retention,
-    })),
+    streams: [...streams.values()].map(({ name, partitions, retention }) => {
+      const groups = groupsOf(routes, name);
+      return { name, partitions, retention, ...(groups.length > 0 && { groups }) };
+    }),
   };
+}
+
+function groupsOf(routes: readonly Route[], stream: string): readonly string[] {
+  const groups = routes.flatMap(({ source }) =>
+    source.kind === "stream" && source.name === stream ? [source.group] : [],
+  );
+  return [...new Set(groups)];
 }
 
 /** The longer window of duplicate detection of those that share a destination. */

@@ -1,21 +1,39 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { type SqliteStoreFactory, sqlite } from "@waybill/sqlite";
 
 /** Where the services of one process keep their data: a SQLite file for each. No service opens another's. */
 export class DataDirectory implements Disposable {
   readonly #directory: string | undefined;
   readonly #databases: DatabaseSync[] = [];
+  #temporary: string | undefined;
 
-  /** Without a directory everything is in memory: for tests. */
+  /** Without a directory everything is in memory, and the files of stores are removed in the end: for tests. */
   constructor(directory?: string) {
     this.#directory = directory;
     if (directory !== undefined) mkdirSync(directory, { recursive: true });
   }
 
   open(service: string, schema: string): DatabaseSync {
-    const file =
-      this.#directory === undefined ? ":memory:" : join(this.#directory, `${service}.db`);
+    const isInMemory = this.#directory === undefined;
+    return this.#connect(isInMemory ? ":memory:" : join(this.#directory, `${service}.db`), schema);
+  }
+
+  /** A store of Waybill's, and a connection of one's own to read what is written through it. */
+  openStore(service: string, schema: string): { db: DatabaseSync; store: SqliteStoreFactory } {
+    const directory = this.#directory ?? this.#ownTemporary();
+    const file = join(directory, `${service}.db`);
+    return { db: this.#connect(file, schema), store: sqlite({ file }) };
+  }
+
+  #ownTemporary(): string {
+    this.#temporary ??= mkdtempSync(join(tmpdir(), "waybill-shop-"));
+    return this.#temporary;
+  }
+
+  #connect(file: string, schema: string): DatabaseSync {
     const db = new DatabaseSync(file, { timeout: 5_000 });
     this.#databases.push(db);
     db.exec("pragma journal_mode = wal; pragma synchronous = full;");
@@ -25,6 +43,7 @@ export class DataDirectory implements Disposable {
 
   [Symbol.dispose](): void {
     for (const db of this.#databases) db.close();
+    if (this.#temporary !== undefined) rmSync(this.#temporary, { recursive: true, force: true });
   }
 }
 

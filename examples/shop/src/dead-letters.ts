@@ -2,18 +2,24 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { connect, embedded, service } from "waybill";
+import { connect, service } from "waybill";
 import { type DeadLetter, toDeadLetter } from "./storefront/dead-letters.ts";
+import { transportOf } from "./transport.ts";
 
 const usage = `npm run shop:dead-letters -- list | replay [ORDER …] | discard ORDER … [--data DIR]
   list            shows every dead letter
   replay          puts them back where they came from: all, or those of the orders named (the first letters will do)
   discard         deletes those of the orders named, for good
-  --data DIR      the shop's data (default: examples/shop/data)`;
+  --data DIR      the shop's data (default: examples/shop/data)
+  --transport URL what carries its messages, where it is not the embedded broker`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { data: { type: "string" }, help: { type: "boolean", default: false } },
+  options: {
+    data: { type: "string" },
+    transport: { type: "string" },
+    help: { type: "boolean", default: false },
+  },
 });
 const [action = "list", ...orders] = positionals;
 
@@ -22,13 +28,14 @@ process.exitCode = values.help ? explain(0) : await main();
 async function main(): Promise<number> {
   if (!["list", "replay", "discard"].includes(action)) return explain(1);
   if (action === "discard" && orders.length === 0) return explain(1);
-  if (!existsSync(join(directory(), "broker"))) {
+  const { transport } = values;
+  if (transport === undefined && !existsSync(join(directory(), "broker"))) {
     console.error(`There is no shop in ${directory()}. Where is its data? Say --data DIR.`);
     return 1;
   }
   // It handles nothing and says nothing, so it uses nothing; dead letters are the broker's own.
   await using bus = await connect({
-    transport: embedded({ directory: join(directory(), "broker") }),
+    transport: transportOf({ directory: directory(), transport }),
     services: [service("dead-letter-office")],
   });
   const letters: DeadLetter[] = [];

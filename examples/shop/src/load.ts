@@ -8,14 +8,18 @@ import { audit, readBooks } from "./load/audit.ts";
 import type { Account } from "./load/customer.ts";
 import { balanceOf, describeBalance, replayDead, runLoad } from "./load/run.ts";
 import { Shop } from "./shop.ts";
+import type { Supervised } from "./supervised.ts";
+import type { Place } from "./transport.ts";
 
 const usage = `npm run shop:load -- [options]
   --orders N      orders to place (default 200)
   --customers N   customers at the same time (default 32)
   --kill          kills a random service every two seconds while customers shop
+  --kill-one NAME kills this service once, when a third of the orders has ended
   --replay        replays the dead letters afterwards and follows them to their end
   --seed N        draws other customers (default 1)
   --url URL       a shop that runs already; without it one is started on empty data
+  --transport URL what carries its messages, such as amqp://guest:guest@127.0.0.1:5672; nothing of a shop may lie there
   --keep          keeps the data of the shop that was started
   --help          show this`;
 
@@ -25,7 +29,9 @@ const { values } = parseArgs({
     customers: { type: "string", default: "32" },
     seed: { type: "string", default: "1" },
     url: { type: "string" },
+    transport: { type: "string" },
     kill: { type: "boolean", default: false },
+    "kill-one": { type: "string" },
     replay: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -49,26 +55,33 @@ async function main(): Promise<boolean> {
   const directory = mkdtempSync(join(tmpdir(), "waybill-shop-"));
   try {
     const env = { SHOP_DELIVERY_MS: "200", SHOP_SEED: values.seed };
-    await using shop = new Shop({ directory, port: 0, env, log: tellOfDeaths });
+    const { transport } = values;
+    const options = { directory, port: 0, env, log: tellOfDeaths };
+    await using shop = new Shop(transport === undefined ? options : { ...options, transport });
     await shop.open();
-    return await load(shop.url, { shop, directory });
+    return await load(shop.url, { shop, directory, transport });
   } finally {
     if (values.keep) console.log(`The data is in ${directory}.`);
     else rmSync(directory, { recursive: true, force: true });
   }
 }
 
-async function load(url: string, own?: { shop: Shop; directory: string }): Promise<boolean> {
+async function load(url: string, own?: Place & { readonly shop: Shop }): Promise<boolean> {
   const orders = count("orders");
   const began = performance.now();
   const ended = new AbortController();
   const killing = values.kill && own ? killSome(own.shop, ended.signal) : undefined;
+  const victim = values["kill-one"] === undefined ? undefined : victimIn(own?.shop);
+  const killsAt = Math.ceil(orders / 3);
   const accounts = await runLoad({
     url,
     orders,
     customers: Math.min(count("customers"), orders),
     random: seeded(count("seed")),
-    onEnd: (done) => void (done % 100 === 0 && console.log(`${done} orders have ended`)),
+    onEnd: (done) => {
+      if (done % 100 === 0) console.log(`${done} orders have ended`);
+      if (done === killsAt) victim?.kill();
+    },
   });
   const seconds = (performance.now() - began) / 1000;
   ended.abort();
@@ -77,25 +90,26 @@ async function load(url: string, own?: { shop: Shop; directory: string }): Promi
     `\n${orders} orders in ${seconds.toFixed(1)} s, ${(orders / seconds).toFixed(1)} orders/s`,
   );
   if (kills !== undefined) console.log(`Killed on the way: ${kills.join(", ") || "nobody"}`);
-  const settled = await check(accounts, own?.directory);
+  const settled = await check(accounts, own);
   if (!values.replay) return settled;
   console.log("\nAfter the dead letters were replayed:");
-  return (await check(await replayDead(url, accounts), own?.directory)) && settled;
+  return (await check(await replayDead(url, accounts), own)) && settled;
 }
 
-async function check(
-  accounts: readonly Account[],
-  directory: string | undefined,
-): Promise<boolean> {
+async function check(accounts: readonly Account[], place: Place | undefined): Promise<boolean> {
   const balance = balanceOf(accounts);
   console.log(describeBalance(balance));
   for (const { plan, end } of accounts)
     if (end === "stuck") console.log(`never ended: ${plan.orderId}`);
-  if (directory === undefined) return balance.balances;
-  const faults = await audit(directory, accounts);
+  if (place === undefined) return balance.balances;
+  const faults = await audit(place, accounts);
   for (const fault of faults) console.log(`does not fit: ${fault}`);
   if (faults.length === 0) console.log("Stock, money and parcels fit the orders.");
-  const books = await readBooks(directory);
+  const books = await readBooks(place);
+  if (books === undefined) {
+    console.log("This broker keeps no books of its own.");
+    return balance.balances && faults.length === 0;
+  }
   for (const line of books.lines) console.log(`  ${line}`);
   console.log(
     books.balanced ? "The broker's books balance." : "The broker's books do NOT balance.",
@@ -114,6 +128,15 @@ async function killSome(shop: Shop, signal: AbortSignal): Promise<readonly strin
     killed.push(victim.name);
     victim.kill();
   }
+}
+
+function victimIn(shop: Shop | undefined): Supervised {
+  const names = shop?.processes.map(({ name }) => name) ?? [];
+  const victim = shop?.processes.find(({ name }) => name === values["kill-one"]);
+  if (victim !== undefined) return victim;
+  throw new RangeError(
+    `--kill-one is "${values["kill-one"]}"; of a shop that this script starts itself: ${names.join(", ")}.`,
+  );
 }
 
 function tellOfDeaths(line: string): void {

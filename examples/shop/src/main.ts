@@ -2,13 +2,14 @@
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { terminated } from "waybill";
-import { Shop, portDefault } from "./shop.ts";
+import { Shop, type ShopOptions, portDefault } from "./shop.ts";
 
 const usage = `npm start -- [options]
-  --data DIR   where the data is kept (default: examples/shop/data)
-  --port N     where the storefront answers (default: ${portDefault}; the next free one when it is taken)
-  --fresh      begin with empty data
-  --help       show this`;
+  --data DIR       where the data is kept (default: examples/shop/data)
+  --port N         where the storefront answers (default: ${portDefault}; the next free one when it is taken)
+  --transport URL  what carries the messages, such as amqp://guest:guest@127.0.0.1:5672 or nats://127.0.0.1:4222 (default: the embedded broker)
+  --fresh          begin with empty data; what lies on a server stays there
+  --help           show this`;
 
 process.exitCode = await main();
 
@@ -18,6 +19,7 @@ async function main(): Promise<number> {
       options: {
         data: { type: "string" },
         port: { type: "string", default: String(portDefault) },
+        transport: { type: "string" },
         fresh: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
@@ -30,6 +32,7 @@ async function main(): Promise<number> {
       directory: directoryOf(values.data),
       port: portOf(values.port),
       fresh: values.fresh,
+      ...(values.transport !== undefined && { transport: values.transport }),
     });
     return 0;
   } catch (error) {
@@ -38,7 +41,7 @@ async function main(): Promise<number> {
   }
 }
 
-async function run(options: { directory: string; port: number; fresh: boolean }): Promise<void> {
+async function run(options: ShopOptions): Promise<void> {
   await using shop = new Shop(options);
   const stopped = terminated();
   const opened = shop.open().then(() => {

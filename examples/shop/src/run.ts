@@ -2,15 +2,15 @@
  * Runs one service as a process of its own: `node --conditions=@waybill/source src/run.ts ordering --data DIR`.
  * It ends in order on Ctrl-C, on SIGTERM and when the process that started it is gone.
  */
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Bus, type Service, connect, embedded, terminated } from "waybill";
+import { type Bus, type Service, WaybillError, connect, terminated } from "waybill";
 import { DataDirectory } from "./database.ts";
 import { services } from "./services.ts";
 import { readSettings } from "./settings.ts";
 import { driveVans } from "./shipping/vans.ts";
 import { Storefront } from "./storefront/server.ts";
 import { storefront } from "./storefront/service.ts";
+import { transportOf } from "./transport.ts";
 
 /** What a running service tells who started it. */
 export interface Ready {
@@ -21,7 +21,11 @@ export interface Ready {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { data: { type: "string", default: "data" }, port: { type: "string", default: "0" } },
+  options: {
+    data: { type: "string", default: "data" },
+    port: { type: "string", default: "0" },
+    transport: { type: "string" },
+  },
 });
 const [name = ""] = positionals;
 
@@ -30,19 +34,27 @@ const orphaned = new AbortController();
 process.once("disconnect", () => orphaned.abort()); // whoever started this process is gone
 const ending = terminated(orphaned.signal);
 await using bus = await connect({
-  transport: embedded({ directory: join(values.data, "broker") }),
-  services: [serviceCalled(name)],
+  transport: transportOf({ directory: values.data, transport: values.transport }),
+  services: servicesCalled(name),
   handlers: { lockMs: 5_000 }, // what a killed process had in hand goes to the next one after five seconds
-});
+}).catch(explain);
 await using work = await begin(name, bus);
 process.send?.({ ready: true, ...(work.url !== undefined && { url: work.url }) } satisfies Ready);
 await ending;
 
-function serviceCalled(wanted: string): Service {
-  if (wanted === "storefront") return storefront;
+/** What keeps a service from starting is for a person to read: one sentence, no stack. */
+function explain(error: unknown): never {
+  if (!(error instanceof WaybillError)) throw error;
+  console.error(error.message);
+  // oxlint-disable-next-line unicorn/no-process-exit -- nothing is open yet, and to throw would show the stack.
+  process.exit(1);
+}
+
+function servicesCalled(wanted: string): readonly Service[] {
+  if (wanted === "storefront") return [storefront];
   const settings = readSettings(process.env);
   for (const [known, open] of Object.entries(services)) {
-    if (known === wanted) return open(data, settings);
+    if (known === wanted) return [open(data, settings)].flat();
   }
   const names = ["storefront", ...Object.keys(services)].join(", ");
   throw new RangeError(`There is no service "${wanted}". Services: ${names}.`);

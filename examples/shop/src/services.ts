@@ -8,7 +8,8 @@ import { inventory } from "./inventory/service.ts";
 import { Warehouse } from "./inventory/data.ts";
 import { notifications } from "./notifications/service.ts";
 import { Notifications } from "./notifications/data.ts";
-import { ordering } from "./ordering/service.ts";
+import { orderDesk } from "./ordering/service.ts";
+import { orderProcess } from "./ordering/process.ts";
 import { Orders } from "./ordering/data.ts";
 import { payment } from "./payment/service.ts";
 import { Payments } from "./payment/data.ts";
@@ -20,6 +21,10 @@ import { Parcels } from "./shipping/data.ts";
 import { telemetry } from "./telemetry/service.ts";
 import { History } from "./telemetry/data.ts";
 
+/** The process that leads orders and the desk that shows them: two faces of one service, over the same data. */
+export const orderingOn = (orders: Orders, changes: Changes) =>
+  [orderProcess(orders), orderDesk(orders, changes)] as const;
+
 /** Every service behind the storefront, each with its own data. */
 export const services = {
   catalog: (data: DataDirectory) => catalog(new Products(data)),
@@ -28,7 +33,7 @@ export const services = {
   inventory: (data: DataDirectory) => inventory(new Warehouse(data)),
   payment: (data: DataDirectory, settings: Settings) => payment(new Payments(data), settings),
   shipping: (data: DataDirectory, settings: Settings) => shipping(new Parcels(data), settings),
-  ordering: (data: DataDirectory) => ordering(new Orders(data), new Changes()),
+  ordering: (data: DataDirectory) => orderingOn(new Orders(data), new Changes()),
   notifications: (data: DataDirectory) => notifications(new Notifications(data)),
   telemetry: (data: DataDirectory) => telemetry(new History(data)),
 };

@@ -1,21 +1,28 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { connect, memory } from "waybill";
 import { Changes } from "./changes.ts";
-import { ListStock } from "./contracts/inventory.ts";
+import { ListStock, ReleaseStock } from "./contracts/inventory.ts";
 import { ListNotifications } from "./contracts/notifications.ts";
-import { GetOrder, OrderEnded, PlaceOrder, WatchOrder } from "./contracts/ordering.ts";
-import { ChargeCard, GetTakings } from "./contracts/payment.ts";
+import { GetOrder, ListOrders, OrderMoved, PlaceOrder, WatchOrder } from "./contracts/ordering.ts";
+import { ChargeCard, GetTakings, PaymentReceived, VoidPayment } from "./contracts/payment.ts";
 import { CountParcels } from "./contracts/shipping.ts";
 import { DataDirectory } from "./database.ts";
 import { Orders } from "./ordering/data.ts";
-import { ordering } from "./ordering/service.ts";
+import { orderProcess } from "./ordering/process.ts";
+import { orderingOn } from "./services.ts";
 import { testShop, twice, wish } from "./testing.fixture.ts";
 
 type TestShop = Awaited<ReturnType<typeof testShop>>;
 
 async function stateOf(shop: TestShop, orderId: string) {
   return (await shop.ask(GetOrder, { orderId }))?.state;
+}
+
+async function ignoredWishes(shop: TestShop) {
+  return (await shop.health()).contracts[PlaceOrder.name]?.ignored;
 }
 
 async function stockOf(shop: TestShop, sku: string) {
@@ -76,11 +83,14 @@ test("an order that is not paid in time is cancelled and its stock given back", 
 });
 
 test("the payment timeout leaves a paid order alone", async () => {
-  await using shop = await testShop();
+  await using shop = await testShop({ deliveryMs: 120_000 });
   await shop.send(PlaceOrder, wish());
-  await shop.advance(120_000);
+  await shop.advance(60_000);
+  assert.equal(await stateOf(shop, wish().orderId), "shipped");
+  await shop.advance(60_000);
   assert.equal(await stateOf(shop, wish().orderId), "completed");
-  assert.equal(shop.published(OrderEnded).length, 1);
+  assert.equal(shop.published(OrderMoved).length, 5);
+  assert.deepEqual([...shop.sent(ReleaseStock), ...shop.sent(VoidPayment)], []);
 });
 
 test("a bank that hangs up is asked again, and the attempts are seen", async () => {
@@ -153,8 +163,8 @@ test("whichever process of ordering moves an order, who watches it at another on
   using data = new DataDirectory();
   const orders = new Orders(data);
   const shared = { transport: memory(), logger: { debug() {}, info() {}, warn() {}, error() {} } };
-  await using one = await connect({ ...shared, services: [ordering(orders, new Changes())] });
-  await using other = await connect({ ...shared, services: [ordering(orders, new Changes())] });
+  await using one = await connect({ ...shared, services: orderingOn(orders, new Changes()) });
+  await using other = await connect({ ...shared, services: orderingOn(orders, new Changes()) });
   // Each serves who watches in its own process.
   const watching = [one, other].map(async (bus) => {
     const states: string[] = [];
@@ -174,11 +184,45 @@ for (const card of ["good", "declined", "silent"] as const) {
       await shop.send(PlaceOrder, wish(1, { card }));
       await shop.advance(120_000);
     }
-    assert.equal(doubled.handled(PlaceOrder).length, 2);
+    // The inbox knows it: not even the saga's rules are asked.
+    assert.equal(doubled.handled(PlaceOrder).length, 1);
+    assert.equal(await ignoredWishes(doubled), 0);
     assert.ok(doubled.handled(ChargeCard).length > once.handled(ChargeCard).length);
     assert.deepEqual(await tally(doubled), await tally(once));
+    assert.deepEqual(await Array.fromAsync(doubled.deadLetters.all()), []);
   });
 }
+
+test("a customer who places an order again, while it is under way or after its end, has placed it once", async () => {
+  await using shop = await testShop();
+  await shop.send(PlaceOrder, wish());
+  await shop.settled();
+  await shop.send(PlaceOrder, wish(1, { quantity: 7 }));
+  await shop.settled();
+  assert.equal(await ignoredWishes(shop), 1);
+  await shop.advance(120_000);
+  await shop.send(PlaceOrder, wish(1, { quantity: 8 }));
+  await shop.settled();
+  assert.equal(await ignoredWishes(shop), 2);
+  assert.equal(await stateOf(shop, wish().orderId), "completed");
+  assert.equal((await shop.ask(ListOrders, { visitor: wish().visitor })).length, 1);
+  assert.deepEqual(await shop.ask(GetTakings, {}), { payments: 1, cents: 1450, refunds: 0 });
+  assert.deepEqual(await Array.fromAsync(shop.deadLetters.all()), []);
+});
+
+test("a payment that comes after the timeout moves nothing: stock and money are given back already", async () => {
+  await using shop = await testShop();
+  const { orderId } = wish();
+  await shop.send(PlaceOrder, wish(1, { card: "silent" }));
+  await shop.advance(60_000);
+  assert.deepEqual(shop.sent(VoidPayment), [{ orderId }]);
+  assert.deepEqual(shop.sent(ReleaseStock), [{ orderId }]);
+  await shop.publish(PaymentReceived, { orderId, cents: 1_450, attempts: 1 });
+  await shop.advance(60_000);
+  assert.equal(await stateOf(shop, orderId), "cancelled");
+  assert.equal((await shop.ask(CountParcels, {})).parcels, 0);
+  assert.deepEqual(await Array.fromAsync(shop.deadLetters.all()), []);
+});
 
 async function tally(shop: TestShop) {
   const { steps: _, ...order } = (await shop.ask(GetOrder, { orderId: wish().orderId })) ?? {};
@@ -190,3 +234,10 @@ async function tally(shop: TestShop) {
     told: (await shop.ask(ListNotifications, {})).length,
   };
 }
+
+test("the README shows the way of an order as the saga has it", () => {
+  using data = new DataDirectory();
+  const readme = readFileSync(join(import.meta.dirname, "../README.md"), "utf8");
+  const [, diagram] = /```mermaid\n(stateDiagram-v2\n[^]*?\n)```/.exec(readme) ?? [];
+  assert.equal(diagram?.trim(), orderProcess(new Orders(data)).diagram().trim());
+});

@@ -12,6 +12,8 @@ export interface ShopOptions {
   readonly port?: number;
   /** Begins with empty data. */
   readonly fresh?: boolean;
+  /** What carries the messages: a URL for `connect`. Default: the embedded broker, in the directory. */
+  readonly transport?: string;
   /** For the services: see settings.ts. */
   readonly env?: Readonly<Record<string, string>>;
   readonly log?: (line: string) => void;
@@ -34,6 +36,7 @@ export class Shop implements AsyncDisposable {
     directory,
     port = portDefault,
     fresh = false,
+    transport,
     env = {},
     log = console.log,
   }: ShopOptions) {
@@ -50,7 +53,10 @@ export class Shop implements AsyncDisposable {
         directory,
         env,
         log,
-        args: () => (service === "storefront" ? ["--port", String(this.#port)] : []),
+        args: () => [
+          ...(transport === undefined ? [] : ["--transport", transport]),
+          ...(service === "storefront" ? ["--port", String(this.#port)] : []),
+        ],
       });
     this.#services = Object.keys(services).map((name) => supervise(name));
     this.#competitor = supervise("inventory", "inventory-2");

@@ -13,7 +13,7 @@ const reliable: Settings = { ...settingsDefault, declines: 0, errors: 0 };
 export async function testShop(settings: Partial<Settings> = {}, options: TestBusOptions = {}) {
   const data = new DataDirectory();
   const parts = [data, { ...reliable, ...settings }] as const;
-  return testBus(
+  const bus = await testBus(
     [
       services.catalog(data),
       services.pricing(data),
@@ -21,12 +21,18 @@ export async function testShop(settings: Partial<Settings> = {}, options: TestBu
       services.inventory(data),
       services.payment(...parts),
       services.shipping(...parts),
-      services.ordering(data),
+      ...services.ordering(data),
       services.notifications(data),
       services.telemetry(data),
     ],
     options,
   );
+  return Object.assign(bus, {
+    async [Symbol.asyncDispose]() {
+      await bus.close();
+      data[Symbol.dispose]();
+    },
+  });
 }
 
 type Wish = InputOf<typeof PlaceOrder>;

@@ -19,7 +19,10 @@ export interface Tally {
   readonly byKey: ReadonlyMap<string, readonly string[]>;
 }
 
+/** For one process of a rig. When its test is killed, this process ends too: it would go on for ever otherwise. */
 export function openLedger(directory: string, name: string): Ledger {
+  process.once("disconnect", () => process.exit(1));
+  process.channel?.unref();
   // One for all processes, so that what they wrote down has an order.
   const clock = systemEnvironment.clock.machine ?? systemEnvironment.clock;
   mkdirSync(directory, { recursive: true });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { service } from "@waybill/core";
 import { type FailureCase, lockMs, quick } from "./case.ts";
+import { stallsAndGoesOn } from "./late.ts";
 
 /** What becomes of the messages of a batch, and of their neighbours. */
 export const batchFailures: readonly FailureCase[] = [
@@ -62,38 +63,25 @@ export const batchFailures: readonly FailureCase[] = [
     run: async (failing) => {
       const DoJob = failing.command("job");
       const Done = failing.event("done");
-      const goOn = Promise.withResolvers<void>();
-      const runs: string[] = [];
-      let lateSignal: AbortSignal | undefined;
-      const worker = (name: string) =>
-        service("worker", { publishes: [Done] }).handleBatch(
-          DoJob,
-          async (items, context) => {
-            runs.push(`${name} ${items.length}`);
-            if (name === "late") {
-              lateSignal = context.signal;
-              await goOn.promise;
-            }
-            await context.publish(Done, { id: name });
-            for (const item of items) await item.context.publish(Done, { id: name });
-          },
-          { batch: { size: 2, maxAgeMs: 20 }, lockMs },
-        );
-      const published: string[] = [];
-      const late = await failing.process(worker("late"));
-      await failing.process(service("reader").on(Done, ({ id }) => void published.push(id)));
-      for (const id of ["1", "2"]) await late.bus.send(DoJob, { id });
-      await failing.stage.until("it has begun", () => runs.length === 1);
-      late.breath.stall();
-      await failing.process(worker("prompt"));
-      await failing.stage.until("another instance has both", () => published.length === 4);
-      late.breath.wake();
-      await failing.stage.until("the late handler hears of it", () => lateSignal?.aborted === true);
-      goOn.resolve();
-      await failing.stage.until(
-        "its settlements are refused",
-        async () => ((await late.bus.health()).contracts[DoJob.name]?.lockLost ?? 0) >= 2,
-      );
+      const { runs, published } = await stallsAndGoesOn(failing, {
+        Done,
+        publishes: 4,
+        worker: (name, begin) =>
+          service("worker", { publishes: [Done] }).handleBatch(
+            DoJob,
+            async (items, context) => {
+              await begin(name, `${name} ${items.length}`, context.signal);
+              await context.publish(Done, { id: name });
+              for (const item of items) await item.context.publish(Done, { id: name });
+            },
+            { batch: { size: 2, maxAgeMs: 20 }, lockMs },
+          ),
+        send: async ({ bus }) => {
+          for (const id of ["1", "2"]) await bus.send(DoJob, { id });
+        },
+        isRefused: async ({ bus }) =>
+          ((await bus.health()).contracts[DoJob.name]?.lockLost ?? 0) >= 2,
+      });
       assert.deepEqual(runs, ["late 2", "prompt 1", "prompt 1"]);
       assert.deepEqual(published, ["prompt", "prompt", "prompt", "prompt"]);
     },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type Feed, type Schema, feed, query } from "@waybill/contracts";
-import { type FeedContext, WaybillError, service } from "@waybill/core";
+import { type FeedContext, type Service, WaybillError, service } from "@waybill/core";
 import { type FailureCase, lockMs } from "./case.ts";
 import type { FailureStage } from "./stage.ts";
 
@@ -103,7 +103,7 @@ interface Tailing {
   /** Where each server began. */
   readonly begun: (string | undefined)[];
   /** Serves "1" to "6"; the first one waits after "3" until it is told to stop. */
-  readonly serving: () => ReturnType<typeof service>;
+  readonly serving: () => Service;
   readonly read: () => Promise<void>;
 }
 

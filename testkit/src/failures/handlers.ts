@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { query } from "@waybill/contracts";
 import { WaybillError, service } from "@waybill/core";
-import { needsStreams } from "../suite/case.ts";
+import { needsOrder, needsStreams } from "../suite/case.ts";
 import { type FailureCase, quick } from "./case.ts";
+import { firstOfKeyFails } from "./order.ts";
+import type { Job } from "./stage.ts";
 
 export const handlerFailures: readonly FailureCase[] = [
   {
@@ -117,26 +119,10 @@ export const handlerFailures: readonly FailureCase[] = [
     id: "ordered-key-fails",
     what: "a handler with `orderedBy` fails for one key",
     then: "the messages of that key wait behind it while it is retried; other keys go on",
+    notFor: needsOrder,
     run: async (failing) => {
-      const DoJob = failing.command("job");
-      const seen: string[] = [];
-      let failures = 0;
-      const worker = service("worker").handle(
-        DoJob,
-        ({ id }) => {
-          if (id === "a1" && failures++ < 2) throw new Error("not yet");
-          seen.push(id);
-        },
-        { orderedBy: ({ id }) => id.slice(0, 1), retry: { ...quick, delayMs: 30, attempts: 5 } },
-      );
-      const { bus } = await failing.process(worker);
-      for (const id of ["a1", "a2", "b1", "a3", "b2"]) await bus.send(DoJob, { id });
-      await failing.stage.until("all handled", () => seen.length === 5);
-      assert.deepEqual(
-        seen.filter((id) => id.startsWith("a")),
-        ["a1", "a2", "a3"],
-      );
-      assert.ok(seen.indexOf("b1") < seen.indexOf("a1"), `other keys waited: ${seen.join(" ")}`);
+      const orderedBy = ({ id }: Job): string => id.slice(0, 1);
+      await firstOfKeyFails(failing, failing.command("job"), { processes: 1, orderedBy });
     },
   },
   {

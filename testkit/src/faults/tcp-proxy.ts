@@ -9,6 +9,8 @@ export interface TcpTarget {
   /** Default 127.0.0.1. */
   readonly host?: string;
   readonly port: number;
+  /** Where the proxy listens, for a server that tells its clients where it is. Default: a free port. */
+  readonly listenPort?: number;
 }
 
 interface Connection {
@@ -44,10 +46,10 @@ export class TcpFaultProxy implements AsyncDisposable {
     this.#listener = createServer({ allowHalfOpen: true }, (client) => this.#accept(client));
   }
 
-  /** Listens on a free port of 127.0.0.1. */
+  /** Listens on 127.0.0.1. */
   static async listen(target: TcpTarget): Promise<TcpFaultProxy> {
     const proxy = new TcpFaultProxy(target);
-    proxy.#listener.listen(0, "127.0.0.1");
+    proxy.#listener.listen(target.listenPort ?? 0, "127.0.0.1");
     await once(proxy.#listener, "listening");
     return proxy;
   }
@@ -158,7 +160,12 @@ export class TcpFaultProxy implements AsyncDisposable {
 }
 
 function cut({ client, server, toServer, toClient }: Connection): void {
-  for (const socket of [client, server]) if (!socket.destroyed) socket.resetAndDestroy();
+  for (const socket of [client, server]) {
+    if (socket.destroyed) continue;
+    // One whose end is on its way cannot be reset: Node would never close its handle, and wait for it when the process ends.
+    if (socket.writableEnded) socket.destroy();
+    else socket.resetAndDestroy();
+  }
   // Who waits for the thaw must find that the sockets are gone.
   toServer.thaw();
   toClient.thaw();

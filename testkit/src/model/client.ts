@@ -8,6 +8,8 @@ export interface Client {
   readonly transport: Transport;
   readonly environment: StallingEnvironment;
   readonly readings: Set<Reading>;
+  /** The queue that ends with it, where it has declared one. */
+  replies: string | undefined;
 }
 
 /** One receiver of a client. */

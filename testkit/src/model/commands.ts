@@ -1,20 +1,26 @@
-import { addressOf, type Destination, WaybillError } from "@waybill/core";
+import { addressOf, type Destination, type Source, WaybillError } from "@waybill/core";
 import { topology } from "../suite/messages.ts";
 import { type Command, compose, pick } from "./compose.ts";
 import type { Client } from "./client.ts";
 import { inspectingCommands } from "./inspecting.ts";
-import { receivable } from "./places.ts";
-import { type Run, fail, lockMs } from "./run.ts";
+import { forwardingQueue, plainQueue, receivable, sessionQueue } from "./places.ts";
+import { type Run, lockMs } from "./run.ts";
+import { fail } from "./violation.ts";
 import { settlingCommands } from "./settling.ts";
 import { subscriptions, variantCount } from "./topics.ts";
 import type { Sent } from "./sent.ts";
 
-const advancesMs = [1, 400, 1_000, 2_500, 5_000];
+const advancesMs = [1, 400, 1_000, 2_500, 5_000, 12_000];
 const clientsMax = 4;
 
 /** A process that may die: all but the first, which looks after the broker. */
 function mortal(run: Run, choice: number): Client | undefined {
   return pick(run.clients.slice(1), choice);
+}
+
+function unsettle(run: Run, source: Source): void {
+  const group = addressOf(source);
+  run.world.log(group).unsettle(group);
 }
 
 function sending(kind: Sent["kind"]): Command {
@@ -34,7 +40,8 @@ function sending(kind: Sent["kind"]): Command {
 const sendAstray: Command = async (run, choice) => {
   const client = pick(run.clients, choice[0]) as Client;
   const [, good] = compose(run, "queue", choice);
-  const to: Destination = { kind: "queue", name: "nowhere" };
+  const name = pick(["nowhere", ...run.endedQueues], choice[2]) ?? "";
+  const to: Destination = { kind: "queue", name };
   const sent = client.transport.send([good, { ...good, to }]);
   await run.finished(sent.catch(() => {}));
   await sent.then(
@@ -44,7 +51,29 @@ const sendAstray: Command = async (run, choice) => {
         fail(`a batch with an unknown queue was refused with ${String(error)}`);
     },
   );
-  return `${client.instance} sends to nowhere`;
+  return `${client.instance} sends to ${name}`;
+};
+
+/** Declares a queue that ends with its client, which alone reads it. */
+async function openReplies(run: Run, client: Client, prefetch: number): Promise<string> {
+  const name = `replies-${client.instance}`;
+  const queues = [{ name, temporary: true }];
+  await run.finished(client.transport.declare(topology({ queues })));
+  client.replies = name;
+  run.receive(client, { kind: "queue", name }, { prefetch });
+  return name;
+}
+
+/** To a queue that ends with its process; the first time that is declared. */
+const sendReply: Command = async (run, choice) => {
+  const [who, whose] = choice;
+  const client = pick(run.clients, who) as Client;
+  const owner = pick(run.clients, whose) as Client;
+  const queue = owner.replies ?? (await openReplies(run, owner, 1 + (choice[2] % 3)));
+  const [sent, outgoing] = compose(run, { queue }, choice);
+  run.world.send(sent, run.moment);
+  await run.finished(client.transport.send([outgoing]));
+  return `${client.instance} sends ${sent.id} to ${queue}`;
 };
 
 const receive: Command = async (run, [who, what, room]) => {
@@ -63,7 +92,7 @@ const stop: Command = async (run, [who, which]) => {
   const client = pick(run.clients, who) as Client;
   const reading = pick([...client.readings], which);
   if (reading === undefined) return undefined;
-  if (reading.source.kind === "stream") run.world.unsettle(addressOf(reading.source));
+  if (reading.source.kind === "stream") unsettle(run, reading.source);
   client.readings.delete(reading);
   await run.finished(reading.receiver.stop());
   return `${client.instance} stops receiving from ${JSON.stringify(reading.source)}`;
@@ -139,12 +168,33 @@ const redeclare: Command = async (run, [who, which]) => {
   return `${client.instance} declares the subscriptions anew, variant ${variant}`;
 };
 
+/** What arrives at one queue goes on to another, or stays from now on; the same for dead letters of two queues. */
+const redirect: Command = async (run, [who, where, dead]) => {
+  const client = pick(run.clients, who) as Client;
+  const to = pick([plainQueue, sessionQueue, undefined], where);
+  const forwardTo = to === undefined ? false : ({ kind: "queue", name: to } as const);
+  const [deadTo, sessionsDeadTo] = [dead % 2, Math.floor(dead / 2) % 2].map((choice) =>
+    choice === 0 ? undefined : plainQueue,
+  );
+  const queues = [
+    { name: forwardingQueue, forwardTo, forwardDeadLettersTo: deadTo ?? false },
+    { name: sessionQueue, forwardDeadLettersTo: sessionsDeadTo ?? false },
+  ] as const;
+  const { ways } = run.world;
+  ways.forward(forwardingQueue, { to, deadTo }, run.moment);
+  ways.forward(sessionQueue, { to: undefined, deadTo: sessionsDeadTo }, run.moment);
+  await run.finished(client.transport.declare(topology({ queues })));
+  ways.declared();
+  return `${client.instance} lets ${JSON.stringify(queues)}`;
+};
+
 /** By name, with how often each is drawn. */
 const table: readonly (readonly [name: string, weight: number, command: Command])[] = [
   ["advance", 4, advance],
   ["send", 8, sending("queue")],
   ["publish", 3, sending("topic")],
   ["append", 4, sending("stream")],
+  ["sendReply", 2, sendReply],
   ["receive", 9, receive],
   ...settlingCommands,
   ...inspectingCommands,
@@ -156,6 +206,7 @@ const table: readonly (readonly [name: string, weight: number, command: Command]
   ["leave", 2, leave],
   ["stall", 2, stall],
   ["redeclare", 1, redeclare],
+  ["redirect", 3, redirect],
 ];
 
 /** Every command as often as it weighs. */

@@ -1,6 +1,14 @@
 import type { Outgoing } from "@waybill/core";
 import { toQueue, toStream, toTopic } from "../suite/messages.ts";
-import { dedupQueue, plainQueue, queues, sessionQueue, streamName } from "./places.ts";
+import {
+  dedupQueue,
+  forwardingQueue,
+  plainQueue,
+  queues,
+  sessionQueue,
+  shortStream,
+  streamName,
+} from "./places.ts";
 import type { Run } from "./run.ts";
 import { topicName } from "./topics.ts";
 import type { Sent } from "./sent.ts";
@@ -10,44 +18,52 @@ export type Choice = readonly [number, number, number];
 /** Does one thing to the broker and to the model; answers what it did, or undefined when there was nothing to do it to. */
 export type Command = (run: Run, choice: Choice) => Promise<string | undefined>;
 
+/** One queue by its name. */
+export interface Queue {
+  readonly queue: string;
+}
+
 const types = ["a", "b", "c"];
 const regions = ["EU", "US"];
 /** A message in the form of the model, and in the transport's. */
 export function compose(
   run: Run,
-  kind: Sent["kind"],
+  to: Sent["kind"] | Queue,
   [which, how, what]: Choice,
 ): [Sent, Outgoing] {
   const { now } = run.moment;
   const id = run.id();
   const type = types[what % types.length] ?? "a";
   const attributes = { region: regions[what % 2] ?? "EU", n: what % 9 };
+  const kind = typeof to === "string" ? to : "queue";
   const queue = [...queues, sessionQueue][which % (queues.length + 1)] ?? plainQueue;
-  const name = { queue, topic: topicName, stream: streamName }[kind];
-  const timing = timings(name, now)[how % 8];
+  const stream = what % 3 === 2 ? shortStream : streamName;
+  const names = { queue, topic: topicName, stream };
+  const name = typeof to === "string" ? names[to] : to.queue;
+  const timing = kind === "stream" ? {} : timings(name, now)[how % 8];
   const key = keyAt(name, which);
   const dedupid = name === dedupQueue && how % 4 > 0 ? `d${how % 2}` : undefined;
   const marks = { ...timing, ...(dedupid !== undefined && { dedupid }) };
-  const sent: Sent = { id, kind, name, type, attributes, key, ...marks };
+  const sent: Sent = { id, kind, sentAt: now, name, type, attributes, key, ...marks };
   if (kind === "stream") return [sent, toStream(name, id, key ?? "")];
-  const to = kind === "queue" ? toQueue : toTopic;
+  const make = kind === "queue" ? toQueue : toTopic;
   const header = {
     type,
     attributes,
     ...(key !== undefined && { partitionkey: key }),
     ...(dedupid !== undefined && { dedupid }),
   };
-  return [sent, to(name, id, { ...timing, header })];
+  return [sent, make(name, id, { ...timing, header })];
 }
 
 /** Few, so that several messages have the same; in the queue with sessions a few have none. */
 function keyAt(name: string, which: number): string | undefined {
-  if (name === streamName) return `k${which % 4}`;
-  if (name !== sessionQueue || which % 9 > 6) return undefined;
+  if (name === streamName || name === shortStream) return `k${which % 4}`;
+  if ((name !== sessionQueue && name !== forwardingQueue) || which % 9 > 6) return undefined;
   return `k${which % 2}`;
 }
 
-/** A stream has none; in a session the place of what is due later is not known beforehand. */
+/** In a session the place of what is due later is not known beforehand. */
 function timings(
   name: string,
   now: number,
@@ -56,7 +72,6 @@ function timings(
     5: { notAfter: now + 1_200 },
     6: { notAfter: now + 1_200, discardExpired: true },
   };
-  if (name === streamName) return {};
   if (name === sessionQueue) return expiring;
   return {
     ...expiring,

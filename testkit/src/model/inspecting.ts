@@ -1,10 +1,12 @@
-import type { MessageState, Resumed } from "@waybill/core";
+import type { MessageState, Resumed, SeekTarget } from "@waybill/core";
 import { addressOf } from "@waybill/core";
 import type { Client } from "./client.ts";
 import { type Choice, type Command, pick } from "./compose.ts";
 import { type Item, type ListedState, comeBack, statesAllowed } from "./item.ts";
-import { sources } from "./places.ts";
-import { type Run, fail } from "./run.ts";
+import type { Log, SeekPlace } from "./log.ts";
+import { pausable, sources } from "./places.ts";
+import type { Run } from "./run.ts";
+import { fail } from "./violation.ts";
 
 async function aside(
   run: Run,
@@ -18,7 +20,8 @@ async function aside(
   if (item === undefined) return undefined;
   const client = pick(run.clients, choice[1]) as Client;
   const { inspection } = client.transport;
-  const { state, address, id } = item;
+  const { state, id } = item;
+  const address = item.keptAt ?? item.address;
   const listed = await inspection.list({ state: state as MessageState, address, limit: 1_000 });
   const found = listed.find(
     ({ envelope, failure }) =>
@@ -60,7 +63,9 @@ const whereabouts: Readonly<Record<ListedState, Resumed>> = {
 
 /** By the handle of a delivery, deferred or not. */
 const resumeDeferred: Command = async (run, [which, who]) => {
-  const known = [...run.world.items()].filter(({ handle, kind }) => handle && kind !== "copy");
+  const known = [...run.world.items()].filter(
+    ({ handle, kind, lingersUntil }) => handle && kind !== "copy" && lingersUntil === 0,
+  );
   const item = pick(known, which);
   if (item?.handle === undefined) return undefined;
   const client = pick(run.clients, who) as Client;
@@ -80,19 +85,19 @@ const resumeDeferred: Command = async (run, [which, who]) => {
 /** Pauses an address for everybody, or lets it deliver again. */
 const pauseOrResumeAddress: Command = async (run, [who, what]) => {
   const client = pick(run.clients, who) as Client;
-  const source = pick(sources, what);
+  const source = pick(pausable, what);
   if (source === undefined) return undefined;
   const address = addressOf(source);
-  if (source.kind === "stream" && !run.world.hasGroup(address)) return undefined;
+  if (source.kind === "stream" && !run.world.log(address).groups.has(address)) return undefined;
   const { inspection } = client.transport;
-  if (run.world.resume(address)) {
+  if (run.world.ways.resume(address, run.moment)) {
     if (!(await run.finished(inspection.resume(address))))
       fail(`resuming ${address} answered that it was not paused`);
     return `${client.instance} resumes ${address} for all`;
   }
   // Only from the moment it resolves is nothing delivered.
   await run.finished(inspection.pause(address, "the model says so"));
-  run.world.pause(address);
+  run.world.ways.pause(address);
   return `${client.instance} pauses ${address} for all`;
 };
 
@@ -102,17 +107,34 @@ const seek: Command = async (run, [who, what, where]) => {
     sources.filter(({ kind }) => kind === "stream"),
     what,
   );
-  if (source?.kind !== "stream" || !run.world.hasGroup(addressOf(source))) return undefined;
-  const to = where % 3 === 2 ? "end" : "start";
-  run.world.seek(addressOf(source), to, run.moment);
+  if (source?.kind !== "stream" || !run.world.log(addressOf(source)).groups.has(addressOf(source)))
+    return undefined;
+  const log = run.world.log(source.name);
+  const { to, place } = seekTarget(log, where);
+  log.seek(addressOf(source), place, run.moment);
   await run.finished(client.transport.inspection.seek(source.name, source.group, to));
-  return `${client.instance} puts ${addressOf(source)} to the ${to}`;
+  return `${client.instance} puts ${addressOf(source)} to ${JSON.stringify(to)}`;
 };
+
+/** Where to, and what that does to an item. */
+function seekTarget(log: Log, where: number): { to: SeekTarget; place: SeekPlace } {
+  const [how, which] = [where % 6, Math.floor(where / 6)];
+  const sent = pick(log.sent, which);
+  const place = sent && log.placeOf(sent.id);
+  if (how === 1) return { to: "end", place: () => "passed" };
+  if (how < 4 && sent !== undefined) {
+    const at = sent.sentAt + (how % 2);
+    return { to: { at }, place: ({ sentAt }) => (sentAt < at ? "passed" : "again") };
+  }
+  if (how >= 4 && place !== undefined)
+    return { to: { offsets: [place.position] }, place: place.place };
+  return { to: "start", place: () => "again" };
+}
 
 export const inspectingCommands: readonly (readonly [string, number, Command])[] = [
   ["replay", 3, replay],
   ["discard", 1, discard],
   ["resumeDeferred", 3, resumeDeferred],
   ["pauseOrResumeAddress", 2, pauseOrResumeAddress],
-  ["seek", 1, seek],
+  ["seek", 2, seek],
 ];

@@ -38,6 +38,8 @@ export interface Item {
   since: number;
   /** And the moment. */
   sinceAt: number;
+  /** When the broker took it. */
+  readonly sentAt: number;
   holder: Token | undefined;
   /** When a dead process's lock ends, at the earliest and at the latest. */
   freeFrom: number;
@@ -51,6 +53,12 @@ export interface Item {
   discarded: boolean;
   /** Done while one before it was not, in a group whose members changed: the group's position may lie before it, and it may come again. */
   mayRepeat: boolean;
+  /** Retention has removed it from its stream: who has it may go on with it, and others need not get it. */
+  removed: boolean;
+  /** The queue among whose dead letters it stands, where that is another one. */
+  keptAt: string | undefined;
+  /** Its queue ends with a process that was killed: until that moment it may still stand there. */
+  lingersUntil: number;
 }
 
 /** When something is observed: the moment, the step, and how late time may move things. */
@@ -58,6 +66,8 @@ export interface Moment {
   readonly now: number;
   readonly step: number;
   readonly slackMs: number;
+  /** The same where nobody waits. */
+  readonly slowMs: number;
 }
 
 /** The states in which a listing may show an item; "gone" when it may be absent. */
@@ -134,4 +144,8 @@ export function comeBack(item: Item, moment: Moment): void {
   item.since = moment.step;
   item.sinceAt = moment.now;
   item.holder = undefined;
+  item.keptAt = undefined;
+  if (!item.removed) return;
+  item.state = "gone";
+  item.mayRepeat = true;
 }

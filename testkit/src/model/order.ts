@@ -4,7 +4,7 @@ import type { Item, Moment, Token } from "./item.ts";
 export function orderFault(
   item: Item,
   others: Iterable<Item>,
-  { token, moment }: { readonly token: Token; readonly moment: Moment },
+  { token, moment, mayBeRemoved }: Overtaking,
 ): string | undefined {
   if (!item.orderly && item.kind !== "session") return undefined;
   for (const other of others) {
@@ -18,10 +18,18 @@ export function orderFault(
     // What a command of this moment puts back may be seen a little later.
     const waits =
       other.state === "ready" && other.since < moment.step && other.notAfter > moment.now;
-    if (item.kind === "queue" ? waits : overtakes(item, other, { token, waits }))
-      return `${other.id} stands before it`;
+    const isBehind = item.kind === "queue" ? waits : overtakes(item, other, { token, waits });
+    const isFree = item.kind === "log" && other.state !== "held";
+    if (isBehind && !(isFree && mayBeRemoved(other))) return `${other.id} stands before it`;
   }
   return undefined;
+}
+
+interface Overtaking {
+  readonly token: Token;
+  readonly moment: Moment;
+  /** Of an item of a stream that nobody holds: retention may have taken it away by now. */
+  readonly mayBeRemoved: (item: Item) => boolean;
 }
 
 /** In a stream the items of a key are handed on one behind the other, across members and their deaths. */

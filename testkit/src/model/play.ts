@@ -1,7 +1,7 @@
 import { commands } from "./commands.ts";
 import type { Choice } from "./compose.ts";
 import { type ModelSubject, Run } from "./run.ts";
-import { Violation } from "./world.ts";
+import { Violation } from "./violation.ts";
 
 /** One command of a script: which, and what it is done with. Plain numbers, so that any generator can make and shrink them. */
 export type ModelStep = readonly [command: number, ...choice: Choice];

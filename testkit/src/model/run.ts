@@ -11,8 +11,9 @@ import { stallingEnvironment } from "../stall.ts";
 import { bodyText, complete } from "../suite/probe.ts";
 import type { Client, Held, Reading } from "./client.ts";
 import { type Moment, comeBack } from "./item.ts";
-import { places, sources } from "./places.ts";
-import { Violation, World } from "./world.ts";
+import { places, shortGroup, sources, streams } from "./places.ts";
+import { fail } from "./violation.ts";
+import { World } from "./world.ts";
 
 /** A broker of its own for one run, on a clock that the run moves. */
 export interface ModelSubject {
@@ -20,6 +21,8 @@ export interface ModelSubject {
   readonly environment: FakeEnvironment;
   /** How late the broker may be with what time moves, in milliseconds. */
   readonly slackMs: number;
+  /** The same where nobody waits: what ends with a dead process, and retention. */
+  readonly slowMs: number;
   /** As if that process were killed. Default: it stalls for ever. */
   readonly crash?: (instance: string) => void;
   dispose(): Promise<void>;
@@ -41,6 +44,8 @@ export class Run {
   readonly held: Held[] = [];
   readonly settled: Held[] = [];
   readonly trace: string[] = [];
+  /** Their processes have closed. */
+  readonly endedQueues: string[] = [];
   readonly #unrouted: string[] = [];
   readonly #duplicates: string[] = [];
   readonly #left: Client[] = [];
@@ -58,13 +63,18 @@ export class Run {
     const run = new Run(subject);
     const base = await run.open();
     await run.finished(base.transport.declare(places));
+    // From here on its place says what retention has removed.
+    run.receive(base, shortGroup, { prefetch: 1 });
+    await run.rest();
+    for (const reading of base.readings) await run.finished(reading.receiver.stop());
+    base.readings.clear();
     await run.open();
     return run;
   }
 
   get moment(): Moment {
-    const { environment, slackMs } = this.subject;
-    return { now: environment.clock.now(), step: this.step, slackMs };
+    const { environment, slackMs, slowMs } = this.subject;
+    return { now: environment.clock.now(), step: this.step, slackMs, slowMs };
   }
 
   id(): string {
@@ -83,12 +93,8 @@ export class Run {
         duplicate: (envelope) => void this.#duplicates.push(bodyText({ envelope })),
       }),
     );
-    const client = {
-      instance,
-      transport,
-      environment,
-      readings: new Set<Reading>(),
-    } satisfies Client;
+    const readings = new Set<Reading>();
+    const client: Client = { instance, transport, environment, readings, replies: undefined };
     this.clients.push(client);
     return client;
   }
@@ -103,7 +109,7 @@ export class Run {
       const others = this.clients.some(({ readings }) =>
         [...readings].some((reading) => addressOf(reading.source) === address),
       );
-      if (others) this.world.unsettle(address);
+      if (others) this.world.log(address).unsettle(address);
       this.world.read(address, this.moment);
     }
     const receiver = client.transport.receive(
@@ -134,12 +140,15 @@ export class Run {
       } else this.orphan(held, now);
     }
     if (how === "runs out") this.#left.push(client);
+    if (client.replies === undefined) return;
+    this.world.drop(client.replies, how === "runs out" ? now + this.subject.slowMs : now);
+    if (how === "given back") this.endedQueues.push(client.replies);
   }
 
   /** The groups of this client are about to be read by others. */
   unsettle(client: Client): void {
     for (const { source } of client.readings)
-      if (source.kind === "stream") this.world.unsettle(addressOf(source));
+      if (source.kind === "stream") this.world.log(source.name).unsettle(addressOf(source));
   }
 
   /** It comes again, its attempt counted. */
@@ -149,6 +158,7 @@ export class Run {
 
   orphan(held: Held, since: number): void {
     if (held.item.holder !== held) return;
+    if (held.item.removed) return comeBack(held.item, this.moment);
     held.item.state = "orphan";
     held.item.holder = undefined;
     held.item.freeFrom = since + Math.floor((2 / 3) * lockMs) - 1;
@@ -183,7 +193,9 @@ export class Run {
         if (state === "dead" || !message.address.includes("@")) listed.push([state, message]);
     }
     this.world.listed(listed, this.moment);
-    this.world.booked(await inspection.ledger());
+    for (const { name } of streams)
+      this.world.log(name).reached(await inspection.groups(name), this.moment);
+    this.world.books.check(await inspection.ledger());
     this.#told("unrouted events", this.#unrouted, this.world.unrouted);
     this.#told("duplicates", this.#duplicates, this.world.duplicates);
     for (const held of this.held)
@@ -196,13 +208,16 @@ export class Run {
     this.step += 1;
     this.#finishing = true;
     const [{ transport }] = this.clients as [Client];
-    for (const address of this.world.resumeAll())
+    for (const address of this.world.ways.resumeAll(this.moment))
       await this.finished(transport.inspection.resume(address));
     for (const { readings } of this.clients)
       for (const reading of readings) reading.receiver.resume();
     for (const held of this.held.splice(0)) this.#complete(held);
     for (const source of sources)
       this.receive(this.clients[0] as Client, source, { prefetch: 1_000 });
+    for (const client of this.clients)
+      if (client.replies !== undefined)
+        this.receive(client, { kind: "queue", name: client.replies }, { prefetch: 1_000 });
     await this.subject.environment.advance(2 * lockMs + 2 * this.subject.slackMs + 5_000);
     await this.compare();
     await this.subject.environment.advance(3_000);
@@ -240,21 +255,39 @@ export class Run {
     const token = { receiver: reading };
     const address = addressOf(reading.source);
     const id = bodyText(delivery);
-    const { attempt } = delivery;
+    const { attempt, position } = delivery;
     const failure = delivery.failure?.message;
-    const item = this.world.deliver({ address, id, attempt, failure, token }, this.moment);
+    const item = this.world.deliver(
+      { address, id, attempt, failure, position, token },
+      this.moment,
+    );
     const held: Held = { ...token, delivery, item, client, lost: false, refused: false };
     item.holder = held;
     if ((item.handle ?? delivery.handle) !== delivery.handle)
       fail(`${id} came with the handle ${delivery.handle} instead of ${item.handle}`);
     item.handle = delivery.handle;
     delivery.onLockLost = () => void (held.lost = true);
+    if (item.kind === "session") this.#readState(held);
     if (this.#finishing) return this.#complete(held);
     this.held.push(held);
     const holds = this.held.filter(
       (each) => each.receiver === reading && each.item.holder === each && !each.refused,
     ).length;
     if (holds > reading.prefetch) fail(`a receiver with prefetch ${reading.prefetch} got ${holds}`);
+  }
+
+  /** What its session keeps is there with the delivery, whoever wrote it. */
+  #readState({ delivery, item }: Held): void {
+    const expected = this.world.kept(item);
+    const told = (state: unknown): void => {
+      if (state !== expected)
+        fail(`${item.id} came with the state ${String(state)}, not ${expected}`);
+    };
+    const read = delivery.session?.read() ?? Promise.resolve("of no session");
+    read.then(
+      (state) => this.#guard(() => told(state)),
+      (error: unknown) => this.#guard(() => told(error)),
+    );
   }
 
   #guard(action: () => void): void {
@@ -264,8 +297,4 @@ export class Run {
       this.#fault ??= error as Error;
     }
   }
-}
-
-export function fail(what: string): never {
-  throw new Violation(what);
 }

@@ -5,6 +5,7 @@ import { sessionQueue } from "./places.ts";
 export interface Sent {
   readonly id: string;
   readonly kind: "queue" | "topic" | "stream";
+  readonly sentAt: number;
   readonly name: string;
   readonly type: string;
   readonly attributes: Readonly<Record<string, string | number>>;
@@ -40,6 +41,7 @@ export function itemOf(
     orderly: !delayed,
     since: moment.step,
     sinceAt: moment.now,
+    sentAt: sent.sentAt,
     holder: undefined,
     freeFrom: 0,
     freeBy: 0,
@@ -48,7 +50,15 @@ export function itemOf(
     parks: false,
     discarded: false,
     mayRepeat: false,
+    removed: false,
+    keptAt: undefined,
+    lingersUntil: 0,
   };
+}
+
+/** It as it goes on to another queue. */
+export function sentOn(item: Item, name: string): Sent {
+  return { ...item, kind: "queue", name, notBefore: 0 };
 }
 
 function kindOf({ kind, name, key }: Sent): Item["kind"] {

@@ -3,7 +3,8 @@ import { failure } from "../suite/messages.ts";
 import { type Command, compose, pick } from "./compose.ts";
 import { comeBack } from "./item.ts";
 import type { Held } from "./client.ts";
-import { type Run, fail } from "./run.ts";
+import type { Run } from "./run.ts";
+import { fail } from "./violation.ts";
 
 const retryDelaysMs = [0, 500, 2_000];
 const releaseDelaysMs = [0, 0, 0, 700];
@@ -37,11 +38,39 @@ async function settle(
   return `${held.client.instance} settles: ${words}: ${answer}`;
 }
 
-const complete: Command = async (run, [which]) => {
+const complete: Command = async (run, [which, how]) => {
   const held = take(run, which);
   if (held === undefined) return undefined;
-  const apply = (): void => run.world.end(held.item);
-  return settle(run, held, { settlement: { kind: "complete" }, apply });
+  const body = how % 3 === 0 ? undefined : `state ${run.step}`;
+  const leaves = held.item.kind === "session" && how % 4 > 1;
+  const apply = (): void => {
+    run.world.end(held.item);
+    if (leaves) run.world.keep(held.item, body);
+  };
+  const settlement = { kind: "complete", ...(leaves && { state: { body } }) } as const;
+  return settle(run, held, { settlement, apply });
+};
+
+/** Reads what a session keeps, and writes something else; who does not hold it can do neither. */
+const writeState: Command = async (run, [which, how]) => {
+  const all = [...run.held, ...run.settled].filter(({ item }) => item.kind === "session");
+  const held = pick(all, which);
+  if (held === undefined) return undefined;
+  const { item, delivery } = held;
+  const stands = item.holder === held;
+  const words = `the state of ${item.key} at ${item.address} by ${item.id}`;
+  const reading = delivery.session?.read() ?? fail(`${item.id} came without its session`);
+  await run.finished(reading.catch(() => {}));
+  const state = await reading.catch((error: unknown) => error);
+  const expected = run.world.kept(item);
+  const isLost = state instanceof WaybillError && state.code === "LOCK_LOST";
+  if (stands ? state !== expected : !isLost)
+    fail(`reading ${words} answered ${String(state)}, not ${stands ? expected : "LOCK_LOST"}`);
+  const body = how % 3 === 0 ? undefined : `written ${run.step}`;
+  if (stands) run.world.keep(item, body);
+  const answer = await run.finished(delivery.session?.write(body) ?? Promise.resolve("unknown"));
+  if (answer !== (stands ? "settled" : "lockLost")) fail(`writing ${words} answered ${answer}`);
+  return `${held.client.instance} writes ${words}: ${body}`;
 };
 
 const completeAndSend: Command = async (run, choice) => {
@@ -124,8 +153,7 @@ const deadLetter: Command = async (run, [which, how]) => {
   const held = take(run, which);
   if (held === undefined) return undefined;
   const { item } = held;
-  // What stands before it is done by then, as the core sees to it: of two that park a session only one would be waited for.
-  const park = how % 2 === 1 && !run.world.isHeldBefore(item);
+  const park = how % 2 === 1;
   const message = `${item.id} died in step ${run.step}`;
   const reason = { ...failure(item.attempt), message };
   const apply = (): void => {
@@ -153,6 +181,7 @@ const settleAgain: Command = async (run, [which, how]) => {
 
 export const settlingCommands: readonly (readonly [string, number, Command])[] = [
   ["complete", 6, complete],
+  ["writeState", 2, writeState],
   ["completeAndSend", 2, completeAndSend],
   ["completeRefused", 1, completeRefused],
   ["release", 3, release],

@@ -1,4 +1,4 @@
-import type { LedgerEntry, StoredMessage } from "@waybill/core";
+import type { Position, StoredMessage } from "@waybill/core";
 import {
   adopt,
   comeBack,
@@ -9,10 +9,15 @@ import {
   statesAllowed,
   type Token,
 } from "./item.ts";
+import { Books } from "./books.ts";
+import { Log, unfinishedStates } from "./log.ts";
 import { isSameSession, orderFault } from "./order.ts";
-import { dedupQueue, dedupWindowMs } from "./places.ts";
-import { type Sent, itemOf } from "./sent.ts";
+import { streams } from "./places.ts";
+import { Remembered } from "./remembered.ts";
+import { type Sent, itemOf, sentOn } from "./sent.ts";
 import { acceptingTypes, topicName, wanting } from "./topics.ts";
+import { Violation, fail } from "./violation.ts";
+import { Ways, mayWait } from "./ways.ts";
 
 /** What was observed of a delivery. */
 export interface Observed {
@@ -20,19 +25,21 @@ export interface Observed {
   readonly id: string;
   readonly attempt: number;
   readonly failure: string | undefined;
+  readonly position: Position | undefined;
   readonly token: Token;
 }
 
 /** The broker as it ought to be: pure state, no time and no chance of its own. Methods throw a Violation where the real one cannot be explained. */
 export class World {
   readonly #items = new Map<string, Item>();
-  readonly #log: Sent[] = [];
-  readonly #groups = new Set<string>();
-  readonly #unstable = new Set<string>();
-  readonly #accepted = new Map<string, number>();
-  /** Until when, by type and id. */
-  readonly #remembered = new Map<string, number>();
-  readonly #paused = new Set<string>();
+  readonly #logs = new Map(
+    streams.map((spec) => [spec.name, new Log(spec, () => this.#items.values())] as const),
+  );
+  readonly books: Books = new Books();
+  readonly ways: Ways = new Ways();
+  /** What sessions keep, by address and key. */
+  readonly #states = new Map<string, string>();
+  readonly #remembered = new Remembered();
   #order = 0;
   /** Which acceptances the subscriptions have now. */
   variant = 0;
@@ -48,15 +55,16 @@ export class World {
   send(sent: Sent, moment: Moment): void {
     switch (sent.kind) {
       case "queue":
-        if (!this.#isDuplicate(sent, moment)) return void this.#put(sent, sent.name, moment);
-        this.#accept(sent.name);
+        if (!this.#remembered.notes(sent, moment)) return this.#arrive(sent, sent.name, moment);
+        this.books.accept(sent.name);
         return void this.duplicates.push(sent.id);
       case "stream":
-        this.#log.push(sent);
-        for (const group of this.#groups) this.#put(sent, group, moment);
+        this.books.accept(sent.name);
+        this.log(sent.name).append(sent);
+        for (const group of this.log(sent.name).groups) this.#put(sent, group, moment);
         return;
       case "topic":
-        this.#accept(`${topicName}/`);
+        this.books.accept(`${topicName}/`);
         if (acceptingTypes(this.variant).has(sent.type)) {
           for (const name of wanting(this.variant, sent))
             this.#put(sent, `${topicName}/${name}`, moment);
@@ -67,24 +75,34 @@ export class World {
     }
   }
 
+  /** Of a stream or of one of its groups. */
+  log(address: string): Log {
+    const [name = ""] = address.split("@");
+    return this.#logs.get(name) ?? fail(`the model has no stream ${name}`);
+  }
+
   /** A group comes to be when it is first read, at the earliest item. */
   read(group: string, moment: Moment): void {
-    if (this.#groups.has(group)) return;
-    this.#groups.add(group);
-    for (const sent of this.#log) this.#put(sent, group, moment);
+    const log = this.log(group);
+    if (log.add(group)) for (const sent of log.sent) this.#put(sent, group, moment);
   }
 
   deliver(observed: Observed, moment: Moment): Item {
-    const { address, id, attempt, failure, token } = observed;
-    const item = this.#find(address, id, failure);
+    const { address, id, attempt, failure, token, position } = observed;
+    const item = this.#found({ address, id, failure }, moment);
     const violation = (what: string): Violation => new Violation(`${id} came at ${address}${what}`);
     if (item === undefined) throw violation(", where nobody sent it");
     const fault =
-      (this.#paused.has(address) ? "it is paused" : undefined) ??
+      this.ways.silence(address) ??
       deliveryFault(item, moment) ??
-      orderFault(item, this.#items.values(), { token, moment });
+      orderFault(item, this.#items.values(), {
+        token,
+        moment,
+        mayBeRemoved: (other) => this.log(address).mayBeRemoved(other, moment),
+      });
     if (fault !== undefined) throw violation(`, but ${fault}`);
-    const isLoose = item.kind === "log" && this.#unstable.has(address);
+    if (item.kind === "log") this.log(address).learn(item, position);
+    const isLoose = item.kind === "log" && (item.removed || this.log(address).isUnstable(address));
     const expected = isLoose ? attempt : item.attempt + 1;
     if (attempt !== expected || attempt < 1)
       throw violation(` with attempt ${attempt} instead of ${item.attempt + 1}`);
@@ -97,6 +115,25 @@ export class World {
     return item;
   }
 
+  /** The item that stands there, or should have gone on there by now: then it has. */
+  #found(
+    { address, id, failure }: { address: string; id: string; failure: string | undefined },
+    moment: Moment,
+  ): Item | undefined {
+    const known = this.#find(address, id, failure);
+    if (known !== undefined) return known;
+    const waiting = this.#items
+      .values()
+      .find((item) => item.id === id && this.ways.mayMove(item, address, moment));
+    if (waiting === undefined) return undefined;
+    waiting.state = "gone";
+    const moved = this.#put(sentOn(waiting, address), address, moment);
+    moved.notAfter = waiting.notAfter;
+    // Among what was sent there meanwhile.
+    moved.orderly = false;
+    return moved;
+  }
+
   /** What a group set aside is told from the item itself by its failure, which no other has. */
   #find(address: string, id: string, failure: string | undefined): Item | undefined {
     const item = this.#items.get(`${address}|${id}`);
@@ -106,16 +143,31 @@ export class World {
       .find((copy) => copy.address === address && copy.id === id && copy.failure === failure);
   }
 
-  /** The members of a group change: from now on its partitions may move, and begin again at what was not done. */
-  unsettle(group: string): void {
-    this.#unstable.add(group);
-    for (const item of this.#items.values()) if (item.address === group) this.#mayRepeat(item);
-  }
-
   /** It is done. */
   end(item: Item): void {
     item.state = "gone";
-    this.#mayRepeat(item);
+    if (item.kind === "log") this.log(item.address).mayRepeat(item);
+  }
+
+  /** A queue ends with its process, with everything in it; where that was killed, by then. */
+  drop(address: string, lingersUntil: number): void {
+    this.books.end(address);
+    for (const item of this.#items.values()) {
+      if (item.address !== address) continue;
+      item.state = "gone";
+      item.holder = undefined;
+      item.lingersUntil = lingersUntil;
+    }
+  }
+
+  /** What the session of an item keeps. */
+  kept({ address, key }: Item): string | undefined {
+    return this.#states.get(`${address}|${key}`);
+  }
+
+  keep({ address, key }: Item, state: string | undefined): void {
+    if (state === undefined) this.#states.delete(`${address}|${key}`);
+    else this.#states.set(`${address}|${key}`, state);
   }
 
   /** It is set aside with its failure; in a stream as a copy. */
@@ -129,6 +181,13 @@ export class World {
     item.state = "dead";
     item.failure = failure;
     item.parks = parks && item.kind === "session";
+    this.#setAside(item);
+  }
+
+  /** Its dead letters may stand elsewhere. */
+  #setAside(item: Item): void {
+    item.keptAt = this.ways.keeper(item.address);
+    if (item.keptAt !== undefined) this.books.accept(item.keptAt);
   }
 
   /** What one receiver holds behind an item of a session goes back, uncounted, when that comes back or parks. */
@@ -141,86 +200,28 @@ export class World {
     }
   }
 
-  pause(address: string): void {
-    this.#paused.add(address);
-  }
-
-  /** False when it was not paused. */
-  resume(address: string): boolean {
-    return this.#paused.delete(address);
-  }
-
-  resumeAll(): readonly string[] {
-    const paused = [...this.#paused];
-    this.#paused.clear();
-    return paused;
-  }
-
-  hasGroup(group: string): boolean {
-    return this.#groups.has(group);
-  }
-
-  /** Puts a group to one end of its stream. What its readers hold is not theirs any more. */
-  seek(group: string, to: "start" | "end", moment: Moment): void {
-    for (const item of this.#items.values()) {
-      if (item.address !== group || item.kind !== "log") continue;
-      comeBack(item, moment);
-      item.attempt = 0;
-      item.mayRepeat = false;
-      if (to === "end") item.state = "gone";
-    }
-  }
-
-  #mayRepeat(item: Item): void {
-    if (!this.#unstable.has(item.address) || item.kind !== "log" || item.state !== "gone") return;
-    item.mayRepeat ||= this.#items
-      .values()
-      .some(
-        (other) =>
-          other.address === item.address &&
-          other.kind === "log" &&
-          other.order < item.order &&
-          (unfinished.has(other.state) || other.mayRepeat),
-      );
-  }
-
-  /** Somebody has one of its session that stands before it. */
-  isHeldBefore(item: Item): boolean {
-    return this.#isBehind(item, "held");
-  }
-
-  #isBehind(item: Item, state: Item["state"]): boolean {
-    return this.#items
-      .values()
-      .some(
-        (other) => isSameSession(item, other) && other.state === state && other.order < item.order,
-      );
-  }
-
-  #isDuplicate({ name, type, id, dedupid = id }: Sent, { now }: Moment): boolean {
-    if (name !== dedupQueue) return false;
-    const known = `${type} ${dedupid}`;
-    if ((this.#remembered.get(known) ?? now) > now) return true;
-    this.#remembered.set(known, now + dedupWindowMs);
-    return false;
-  }
-
   /** Holds a listing of every state against what is known, and takes over what only time has decided. */
   listed(messages: readonly (readonly [ListedState, StoredMessage])[], moment: Moment): void {
     const seen = new Map<Item, ListedState>();
-    for (const [state, { address, envelope, attempt, failure }] of messages) {
+    for (const [state, { address, envelope, attempt, failure, origin = address }] of messages) {
       const id = String(envelope.body);
       const name = `${address}|${id}`;
-      const item = this.#find(address, id, failure?.message);
+      const item = this.#found({ address: origin, id, failure: failure?.message }, moment);
       if (item === undefined) throw new Violation(`${name} is ${state}, and nobody sent it there`);
       if (seen.has(item))
         throw new Violation(`${name} is stored twice: ${seen.get(item)} and ${state}`);
       seen.set(item, state);
+      if (item.lingersUntil > moment.now) continue;
       if (item.kind !== "log" && state !== "dead" && attempt !== item.attempt)
         throw new Violation(`${name} is ${state} with attempt ${attempt}, not ${item.attempt}`);
+      if (state === "dead" && item.state !== "dead") this.#setAside(item);
+      const place = state === "dead" ? (item.keptAt ?? item.address) : item.address;
+      if (address !== place) throw new Violation(`${name} is ${state} there, not at ${place}`);
+      if (this.ways.isLate(item, moment)) throw new Violation(`${name} should have gone on`);
     }
     for (const item of this.#items.values()) {
       const state = seen.get(item) ?? "gone";
+      if (item.lingersUntil > moment.now) continue;
       // A listing shows of a group what was set aside.
       if (item.kind === "log" && state === "gone") continue;
       if (item.kind === "copy" && item.state !== "dead" && state === "gone") continue;
@@ -229,19 +230,9 @@ export class World {
         const words = `${item.id} at ${item.address}`;
         throw new Violation(`${words} is ${state} and should be ${[...allowed].join(" or ")}`);
       }
+      // Whether it had gone on before it expired is not told.
+      if (state === "gone" && mayWait(item)) this.books.doubt(this.ways.onward(item.address));
       adopt(item, state, moment);
-    }
-  }
-
-  /** Holds the books against what was sent. */
-  booked(entries: readonly LedgerEntry[]): void {
-    for (const { address, kind, accepted, copied, repeated, difference } of entries) {
-      if (difference !== 0)
-        throw new Violation(`the books of ${address} (${kind}) miss ${difference}`);
-      const expected = kind === "log" ? this.#log.length : (this.#accepted.get(address) ?? 0);
-      const first = accepted - copied - repeated;
-      if (first !== expected)
-        throw new Violation(`the books of ${address} have ${first} accepted, not ${expected}`);
     }
   }
 
@@ -250,7 +241,8 @@ export class World {
     const items = [...this.#items.values()];
     const parked = items.filter(({ state, parks }) => state === "dead" && parks);
     return items.find(
-      (item) => unfinished.has(item.state) && !parked.some((dead) => isSameSession(item, dead)),
+      (item) =>
+        unfinishedStates.has(item.state) && !parked.some((dead) => isSameSession(item, dead)),
     );
   }
 
@@ -270,10 +262,11 @@ export class World {
       }
       return true;
     }
+    if (item.keptAt !== undefined) this.books.accept(item.address);
     comeBack(item, moment);
     item.attempt = 0;
-    // In its session it stands in front of what waits, or at its old place: with what it had not passed (it expired) it may change places.
-    item.orderly = item.kind === "session" && !this.#isBehind(item, "ready");
+    // In its session it takes its old place.
+    item.orderly &&= item.kind === "session";
     item.notAfter = Infinity;
     return true;
   }
@@ -281,18 +274,18 @@ export class World {
   #put(sent: Sent, address: string, moment: Moment): Item {
     const item = itemOf(sent, address, { order: ++this.#order, moment });
     this.#items.set(`${address}|${sent.id}`, item);
-    if (!address.endsWith("/")) this.#accept(address);
+    if (!address.endsWith("/")) this.books.accept(address);
     return item;
   }
 
-  #accept(address: string): void {
-    this.#accepted.set(address, (this.#accepted.get(address) ?? 0) + 1);
+  /** At the queue, or on at the end of its way when nothing there waits in front. */
+  #arrive(sent: Sent, address: string, moment: Moment): void {
+    const to = this.ways.onward(address);
+    const waits = this.#items.values().some((item) => item.address === address && mayWait(item));
+    const isLater = (sent.notBefore ?? 0) > moment.now;
+    if (to === undefined || waits || isLater || this.ways.silence(address) !== "it forwards")
+      return void this.#put(sent, address, moment);
+    this.books.accept(address);
+    this.#arrive({ ...sent, name: to }, to, moment);
   }
-}
-
-const unfinished: ReadonlySet<string> = new Set(["ready", "scheduled", "held", "orphan"]);
-
-/** The real broker did what the model cannot explain. */
-export class Violation extends Error {
-  override readonly name = "Violation";
 }

@@ -21,6 +21,9 @@ export const needsSeek = (capabilities: Capabilities): string | undefined =>
 export const needsOrder = (capabilities: Capabilities): string | undefined =>
   capabilities.order === "queue" ? undefined : "promises no order";
 
+export const needsKeyedOrder = ({ order }: Capabilities): string | undefined =>
+  order === "none" ? "promises no order" : undefined;
+
 export const needsPause = (capabilities: Capabilities): string | undefined =>
   capabilities.pause ? undefined : "does not pause an address for all processes";
 

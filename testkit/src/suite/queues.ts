@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Header } from "@waybill/core";
-import { type SuiteCase, needsAtomicBatch, needsOrder } from "./case.ts";
+import { type SuiteCase, needsAtomicBatch, needsKeyedOrder, needsOrder } from "./case.ts";
 import { numbers, toQueue, toStream, toTopic } from "./messages.ts";
 import { bodyText, settleAll } from "./probe.ts";
 
@@ -135,6 +135,33 @@ export const queueCases: readonly SuiteCase[] = [
       const probe = stage.receive(transport, source, { prefetch: 20, ...settleAll });
       await probe.take(500);
       assert.deepEqual(probe.bodies, sent);
+    },
+  },
+  {
+    id: "queue.key-order",
+    title:
+      "one consumer gets the messages of each key in the order of sending, from several batches",
+    notFor: needsKeyedOrder,
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      const keys = ["a", "b", "c", "d", "e"];
+      for (let from = 0; from < 40; from += 4)
+        await transport.send(
+          keys.flatMap((partitionkey) =>
+            numbers(4).map((number) =>
+              toQueue(queue, `${partitionkey}${from + Number(number)}`, {
+                header: { partitionkey },
+              }),
+            ),
+          ),
+        );
+      const probe = stage.receive(transport, source, { prefetch: 20, ...settleAll });
+      await probe.take(200);
+      for (const key of keys)
+        assert.deepEqual(
+          probe.bodies.filter((body) => body.startsWith(key)),
+          numbers(40).map((number) => `${key}${number}`),
+        );
     },
   },
   {

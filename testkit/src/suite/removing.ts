@@ -78,11 +78,14 @@ export const removingCases: readonly SuiteCase[] = [
       const purged = transport.inspection.purge(queue, "ready");
       const sent = other.send([toQueue(queue, "meanwhile")]);
       const [deleted] = await Promise.all([purged, sent]);
-      assert.ok(deleted >= count, `${deleted} deleted`);
+      assert.ok(deleted === count || deleted === count + 1, `${deleted} deleted`);
       await other.send([toQueue(queue, "later")]);
       const expected = deleted === count ? ["meanwhile", "later"] : ["later"];
       const probe = stage.receive(transport, source);
-      assert.deepEqual((await probe.take(expected.length)).map(bodyText), expected);
+      const left = (await probe.take(expected.length)).map(bodyText);
+      // Where there is no order, the one that was sent first need not come first.
+      if (transport.capabilities.order === "queue") assert.deepEqual(left, expected);
+      else assert.deepEqual(left.toSorted(), expected.toSorted());
       await probe.nothingMore();
     },
   },

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import type { Delivery, Settlement } from "@waybill/core";
 import { type SuiteCase, needsDeadLetters, needsSessions } from "./case.ts";
 import { failure } from "./messages.ts";
 import { bodyText, complete, settleAll } from "./probe.ts";
 import { keyed, retryFailure, sessionQueue } from "./session-stage.ts";
+import type { Stage } from "./stage.ts";
 
 const needsBoth: SuiteCase["notFor"] = (capabilities) =>
   needsSessions(capabilities) ?? needsDeadLetters(capabilities);
@@ -14,25 +16,11 @@ export const sessionEndCases: readonly SuiteCase[] = [
     title: "a message that is retried holds back its session for the delay, and no other one",
     notFor: needsSessions,
     run: async (stage) => {
-      const { transport, queue, source } = await sessionQueue(stage);
-      await transport.send(keyed(queue, "a1", "a2", "b1"));
-      const probe = stage.receive(transport, source, { sessions: 2 });
-      const all = await probe.take(3);
-      const [a1, a2, b1] = ["a1", "a2", "b1"].map((body) =>
-        all.find((delivery) => bodyText(delivery) === body),
-      );
-      const failedAt = stage.now();
-      await a1?.settle({ kind: "retry", delayMs: 150, failure: retryFailure });
-      assert.equal(await a2?.settle(complete), "lockLost");
-      assert.equal(await b1?.settle(complete), "settled");
-      await transport.send(keyed(queue, "a3", "b2"));
-      assert.equal(bodyText(await probe.next()), "b2");
-      const [again, behind, last] = await probe.take(3);
-      assert.deepEqual(
-        [again, behind, last].map((each) => each && bodyText(each)),
-        ["a1", "a2", "a3"],
-      );
-      assert.ok(stage.now() - failedAt >= 145, "the delay was kept");
+      const [again, behind] = await headComesLater(stage, {
+        kind: "retry",
+        delayMs: 150,
+        failure: retryFailure,
+      });
       assert.deepEqual([again?.attempt, behind?.attempt], [2, 1]);
       assert.equal(again?.failure?.message, "not now");
     },
@@ -60,22 +48,7 @@ export const sessionEndCases: readonly SuiteCase[] = [
       "a message released with a delay holds back its session for it, uncounted, and no other one",
     notFor: needsSessions,
     run: async (stage) => {
-      const { transport, queue, source } = await sessionQueue(stage);
-      await transport.send(keyed(queue, "a1", "a2", "b1"));
-      const probe = stage.receive(transport, source, { sessions: 2 });
-      const all = await probe.take(3);
-      const [a1, a2, b1] = ["a1", "a2", "b1"].map((body) =>
-        all.find((delivery) => bodyText(delivery) === body),
-      );
-      const releasedAt = stage.now();
-      assert.equal(await a1?.settle({ kind: "release", delayMs: 150 }), "settled");
-      assert.equal(await a2?.settle(complete), "lockLost");
-      assert.equal(await b1?.settle(complete), "settled");
-      await transport.send(keyed(queue, "a3", "b2"));
-      assert.equal(bodyText(await probe.next()), "b2");
-      const back = await probe.take(3);
-      assert.deepEqual(back.map(bodyText), ["a1", "a2", "a3"]);
-      assert.ok(stage.now() - releasedAt >= 145, "the delay was kept");
+      const back = await headComesLater(stage, { kind: "release", delayMs: 150 });
       assert.deepEqual(
         back.map(({ attempt }) => attempt),
         [1, 1, 1],
@@ -132,6 +105,33 @@ export const sessionEndCases: readonly SuiteCase[] = [
     },
   },
   {
+    id: "session.park-twice",
+    title:
+      "a session waits for every dead letter that parks it, in whatever order they were set aside and come back; then all come in order",
+    notFor: needsBoth,
+    run: async (stage) => {
+      const { transport, queue, source } = await sessionQueue(stage);
+      const { inspection } = transport;
+      await transport.send(keyed(queue, "a1", "a2", "a3", "a4"));
+      const first = stage.receive(transport, source, { prefetch: 3, sessions: 1 });
+      const [a1, a2, a3] = await first.take(3);
+      for (const held of [a3, a1])
+        await held?.settle({ kind: "deadLetter", failure: failure(1), park: true });
+      assert.equal(await a2?.settle(complete), "lockLost");
+      await first.nothingMore();
+      await first.receiver.stop();
+      const dead = await inspection.list({ state: "dead", address: queue, limit: 10 });
+      const handleOf = (body: string): string =>
+        dead.find(({ envelope }) => envelope.body === body)?.handle ?? "";
+      assert.equal(await inspection.replay([handleOf("a3")]), 1);
+      const second = stage.receive(await stage.open(), source, settleAll);
+      await second.nothingMore();
+      assert.equal(await inspection.replay([handleOf("a1")]), 1);
+      await second.take(4);
+      assert.deepEqual(second.bodies, ["a1", "a2", "a3", "a4"]);
+    },
+  },
+  {
     id: "session.park-discard",
     title: "discarding the dead letter for which a session waits lets the session go on",
     notFor: needsBoth,
@@ -181,6 +181,24 @@ export const sessionEndCases: readonly SuiteCase[] = [
     },
   },
   {
+    id: "session.expired-replay",
+    title:
+      "what expired in a session and is replayed takes its old place, behind what was sent before it",
+    notFor: needsBoth,
+    run: async (stage) => {
+      const { transport, queue, source } = await sessionQueue(stage);
+      const [a1, a2, a3] = keyed(queue, "a1", "a2", "a3");
+      if (a1 === undefined || a2 === undefined || a3 === undefined)
+        throw new Error("three were made");
+      await transport.send([a1, { ...a2, notAfter: stage.now() + 30 }, a3]);
+      const [dead] = await stage.listed(transport.inspection, { state: "dead", address: queue }, 1);
+      assert.equal(await transport.inspection.replay([dead?.handle ?? ""]), 1);
+      const probe = stage.receive(transport, source, settleAll);
+      await probe.take(3);
+      assert.deepEqual(probe.bodies, ["a1", "a2", "a3"]);
+    },
+  },
+  {
     id: "session.edit",
     title:
       "an edited dead letter takes its place in the session that waits for it; what waits can be discarded and purged",
@@ -211,3 +229,27 @@ export const sessionEndCases: readonly SuiteCase[] = [
     },
   },
 ];
+
+/** The first message of a session goes back with that delay: its session waits for it, another goes on. Answers what then comes of it. */
+async function headComesLater(
+  stage: Stage,
+  settlement: Settlement & { readonly delayMs: number },
+): Promise<readonly Delivery[]> {
+  const { transport, queue, source } = await sessionQueue(stage);
+  await transport.send(keyed(queue, "a1", "a2", "b1"));
+  const probe = stage.receive(transport, source, { sessions: 2 });
+  const all = await probe.take(3);
+  const [a1, a2, b1] = ["a1", "a2", "b1"].map((body) =>
+    all.find((delivery) => bodyText(delivery) === body),
+  );
+  const from = stage.now();
+  assert.equal(await a1?.settle(settlement), "settled");
+  assert.equal(await a2?.settle(complete), "lockLost");
+  assert.equal(await b1?.settle(complete), "settled");
+  await transport.send(keyed(queue, "a3", "b2"));
+  assert.equal(bodyText(await probe.next()), "b2");
+  const back = await probe.take(3);
+  assert.deepEqual(back.map(bodyText), ["a1", "a2", "a3"]);
+  assert.ok(stage.now() - from >= settlement.delayMs - 5, "the delay was kept");
+  return back;
+}

@@ -78,6 +78,24 @@ export const settlingCases: readonly SuiteCase[] = [
     },
   },
   {
+    id: "settle.release-around",
+    title: "what is released before and behind a message that is still held comes again without it",
+    notFor: needsOrder,
+    run: async (stage) => {
+      const { transport, queue, source } = await stage.withQueue();
+      await transport.send(numbers(3).map((body) => toQueue(queue, body)));
+      const probe = stage.receive(transport, source, { prefetch: 4 });
+      const [before, held, behind] = await probe.take(3);
+      probe.receiver.pause();
+      for (const delivery of [before, behind])
+        assert.equal(await delivery?.settle(release), "settled");
+      probe.receiver.resume();
+      assert.deepEqual((await probe.take(2)).map(bodyText), ["0", "2"]);
+      await probe.nothingMore();
+      assert.equal(await held?.settle(complete), "settled");
+    },
+  },
+  {
     id: "settle.release-later",
     title:
       "a message released with a delay comes back after it, its attempt not counted and nothing noted, and lets others pass",

@@ -31,6 +31,10 @@ export interface SuiteSubject {
    * (`capabilities.lock`); for others a process that falls silent is one whose timers stand still.
    */
   readonly detour?: () => Promise<Detour>;
+  /** How long the suite waits for what a broker does by itself; more than it takes to notice a dead process. Default 5,000. */
+  readonly patienceMs?: number;
+  /** Brings a topology onto the broker as an operator does, for who may create nothing. Default: another connection declares it. */
+  readonly prepare?: (topology: Topology) => Promise<void>;
   /** Removes what the case left behind. */
   dispose(): Promise<void>;
 }
@@ -52,6 +56,8 @@ export interface OpenOptions {
   readonly environment?: Environment;
   /** Default: the subject's. */
   readonly factory?: TransportFactory;
+  /** As `TransportHost.mayCreate`. Default true. */
+  readonly mayCreate?: boolean;
 }
 
 /** An event that nobody subscribes to, as a connection was told of it. */
@@ -61,7 +67,7 @@ export interface Unrouted {
 }
 
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-const patienceMs = 5_000;
+const patienceDefaultMs = 5_000;
 const receiveDefault: ReceiveOptions = { prefetch: 100, prefetchBytes: 10_000_000, lockMs: 10_000 };
 
 /** What a case plays on: connections to one broker, names of its own, and time. */
@@ -98,6 +104,7 @@ export class Stage {
   /** Opens another process's connection. */
   async open(options: OpenOptions = {}): Promise<Transport> {
     const { environment = this.environment, factory = this.#subject.factory } = options;
+    const { mayCreate = true } = options;
     const instance = `${this.#prefix}-${this.#opened.size + 1}`;
     const told: Unrouted[] = [];
     const duplicates: Envelope[] = [];
@@ -107,6 +114,7 @@ export class Stage {
       instance,
       unrouted: (envelope, topic) => void told.push({ envelope, topic }),
       duplicate: (envelope) => void duplicates.push(envelope),
+      mayCreate,
     });
     this.#opened.set(transport, told);
     this.#duplicates.set(transport, duplicates);
@@ -149,10 +157,10 @@ export class Stage {
 
   /** Waits until something holds; fails with what it was when it does not in time. */
   async until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-    const end = this.environment.clock.monotonic() + patienceMs;
-    while (!(await holds())) {
-      if (this.environment.clock.monotonic() >= end)
-        throw new Error(`waited ${patienceMs} ms in vain for: ${what}`);
+    const { patienceMs = patienceDefaultMs } = this.#subject;
+    // By its own steps: on a busy machine they come late, and so does what is waited for.
+    for (let waitedMs = 0; !(await holds()); waitedMs += stepMs) {
+      if (waitedMs >= patienceMs) throw new Error(`waited ${patienceMs} ms in vain for: ${what}`);
       await this.pass(stepMs);
     }
   }
@@ -169,6 +177,13 @@ export class Stage {
     const transport = await this.open();
     await transport.declare(topology(parts));
     return transport;
+  }
+
+  /** Brings that topology onto the broker, with everything that may be needed later. */
+  async prepared(parts: Partial<Topology>): Promise<void> {
+    const asked = topology(parts);
+    if (this.#subject.prepare === undefined) await this.declared(asked);
+    else await this.#subject.prepare(asked);
   }
 
   /** Opens a connection with one queue, and gives the queue's name with it. */

@@ -1,13 +1,15 @@
 import { type AddressSettings, type AddressState, WaybillError, addressOf } from "@waybill/core";
+import { type AsideState, asideStates, byAddress, plainSettings } from "@waybill/core/adapter";
 import type { StreamInfo } from "@nats-io/jetstream";
 import { brokerError } from "./errors.ts";
-import { type AsideState, asideStates } from "./handles.ts";
 import type { Link } from "./link.ts";
+import type { Groups } from "./streams/groups.ts";
 import type { Names, Place } from "./topology.ts";
 
 export interface AddressParts {
   readonly link: Link;
   readonly names: Names;
+  readonly groups: Groups;
 }
 
 interface Counted {
@@ -31,9 +33,10 @@ export class Addresses {
       if (isAside(read?.kind)) aside.set(`${read?.kind} ${read?.name}`, state.messages);
     }
     const states: AddressState[] = [];
-    for (const { place, ready } of await this.#counted(streams))
+    const groups = await this.#groups();
+    for (const { place, ready } of [...(await this.#counted(streams)), ...groups])
       states.push({
-        ...settingsOf(place),
+        ...plainSettings(place),
         ready,
         // What waits for its time or its retry counts as being acknowledged, and JetStream does not know its receivers.
         inFlight: undefined,
@@ -47,7 +50,16 @@ export class Addresses {
   }
 
   async settings(): Promise<readonly AddressSettings[]> {
-    return (await this.#counted(await this.#streams())).map(({ place }) => settingsOf(place));
+    const counted = await this.#counted(await this.#streams());
+    return [...counted, ...(await this.#groups())].map(({ place }) => plainSettings(place));
+  }
+
+  async #groups(): Promise<readonly Counted[]> {
+    const depths = await this.#parts.groups.depths();
+    return depths.map(({ address, ready }) => ({
+      ready,
+      place: { address, kind: "stream", stream: "", temporary: false },
+    }));
   }
 
   /** Addresses of which something was ever set aside, in the order of their names. */
@@ -111,21 +123,10 @@ export class Addresses {
         });
       }
     }
-    return counted.toSorted((one, other) => (one.place.address < other.place.address ? -1 : 1));
+    return counted.toSorted((one, other) => byAddress(one.place, other.place));
   }
 }
 
 function isAside(kind: string | undefined): boolean {
   return asideStates.some((state) => state === kind);
-}
-
-function settingsOf({ address, kind, temporary }: Counted["place"]): AddressSettings {
-  return {
-    address,
-    kind,
-    temporary,
-    paused: undefined,
-    forwardsTo: undefined,
-    deadLettersTo: undefined,
-  };
 }

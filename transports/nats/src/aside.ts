@@ -1,8 +1,8 @@
 import { type Envelope, type Failure, type StoredMessage, WaybillError } from "@waybill/core";
+import { type AsideState, handleOf, readHandle } from "@waybill/core/adapter";
 import type { StoredMsg } from "@nats-io/jetstream";
 import { type DeclareParts, declareAside } from "./declare.ts";
 import { brokerError, isMissing } from "./errors.ts";
-import { type AsideState, handleOf, readHandle } from "./handles.ts";
 import { type Extras, type Read, readMessage, writeMessage } from "./message.ts";
 import type { Publisher } from "./publisher.ts";
 

@@ -1,7 +1,13 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { type Logger, type TransportFactory, systemEnvironment } from "@waybill/core";
-import type { SuiteSubject } from "@waybill/testkit";
+import {
+  type Logger,
+  type Transport,
+  type TransportFactory,
+  systemEnvironment,
+} from "@waybill/core";
+import type { ChaosSubject } from "@waybill/testkit";
 import { clean } from "./cleaning.test.support.ts";
+import { makeByHand } from "./by-hand.test.support.ts";
 import { type NatsOptions, nats } from "./index.ts";
 
 export const port = 4222;
@@ -17,9 +23,7 @@ export class Corner implements AsyncDisposable {
 
   /** For `connect`. */
   get options(): { readonly transport: TransportFactory; readonly logger: Logger } {
-    const ignore = (): void => undefined;
-    const logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
-    return { transport: this.factory(), logger };
+    return { transport: this.factory(), logger: silent };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -27,9 +31,28 @@ export class Corner implements AsyncDisposable {
   }
 }
 
-export function subject(): SuiteSubject {
+export function subject(): ChaosSubject {
   const corner = new Corner();
-  return { factory: corner.factory(), dispose: () => corner[Symbol.asyncDispose]() };
+  return {
+    factory: corner.factory(),
+    target: { port },
+    through: (by) => corner.factory({ url: `nats://127.0.0.1:${by}`, pingIntervalMs: 500 }),
+    prepare: (topology) => makeByHand(host, topology, corner.prefix),
+    dispose: () => corner[Symbol.asyncDispose](),
+  };
+}
+
+const ignore = (): void => undefined;
+const silent: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+
+/** Another process's connection, without a bus. */
+export function open(factory: TransportFactory): Promise<Transport> {
+  return factory.open({
+    environment: systemEnvironment,
+    logger: silent,
+    instance: "test",
+    unrouted: ignore,
+  });
 }
 
 /** Waits until the condition holds; fails with its text after so many milliseconds. */

@@ -1,4 +1,5 @@
 import { type SubscriptionSpec, type Topology, WaybillError } from "@waybill/core";
+import type { AsideState } from "@waybill/core/adapter";
 import {
   AckPolicy,
   type ConsumerConfig,
@@ -11,7 +12,6 @@ import {
 } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
 import { isMissing } from "./errors.ts";
-import type { AsideState } from "./handles.ts";
 import type { Link } from "./link.ts";
 import { type Settings, duplicateWindowMs } from "./options.ts";
 import type { Names } from "./topology.ts";
@@ -20,7 +20,19 @@ export interface DeclareParts {
   readonly link: Link;
   readonly names: Names;
   readonly settings: Settings;
+  /** False: see `TransportHost.mayCreate`. */
+  readonly mayCreate?: boolean;
 }
+
+/** Who takes what would be made, in place of the server. */
+export interface Instead {
+  stream(config: NewStream): Promise<void>;
+  consumer(stream: string, config: NewConsumer): Promise<void>;
+}
+
+type Making =
+  | (DeclareParts & { readonly instead?: undefined })
+  | (Pick<DeclareParts, "names" | "settings"> & { readonly instead: Instead });
 
 /** What a dead process leaves of its own goes after this time. */
 export const forgottenMs = 60_000;
@@ -31,9 +43,10 @@ const unroutedMax = 10_000;
 const descriptionMax = 4_000;
 
 type NewStream = Partial<StreamConfig> & Pick<StreamConfig, "name">;
+type NewConsumer = Partial<ConsumerConfig> & { readonly durable_name: string };
 
 /** Creates what is missing, and keeps what is there. Rules are evaluated at the consumer: a filter knows types only. */
-export async function declare(parts: DeclareParts, topology: Topology): Promise<void> {
+export async function declare(parts: Making, topology: Topology): Promise<void> {
   const { names } = parts;
   for (const { name, temporary = false } of topology.queues) {
     const { stream, consumer } = names.place({ kind: "queue", name }, temporary);
@@ -58,14 +71,14 @@ export async function declare(parts: DeclareParts, topology: Topology): Promise<
 }
 
 /** Where notes lie: one for each message that went back. */
-export async function declareNotes(parts: DeclareParts): Promise<void> {
+export async function declareNotes(parts: Making): Promise<void> {
   const { notesStream: name, allNotes } = parts.names;
   await ensureStream(parts, { name, subjects: [allNotes], max_msgs_per_subject: 1 });
 }
 
 /** Where what was set aside lies. Made when the first message is: most addresses never need it. */
 export async function declareAside(
-  parts: DeclareParts,
+  parts: Making,
   address: string,
   state: AsideState,
 ): Promise<void> {
@@ -78,7 +91,7 @@ export async function declareAside(
   });
 }
 
-async function subscribe(parts: DeclareParts, subscription: SubscriptionSpec): Promise<void> {
+async function subscribe(parts: Making, subscription: SubscriptionSpec): Promise<void> {
   const { names } = parts;
   const { topic, name, accepts, temporary = false } = subscription;
   const { stream, consumer } = names.place({ kind: "subscription", topic, name }, temporary);
@@ -120,29 +133,54 @@ const fleeting = {
 };
 const forgetful = { inactive_threshold: nanos(forgottenMs), mem_storage: true };
 
-async function ensureStream({ link, settings }: DeclareParts, stream: NewStream): Promise<void> {
-  const { streams } = link.jetstream;
+/** Answers how it is, where it was there before. */
+export async function ensureStream(
+  parts: Making,
+  stream: NewStream,
+): Promise<StreamConfig | undefined> {
+  const wanted = {
+    storage: StorageType.File,
+    discard: DiscardPolicy.Old,
+    num_replicas: parts.settings.replicas,
+    duplicate_window: nanos(duplicateWindowMs),
+    allow_direct: true,
+    ...stream,
+  };
+  if (parts.instead !== undefined) {
+    await parts.instead.stream(wanted);
+    return undefined;
+  }
+  const { streams } = parts.link.jetstream;
   try {
-    await streams.info(stream.name);
+    return (await streams.info(stream.name)).config;
   } catch (thrown) {
     if (!isMissing(thrown)) throw thrown;
-    await streams.add({
-      storage: StorageType.File,
-      discard: DiscardPolicy.Old,
-      num_replicas: settings.replicas,
-      duplicate_window: nanos(duplicateWindowMs),
-      allow_direct: true,
-      ...stream,
-    });
+    if (parts.mayCreate === false && parts.names.read(stream.name)?.kind !== "temporary")
+      throw lacking(stream.name);
+    await streams.add(wanted);
+    return undefined;
   }
 }
 
-async function ensureConsumer(
-  { link }: DeclareParts,
-  stream: string,
-  wanted: Partial<ConsumerConfig> & { readonly durable_name: string },
-): Promise<void> {
-  const { consumers } = link.jetstream;
+function lacking(stream: string): WaybillError {
+  return new WaybillError(
+    "NOT_FOUND",
+    `NATS has no stream "${stream}" any more, and this bus creates nothing. Create it from the definitions.`,
+  );
+}
+
+async function ensureConsumer(parts: Making, stream: string, asked: NewConsumer): Promise<void> {
+  const wanted = {
+    ack_policy: AckPolicy.Explicit,
+    replay_policy: ReplayPolicy.Instant,
+    ack_wait: nanos(firstLockMs),
+    // How often a message is tried is ours to decide; what waits for its retry must not stop the others.
+    max_deliver: -1,
+    max_ack_pending: -1,
+    ...asked,
+  };
+  if (parts.instead !== undefined) return parts.instead.consumer(stream, wanted);
+  const { consumers } = parts.link.jetstream;
   try {
     const { config } = await consumers.info(stream, wanted.durable_name);
     const { description, filter_subject } = wanted;
@@ -153,14 +191,6 @@ async function ensureConsumer(
     });
   } catch (thrown) {
     if (!isMissing(thrown)) throw thrown;
-    await consumers.add(stream, {
-      ack_policy: AckPolicy.Explicit,
-      replay_policy: ReplayPolicy.Instant,
-      ack_wait: nanos(firstLockMs),
-      // How often a message is tried is ours to decide; what waits for its retry must not stop the others.
-      max_deliver: -1,
-      max_ack_pending: -1,
-      ...wanted,
-    });
+    await consumers.add(stream, wanted);
   }
 }

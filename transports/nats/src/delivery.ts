@@ -1,13 +1,5 @@
-import type {
-  Delivery,
-  Envelope,
-  Failure,
-  Position,
-  Session,
-  Settled,
-  Settlement,
-} from "@waybill/core";
-import { handleOf } from "./handles.ts";
+import type { Envelope, Failure, Position, Session, Settled, Settlement } from "@waybill/core";
+import { handleOf, HeldDelivery } from "@waybill/core/adapter";
 import type { Read } from "./message.ts";
 import type { Note, Noted } from "./notes.ts";
 import type { Pulled } from "./pull.ts";
@@ -15,6 +7,7 @@ import type { Pulled } from "./pull.ts";
 /** Who carries a settlement out. */
 export interface Settler {
   settle(delivery: NatsDelivery, settlement: Settlement): Promise<Settled>;
+  countRun(delivery: NatsDelivery, failure: Failure): Promise<Settled>;
 }
 
 export interface DeliveryParts {
@@ -27,28 +20,27 @@ export interface DeliveryParts {
 }
 
 /** A message whose lease this process renews. */
-export class NatsDelivery implements Delivery {
+export class NatsDelivery extends HeldDelivery {
   readonly envelope: Envelope;
-  readonly attempt: number;
+  attempt: number;
   readonly handle: string;
   readonly enqueuedAt: number;
-  readonly failure: Failure | undefined;
+  failure: Failure | undefined;
   readonly position: Position | undefined = undefined;
   readonly session: Session | undefined = undefined;
-  onLockLost: (() => void) | undefined = undefined;
 
   readonly message: Pulled;
   readonly read: Read;
-  readonly note: Note;
+  /** As it is written down. */
+  note: Note;
   readonly bytes: number;
   readonly noted: Noted;
   /** When the lease was last known to begin, on the monotonic clock. */
   leasedAt: number;
-  /** Settled, being settled, or lost. */
-  over = false;
   readonly #settler: Settler;
 
   constructor({ address, message, read, note, leasedAt, settler }: DeliveryParts) {
+    super();
     const { deliveries, sequence, timestampNanos } = message;
     this.handle = handleOf(address, sequence);
     this.envelope = read.envelope;
@@ -68,15 +60,11 @@ export class NatsDelivery implements Delivery {
     return this.read.expiryLifted;
   }
 
-  async settle(settlement: Settlement): Promise<Settled> {
-    if (this.over) return "lockLost";
-    this.over = true;
-    try {
-      return await this.#settler.settle(this, settlement);
-    } catch (error) {
-      // What was to be sent was refused; the message is still held and can be settled otherwise.
-      this.over = false;
-      throw error;
-    }
+  countRun(failure: Failure): Promise<Settled> {
+    return this.over ? Promise.resolve("lockLost") : this.#settler.countRun(this, failure);
+  }
+
+  protected end(settlement: Settlement): Promise<Settled> {
+    return this.#settler.settle(this, settlement);
   }
 }

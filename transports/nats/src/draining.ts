@@ -1,11 +1,12 @@
 import type { Environment } from "@waybill/core";
+import { acknowledged } from "./acknowledgements.ts";
 import type { Addresses } from "./addresses.ts";
 import { brokerError } from "./errors.ts";
 import type { Link } from "./link.ts";
 import { readMessage } from "./message.ts";
 import type { Note, Notes } from "./notes.ts";
 import { Pull, type Pulled, storedAt } from "./pull.ts";
-import { type Settling, acknowledged } from "./settling.ts";
+import type { Settling } from "./settling.ts";
 import type { Names } from "./topology.ts";
 
 export interface DrainingParts {

@@ -90,6 +90,16 @@ function apiCode(thrown: unknown): number | undefined {
   return thrown instanceof JetStreamApiError ? thrown.code : undefined;
 }
 
+/** What a server says of what it knew a moment ago while it stops: it takes JetStream from its accounts first, then ends connections. */
+export function isStopping(thrown: unknown): boolean {
+  return isMissing(thrown) || isSilent(thrown) || apiCode(thrown) === apiCodes.notEnabled;
+}
+
+export function stoppingError(doing: string, cause: unknown): WaybillError {
+  const message = `${doing} failed: NATS is stopping. Waybill tries again once it is back.`;
+  return new WaybillError("TRANSPORT_FAILED", message, { retryable: true, cause });
+}
+
 /** The stream or the consumer is not there. */
 export function isMissing(thrown: unknown): boolean {
   const code = apiCode(thrown);

@@ -1,25 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  type Delivery,
-  type Outgoing,
-  type Transport,
-  type TransportFactory,
-  systemEnvironment,
-} from "@waybill/core";
+import type { Delivery, Outgoing } from "@waybill/core";
 import { TcpFaultProxy } from "@waybill/testkit";
-import { Corner, port, until } from "./corner.test.support.ts";
+import { Corner, open, port, until } from "./corner.test.support.ts";
 
 const ignore = (): void => undefined;
-
-function open(factory: TransportFactory): Promise<Transport> {
-  return factory.open({
-    environment: systemEnvironment,
-    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
-    instance: "faults",
-    unrouted: ignore,
-  });
-}
 
 function message(id: string): Outgoing {
   return {

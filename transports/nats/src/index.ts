@@ -1,4 +1,5 @@
 import type { TransportFactory } from "@waybill/core";
+import { definitionsOf } from "./definitions.ts";
 import { type NatsOptions, settingsOf } from "./options.ts";
 import { NatsTransport } from "./transport.ts";
 
@@ -13,5 +14,9 @@ export type { NatsOptions, NatsTls } from "./options.ts";
  */
 export function nats(options: NatsOptions): TransportFactory {
   const settings = settingsOf(options);
-  return { name: "nats", open: (host) => NatsTransport.open(settings, host) };
+  return {
+    name: "nats",
+    open: (host) => NatsTransport.open(settings, host),
+    definitions: (topology) => definitionsOf(topology, settings),
+  };
 }

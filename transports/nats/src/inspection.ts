@@ -1,38 +1,42 @@
-import {
-  type AddressSettings,
-  type AddressState,
-  type Envelope,
-  type GroupState,
-  type Inspection,
-  type LedgerEntry,
-  type ListQuery,
-  type MessageState,
-  type PurgeState,
-  type Resumed,
-  type StoredMessage,
-  WaybillError,
-  type Whereabouts,
+import type {
+  AddressSettings,
+  AddressState,
+  Envelope,
+  GroupState,
+  ListQuery,
+  PurgeState,
+  Resumed,
+  SeekTarget,
+  StoredMessage,
+  Whereabouts,
 } from "@waybill/core";
+import { type AsideState, asideStates, PartialInspection, readHandle } from "@waybill/core/adapter";
 import type { Addresses } from "./addresses.ts";
 import type { Aside, Found } from "./aside.ts";
-import { type AsideState, asideStates, readHandle } from "./handles.ts";
 import type { Extras } from "./message.ts";
 import type { Outbound } from "./outbound.ts";
+import { type Groups, groupOf } from "./streams/groups.ts";
 
 export interface InspectionParts {
   readonly addresses: Addresses;
   readonly aside: Aside;
   readonly outbound: Outbound;
+  readonly groups: Groups;
   readonly assertOpen: () => void;
   /** Takes what is ready as a receiver would. */
   readonly drain: (address: string) => Promise<number>;
 }
 
 /** What JetStream lets an operator see and move: single messages, by their subject. */
-export class NatsInspection implements Inspection {
+export class NatsInspection extends PartialInspection {
+  protected readonly limits = {
+    cannot: "Over NATS, Waybill",
+    instead: "Look at the stream with the nats command.",
+  };
   readonly #parts: InspectionParts;
 
   constructor(parts: InspectionParts) {
+    super();
     this.#parts = parts;
   }
 
@@ -46,30 +50,20 @@ export class NatsInspection implements Inspection {
     return this.#parts.addresses.settings();
   }
 
-  pause(): Promise<void> {
-    return Promise.reject(notSupported("pause a queue for all processes"));
+  async groups(stream: string): Promise<readonly GroupState[]> {
+    this.#parts.assertOpen();
+    return this.#parts.groups.of(stream);
   }
 
-  resume(): Promise<boolean> {
-    return Promise.reject(notSupported("pause a queue for all processes"));
-  }
-
-  ledger(): Promise<readonly LedgerEntry[]> {
-    return Promise.reject(notSupported("keep books"));
-  }
-
-  groups(): Promise<readonly GroupState[]> {
-    return Promise.reject(notSupported("tell of groups"));
-  }
-
-  seek(): Promise<GroupState> {
-    return Promise.reject(notSupported("move a group"));
+  async seek(stream: string, group: string, to: SeekTarget): Promise<GroupState> {
+    this.#parts.assertOpen();
+    return this.#parts.groups.seek({ stream, group }, to);
   }
 
   async list({ state, address, after, limit }: ListQuery): Promise<readonly StoredMessage[]> {
     this.#parts.assertOpen();
     const { aside, addresses } = this.#parts;
-    const wanted = asideOf(state);
+    const wanted = this.asideOf(state);
     const from = after === undefined ? undefined : readHandle(after)?.address;
     const last = after === undefined ? undefined : await aside.find(after, wanted);
     const all = address === undefined ? await addresses.withAside(wanted) : [address];
@@ -134,14 +128,13 @@ export class NatsInspection implements Inspection {
     return found !== undefined && (await this.#giveBack(found, {}, envelope));
   }
 
-  /** What waits for its time is not told apart from what waits for its retry. */
-  cancel(): Promise<number> {
-    return Promise.reject(notSupported("take back scheduled messages"));
-  }
-
   async purge(address: string, state: PurgeState): Promise<number> {
     this.#parts.assertOpen();
-    if (state === "scheduled") throw notSupported("purge scheduled messages");
+    if (state === "scheduled") throw this.notSupported("purge scheduled messages");
+    if (state === "ready" && groupOf(address) !== undefined)
+      throw this.notSupported(
+        `purge the items of a stream, which leave by retention ("${address}")`,
+      );
     if (state === "ready") return this.#parts.drain(address);
     return this.#parts.aside.purge(address, state);
   }
@@ -161,22 +154,13 @@ export class NatsInspection implements Inspection {
     extras: Extras,
     envelope = found.stored.envelope,
   ): Promise<boolean> {
-    const { outbound, aside } = this.#parts;
+    const { outbound, aside, groups } = this.#parts;
     const { stored, stream, sequence } = found;
     const sendId = `${stream}.${stored.enqueuedAt}.${sequence}`;
-    const isBack = await outbound.giveBack(stored.address, envelope, { extras, sendId });
+    const isBack =
+      groupOf(stored.address) === undefined
+        ? await outbound.giveBack(stored.address, envelope, { extras, sendId })
+        : await groups.putBack(found, { envelope, sendId });
     return isBack && (await aside.remove(found));
   }
-}
-
-function asideOf(state: MessageState): AsideState {
-  if (state === "dead" || state === "deferred") return state;
-  throw notSupported(`list messages that are ${state}`);
-}
-
-function notSupported(what: string): WaybillError {
-  return new WaybillError(
-    "NOT_SUPPORTED",
-    `Over NATS, Waybill cannot ${what}. Look at the stream with the nats command.`,
-  );
 }

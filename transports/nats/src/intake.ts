@@ -1,5 +1,5 @@
 import type { Environment } from "@waybill/core";
-import type { Note, Notes } from "./notes.ts";
+import { type Note, type Notes, firstDelivery } from "./notes.ts";
 import type { Pulled } from "./pull.ts";
 import type { Settling } from "./settling.ts";
 import type { Names } from "./topology.ts";
@@ -19,8 +19,6 @@ export interface IntakeParts {
   readonly looked: () => void;
   readonly fault: (error: unknown) => void;
 }
-
-const firstDelivery: Note = { uncounted: 0 };
 
 /** What came and is not looked at yet: leaves out what is for others, and finds the notes of what was here before. */
 export class Intake {

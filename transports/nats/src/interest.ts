@@ -1,14 +1,20 @@
 import type { Environment } from "@waybill/core";
+import { parsedJson } from "@waybill/core/adapter";
 import type { ConsumerInfo } from "@nats-io/jetstream";
-import { brokerError, isMissing } from "./errors.ts";
+import { isMissing, isStopping, stoppingError } from "./errors.ts";
 import type { Link } from "./link.ts";
-import { parsed } from "./message.ts";
+import type { Settings } from "./options.ts";
+import type { Patience } from "./patience.ts";
+import type { Standing } from "./standing.ts";
 import type { Names } from "./topology.ts";
 
 export interface InterestParts {
   readonly link: Link;
   readonly names: Names;
+  readonly settings: Settings;
   readonly environment: Environment;
+  readonly standing: Standing;
+  readonly patience: Patience;
 }
 
 interface Known {
@@ -65,23 +71,39 @@ export class Interest {
     return typesOf(config.description)?.includes(type) ?? true;
   }
 
-  async #ask(topic: string): Promise<readonly ConsumerInfo[] | undefined> {
-    const { link, names } = this.#parts;
+  #ask(topic: string): Promise<readonly ConsumerInfo[] | undefined> {
+    const { patience, settings } = this.#parts;
+    const end = patience.end(settings.sendTimeoutMs);
+    return this.#askOnce(topic).catch((failure: unknown) =>
+      patience.again(askingOf(topic), { end, failure }, () => this.#askOnce(topic)),
+    );
+  }
+
+  async #askOnce(topic: string): Promise<readonly ConsumerInfo[] | undefined> {
     try {
-      const takers: ConsumerInfo[] = [];
-      for await (const each of link.jetstream.consumers.list(names.topicStream(topic)))
-        takers.push(each);
-      return takers;
+      return await this.#list(this.#parts.names.topicStream(topic));
     } catch (thrown) {
       if (isMissing(thrown)) return undefined;
-      throw brokerError(`Asking who takes the events of "${topic}"`, thrown);
+      throw isStopping(thrown) ? stoppingError(askingOf(topic), thrown) : thrown;
     }
   }
+
+  async #list(stream: string): Promise<readonly ConsumerInfo[]> {
+    const { link, standing } = this.#parts;
+    const takers: ConsumerInfo[] = [];
+    for await (const each of link.jetstream.consumers.list(stream)) takers.push(each);
+    if (takers.length === 0) await standing.holds(stream);
+    return takers;
+  }
+}
+
+function askingOf(topic: string): string {
+  return `Asking who takes the events of "${topic}"`;
 }
 
 /** The types that a consumer of several takes: nats-server 2.9 filters by one subject only. */
 export function typesOf(description: string | undefined): readonly string[] | undefined {
-  const read = parsed(description ?? "");
+  const read = parsedJson(description ?? "");
   return Array.isArray(read) && read.every((each) => typeof each === "string") ? read : undefined;
 }
 

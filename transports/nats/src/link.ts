@@ -9,11 +9,13 @@ import {
 } from "@nats-io/transport-node";
 import { brokerError } from "./errors.ts";
 import type { Settings } from "./options.ts";
+import { Requests } from "./requests.ts";
 
 /** A connection, which nats.js brings back by itself, and JetStream on it. */
 export interface Link {
   readonly connection: NatsConnection;
   readonly jetstream: JetStreamManager;
+  readonly requests: Requests;
 }
 
 /** Before it pull requests and consumers were otherwise. */
@@ -30,6 +32,7 @@ export async function openLink(settings: Settings, host: TransportHost): Promise
     assertRecent(connection);
     return {
       connection,
+      requests: new Requests(connection, host.environment),
       jetstream: await jetstreamManager(connection, { timeout: requestTimeoutMs }),
     };
   } catch (error) {
@@ -40,7 +43,7 @@ export async function openLink(settings: Settings, host: TransportHost): Promise
 
 /** Tells the log, and who wants to know, how the connection fares, until it is closed. */
 export async function watch(
-  { connection }: Link,
+  { connection, requests }: Link,
   logger: Logger,
   reconnected: () => void,
 ): Promise<void> {
@@ -49,6 +52,8 @@ export async function watch(
       logger.info("The connection to NATS is back.");
       reconnected();
     } else note(status, logger);
+    if (status.type === "error") requests.refused(status.error);
+    if (status.type === "disconnect") requests.lost();
   }
 }
 

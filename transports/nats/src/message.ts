@@ -6,8 +6,16 @@ import {
   WaybillError,
   bodyBytes,
 } from "@waybill/core";
-import type { Attributes } from "@waybill/contracts";
-import { type MsgHdrs, headers as newHeaders } from "@nats-io/transport-node";
+import {
+  attributesIn,
+  expiredFailure,
+  failureIn,
+  parsedJson,
+  shortFailure,
+  wholeNumber,
+} from "@waybill/core/adapter";
+import type { MsgHdrs } from "@nats-io/transport-node";
+import { HeaderLines } from "./header-lines.ts";
 
 /**
  * A message as NATS carries it: CloudEvents' NATS binding in binary mode, a header `ce-<attribute>` for each attribute, encoded as the HTTP
@@ -15,7 +23,7 @@ import { type MsgHdrs, headers as newHeaders } from "@nats-io/transport-node";
  */
 export interface Written {
   readonly data: Uint8Array;
-  readonly headers: MsgHdrs;
+  readonly headers: HeaderLines;
 }
 
 /** What travels beside the envelope. */
@@ -51,6 +59,7 @@ export interface Raw {
 }
 
 const attributePrefix = "ce-";
+const ownPrefix = "waybill-";
 const attributesHeader = "waybill-attributes";
 const textHeader = "waybill-text";
 const attemptsHeader = "waybill-attempts";
@@ -77,56 +86,64 @@ export function writeMessage(envelope: Envelope, extras: Extras, bodyBytesMax: n
       `The body of ${header.type} ${header.id} has ${bytes} bytes; the server's max_payload allows ${bodyBytesMax}. Raise it there, or send a reference.`,
       { details: { bytes, bodyBytesMax } },
     );
-  const headers = newHeaders();
-  let headerBytes = 0;
-  for (const [name, value] of Object.entries(header) as [keyof Header, Header[keyof Header]][]) {
+  const headers = new HeaderLines();
+  for (const name in header) {
+    const value = header[name as keyof Header];
     if (value === undefined) continue;
-    const key = name === "attributes" ? attributesHeader : `${attributePrefix}${name}`;
-    const text = encoded(typeof value === "object" ? JSON.stringify(value) : String(value));
-    headerBytes += key.length + text.length;
-    headers.set(key, text);
+    headers.add(
+      name === "attributes" ? attributesHeader : `${attributePrefix}${name}`,
+      encoded(typeof value === "object" ? JSON.stringify(value) : String(value)),
+    );
   }
-  if (headerBytes > headerBytesMax)
+  if (headers.bytes > headerBytesMax)
     throw new WaybillError(
       "MESSAGE_INVALID",
-      `The header of ${header.type} ${header.id} has ${headerBytes} bytes; NATS gets at most ${headerBytesMax}. Put less into attributes.`,
+      `The header of ${header.type} ${header.id} has ${headers.bytes} bytes; NATS gets at most ${headerBytesMax}. Put less into attributes.`,
     );
-  if (typeof body === "string") headers.set(textHeader, "true");
+  if (typeof body === "string") headers.add(textHeader, "true");
   writeExtras(headers, extras);
   return { data: Buffer.from(body), headers };
 }
 
-function writeExtras(headers: MsgHdrs, extras: Extras): void {
+function writeExtras(headers: HeaderLines, extras: Extras): void {
   const { attempts = 0, failure, enqueuedAt, notBefore, notAfter } = extras;
   const { discardExpired, expiryLifted } = extras;
-  if (attempts > 0) headers.set(attemptsHeader, String(attempts));
-  if (failure !== undefined) headers.set(failureHeader, encoded(JSON.stringify(short(failure))));
-  if (enqueuedAt !== undefined) headers.set(enqueuedHeader, String(enqueuedAt));
-  if (notBefore !== undefined) headers.set(notBeforeHeader, String(notBefore));
-  if (notAfter !== undefined) headers.set(notAfterHeader, String(notAfter));
-  if (discardExpired === true) headers.set(discardHeader, "true");
-  if (expiryLifted === true) headers.set(liftedHeader, "true");
+  if (attempts > 0) headers.add(attemptsHeader, String(attempts));
+  if (failure !== undefined) headers.add(failureHeader, encoded(JSON.stringify(short(failure))));
+  if (enqueuedAt !== undefined) headers.add(enqueuedHeader, String(enqueuedAt));
+  if (notBefore !== undefined) headers.add(notBeforeHeader, String(notBefore));
+  if (notAfter !== undefined) headers.add(notAfterHeader, String(notAfter));
+  if (discardExpired === true) headers.add(discardHeader, "true");
+  if (expiryLifted === true) headers.add(liftedHeader, "true");
 }
 
 /** Reads what anybody may have written. What is missing gets the meaning that CloudEvents or NATS give it; what is nonsense counts as missing. */
 export function readMessage({ data, headers }: Raw, taken: Taken): Read {
-  const header = (name: string): string | undefined => {
-    const value = headers?.get(name) ?? "";
-    return value === "" ? undefined : value;
-  };
-  const enqueuedAt = count(header(enqueuedHeader)) ?? taken.at;
+  const fields: Fields = { ...noFields };
+  const own: Record<string, string> = {};
+  for (const [key, [value = ""]] of headers ?? []) {
+    if (key.startsWith(ownPrefix)) {
+      if (value !== "") own[key] = value;
+      continue;
+    }
+    const name = key.toLowerCase();
+    if (name.startsWith(attributePrefix))
+      fields[name.slice(attributePrefix.length)] = decoded(value);
+    else if (name === "content-type") own[name] ??= value;
+  }
+  const enqueuedAt = wholeNumber(own[enqueuedHeader]) ?? taken.at;
   return {
     envelope: {
-      header: headerOf(headers, { ...taken, at: enqueuedAt }),
-      body: bodyOf(data, header(textHeader)),
+      header: headerOf(fields, own, { ...taken, at: enqueuedAt }),
+      body: bodyOf(data, own[textHeader]),
     },
-    attempts: count(header(attemptsHeader)) ?? 0,
-    failure: failureOf(header(failureHeader)),
+    attempts: wholeNumber(own[attemptsHeader]) ?? 0,
+    failure: failureIn(parsedJson(decoded(own[failureHeader] ?? ""))),
     enqueuedAt,
-    notBefore: count(header(notBeforeHeader)),
-    notAfter: count(header(notAfterHeader)),
-    discardExpired: header(discardHeader) === "true",
-    expiryLifted: header(liftedHeader) === "true",
+    notBefore: wholeNumber(own[notBeforeHeader]),
+    notAfter: wholeNumber(own[notAfterHeader]),
+    discardExpired: own[discardHeader] === "true",
+    expiryLifted: own[liftedHeader] === "true",
   };
 }
 
@@ -138,88 +155,50 @@ export interface Taken {
   readonly name: string;
 }
 
-function headerOf(headers: MsgHdrs | undefined, taken: Taken): Header {
-  const fields: Record<string, unknown> = {};
-  for (const key of headers?.keys() ?? []) {
-    const name = key.toLowerCase();
-    if (!name.startsWith(attributePrefix)) continue;
-    fields[name.slice(attributePrefix.length)] = decoded(headers?.get(key) ?? "");
-  }
-  const text = (name: string): string | undefined => {
-    const value = fields[name];
-    return typeof value === "string" && value !== "" ? value : undefined;
-  };
-  const id = text("id") ?? taken.name;
-  const calldepth = count(text("calldepth"));
-  delete fields["calldepth"];
-  const attributes = attributesOf(headers?.get(attributesHeader));
-  return {
-    ...fields,
-    specversion: "1.0",
-    id,
-    source: text("source") ?? "",
-    type: text("type") ?? "",
-    time: text("time") ?? new Date(taken.at).toISOString(),
-    datacontenttype: text("datacontenttype") ?? contentType(headers) ?? "application/json",
-    conversationid: text("conversationid") ?? id,
-    ...(calldepth !== undefined && { calldepth }),
-    ...(attributes !== undefined && { attributes }),
-  };
-}
+type Fields = Record<string, unknown>;
 
-function contentType(headers: MsgHdrs | undefined): string | undefined {
-  const value = headers?.get("content-type") || headers?.get("Content-Type");
-  return value === undefined || value === "" ? undefined : value;
+/** Copied for each message: V8 would make those of a literal in the old generation, with all that they point at. */
+const noFields = {
+  specversion: "1.0",
+  id: "",
+  source: "",
+  type: "",
+  time: "",
+  datacontenttype: "",
+  conversationid: "",
+} as const;
+
+function headerOf(fields: Fields, own: Readonly<Record<string, string>>, taken: Taken): Header {
+  fields["specversion"] = noFields.specversion;
+  fields["id"] ||= taken.name;
+  fields["time"] ||= new Date(taken.at).toISOString();
+  fields["datacontenttype"] ||= own["content-type"] || "application/json";
+  fields["conversationid"] ||= fields["id"];
+  if ("calldepth" in fields) {
+    const calldepth = wholeNumber(String(fields["calldepth"]));
+    if (calldepth === undefined || fields["calldepth"] === "") delete fields["calldepth"];
+    else fields["calldepth"] = calldepth;
+  }
+  const attributes = attributesIn(parsedJson(decoded(own[attributesHeader] ?? "")));
+  if (attributes !== undefined) fields["attributes"] = attributes;
+  return fields as unknown as Header;
 }
 
 /** Text that was text; bytes otherwise, in memory of their own. */
 function bodyOf(data: Uint8Array, isText: string | undefined): Body {
-  return isText === "true" ? Buffer.from(data).toString("utf8") : new Uint8Array(data);
+  return isText === "true"
+    ? Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8")
+    : new Uint8Array(data);
 }
 
 /** What is said of a message that nobody took in time. */
 export function expiryOf({ envelope, notAfter, enqueuedAt }: Read, attempts: number): Failure {
-  const at = notAfter ?? enqueuedAt;
-  return {
-    reason: "EXPIRED",
-    message: `"${envelope.header.type}" was of use until ${new Date(at).toISOString()}, and was not handled by then.`,
-    service: "",
-    handler: "",
-    attempts,
-    firstFailedAt: at,
-    lastFailedAt: at,
-  };
+  return expiredFailure(envelope.header.type, notAfter ?? enqueuedAt, attempts);
 }
 
-function attributesOf(value: string | undefined): Attributes | undefined {
-  const read = parsed(decoded(value ?? ""));
-  if (typeof read !== "object" || read === null || Array.isArray(read)) return undefined;
-  return read as Attributes;
-}
-
-function failureOf(value: string | undefined): Failure | undefined {
-  return value === undefined ? undefined : readFailure(parsed(decoded(value)));
-}
-
-export function readFailure(read: unknown): Failure | undefined {
-  if (typeof read !== "object" || read === null || !("reason" in read)) return undefined;
-  return read as Failure;
-}
-
-export function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
+/** What fits beside a message. */
 export function short(failure: Failure): Failure {
-  return {
-    ...failure,
-    message: failure.message.slice(0, failureTextMax),
-    ...(failure.stack !== undefined && { stack: failure.stack.slice(0, failureTextMax) }),
-  };
+  return shortFailure(failure, failureTextMax);
 }
 
 /** As CloudEvents' HTTP binding encodes header values: everything but printable ASCII, and what would be misread. */
@@ -243,9 +222,4 @@ function decoded(text: string): string {
   } catch {
     return text;
   }
-}
-
-function count(text: string | undefined): number | undefined {
-  const value = text === undefined ? Number.NaN : Number(text);
-  return Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 }

@@ -1,14 +1,16 @@
 import { type Failure, WaybillError } from "@waybill/core";
-import { headers as newHeaders } from "@nats-io/transport-node";
+import { failureIn, parsedJson } from "@waybill/core/adapter";
 import { brokerError, isMissing } from "./errors.ts";
+import { HeaderLines } from "./header-lines.ts";
 import type { Link } from "./link.ts";
-import { parsed, readFailure, short } from "./message.ts";
+import { short } from "./message.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Names } from "./topology.ts";
 
 /** What NATS does not keep of a message that goes back: why it failed, and how many of its deliveries were no attempts. */
 export interface Note {
   readonly failure?: Failure | undefined;
+  /** Below zero where it ran more often than it was delivered. */
   readonly uncounted: number;
 }
 
@@ -26,7 +28,8 @@ export interface Noted {
   readonly timestampNanos: string;
 }
 
-const none: Note = { uncounted: 0 };
+/** Of a message that was never here before. */
+export const firstDelivery: Note = { uncounted: 0 };
 
 /** Notes lie in a stream of their own, one for each message that went back, and leave with it. */
 export class Notes {
@@ -43,7 +46,9 @@ export class Notes {
     const text = JSON.stringify({ of: timestampNanos, uncounted: note.uncounted, failure });
     const subject = names.noteSubject(address, sequence);
     const data = Buffer.from(text);
-    const [lost] = await publisher.send([{ subject, data, headers: newHeaders(), sendId: id() }]);
+    const [lost] = await publisher.send([
+      { subject, data, headers: new HeaderLines(), sendId: id() },
+    ]);
     if (lost !== undefined) throw missing(names.notesStream);
   }
 
@@ -53,16 +58,16 @@ export class Notes {
       const subject = names.noteSubject(address, sequence);
       const query = { last_by_subj: subject };
       const stored = await link.jetstream.streams.getMessage(names.notesStream, query);
-      const read = stored === null ? undefined : parsed(stored.string());
-      if (typeof read !== "object" || read === null) return none;
+      const read = stored === null ? undefined : parsedJson(stored.string());
+      if (typeof read !== "object" || read === null) return firstDelivery;
       const { of, uncounted, failure } = read as Record<string, unknown>;
-      if (of !== timestampNanos) return none;
+      if (of !== timestampNanos) return firstDelivery;
       return {
         uncounted: typeof uncounted === "number" ? uncounted : 0,
-        failure: readFailure(failure),
+        failure: failureIn(failure),
       };
     } catch (thrown) {
-      if (isMissing(thrown)) return none;
+      if (isMissing(thrown)) return firstDelivery;
       throw brokerError(`Reading the note of message ${sequence} of "${address}"`, thrown);
     }
   }

@@ -1,15 +1,11 @@
-import {
-  type Destination,
-  type Envelope,
-  type Outgoing,
-  type TransportHost,
-  WaybillError,
-} from "@waybill/core";
+import { type Envelope, type Outgoing, type TransportHost, WaybillError } from "@waybill/core";
+import { assertTimes, unheardFailure, unroutable } from "@waybill/core/adapter";
 import type { Aside } from "./aside.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import type { Interest } from "./interest.ts";
 import { type Extras, writeMessage } from "./message.ts";
 import type { Parcel, Publisher } from "./publisher.ts";
+import { type Logs, partitionOf } from "./streams/logs.ts";
 import type { Names } from "./topology.ts";
 
 export interface OutboundParts {
@@ -17,6 +13,7 @@ export interface OutboundParts {
   readonly publisher: Publisher;
   readonly interest: Interest;
   readonly aside: Aside;
+  readonly logs: Logs;
   readonly host: TransportHost;
   readonly bodyBytesMax: number;
 }
@@ -33,19 +30,39 @@ export class Outbound {
     this.#parts = parts;
   }
 
-  async send(batch: readonly Outgoing[]): Promise<void> {
-    if (batch.length === 0) return;
+  send(batch: readonly Outgoing[]): Promise<void> {
+    const [only] = batch;
+    if (only === undefined) return Promise.resolve();
+    return batch.length === 1 && only.to.kind === "queue"
+      ? this.#sendToQueue(only)
+      : this.#sendAll(batch);
+  }
+
+  /** Most go this way; nothing has to be asked first. */
+  async #sendToQueue(outgoing: Outgoing): Promise<void> {
+    const { names, publisher, host } = this.#parts;
+    const now = host.environment.clock.now();
+    const parcel = this.#parcelOf(outgoing, names.queueSubject(outgoing.to.name), now);
+    const [lost] = await publisher.send([parcel]);
+    if (lost !== undefined) throw unroutable("NATS", outgoing.to);
+  }
+
+  async #sendAll(batch: readonly Outgoing[]): Promise<void> {
     const now = this.#parts.host.environment.clock.now();
     const parcels: Posted[] = [];
     const unheard: Outgoing[] = [];
     for (const outgoing of batch) {
-      const parcel = this.#parcelOf(outgoing, now);
+      const subject = await this.#subjectOf(outgoing);
+      const parcel = this.#parcelOf(outgoing, subject, now);
       if (await this.#isHeard(outgoing)) parcels.push(parcel);
       else unheard.push(outgoing);
     }
     for (const outgoing of unheard) await this.#keep(outgoing, now);
     const [lost] = await this.#parts.publisher.send(parcels);
-    if (lost !== undefined) throw unroutable(lost.outgoing.to);
+    if (lost === undefined) return;
+    const { to } = lost.outgoing;
+    if (to.kind === "stream") this.#parts.logs.forget(to.name);
+    throw unroutable("NATS", to);
   }
 
   /** Puts one where it came from. False when there is nobody any more who would take it. */
@@ -67,15 +84,26 @@ export class Outbound {
       { ...returned.extras, expiryLifted: true },
       bodyBytesMax,
     );
-    const lost = await publisher.send([{ subject, sendId: returned.sendId, ...written }]);
+    const byInterest = slash < 0 ? undefined : names.topicStream(topic);
+    const parcel = { subject, sendId: returned.sendId, byInterest, ...written };
+    const lost = await publisher.send([parcel]);
     return lost.length === 0;
   }
 
-  #parcelOf(outgoing: Outgoing, now: number): Posted {
+  async #subjectOf({ to, envelope }: Outgoing): Promise<string> {
+    const { names, logs } = this.#parts;
+    const { type, partitionkey, id } = envelope.header;
+    if (to.kind === "queue") return names.queueSubject(to.name);
+    if (to.kind === "topic") return names.eventSubject(to.name, type);
+    const partitions = await logs.partitions(to.name);
+    if (partitions === undefined) throw unroutable("NATS", to);
+    return names.partitionSubject(to.name, partitionOf(partitionkey ?? id, partitions));
+  }
+
+  #parcelOf(outgoing: Outgoing, subject: string, now: number): Posted {
     const { to, envelope, notBefore = 0, notAfter, discardExpired } = outgoing;
-    const { names, host, bodyBytesMax } = this.#parts;
-    assertTimes(outgoing);
-    if (to.kind === "stream") throw unroutable(to);
+    const { host, names, bodyBytesMax } = this.#parts;
+    assertSendable(outgoing);
     const due = notBefore > now ? Math.ceil(notBefore) : undefined;
     if (due !== undefined && due - now > delayMsMax)
       throw new WaybillError(
@@ -83,12 +111,11 @@ export class Outbound {
         `A delay of ${due - now} ms is longer than the ${delayMsMax} ms that are held back on NATS.`,
       );
     const extras: Extras = { notBefore: due, notAfter: floored(notAfter), discardExpired };
-    const { type } = envelope.header;
     return {
       outgoing,
-      subject:
-        to.kind === "topic" ? names.eventSubject(to.name, type) : names.queueSubject(to.name),
+      subject,
       sendId: host.environment.id(),
+      byInterest: to.kind === "topic" ? names.topicStream(to.name) : undefined,
       ...writeMessage(envelope, extras, bodyBytesMax),
     };
   }
@@ -96,22 +123,14 @@ export class Outbound {
   async #isHeard({ to, envelope }: Outgoing): Promise<boolean> {
     if (to.kind !== "topic") return true;
     const heard = await this.#parts.interest.has(to.name, envelope.header.type);
-    if (heard === undefined) throw unroutable(to);
+    if (heard === undefined) throw unroutable("NATS", to);
     return heard;
   }
 
   async #keep({ to, envelope }: Outgoing, now: number): Promise<void> {
     const { aside, host } = this.#parts;
     const token = host.environment.id();
-    const failure = {
-      reason: "SUBSCRIBER_MISSING",
-      message: `No subscription of "${to.name}" takes "${envelope.header.type}".`,
-      service: "",
-      handler: "",
-      attempts: 0,
-      firstFailedAt: now,
-      lastFailedAt: now,
-    };
+    const failure = unheardFailure(to.name, envelope.header.type, now);
     const extras = { failure, enqueuedAt: now };
     const address = `${to.name}/`;
     await aside.lay({ address, state: "dead", token, envelope, extras, sendId: token });
@@ -131,19 +150,13 @@ function floored(moment: number | undefined): number | undefined {
   return moment === undefined ? undefined : Math.floor(moment);
 }
 
-function unroutable({ kind, name }: Destination): WaybillError {
-  return new WaybillError(
-    "UNROUTABLE",
-    `NATS has no ${kind} "${name}". Declare it by connecting a service that handles it, or correct the name.`,
-  );
-}
-
-/** Throws MESSAGE_INVALID. */
-function assertTimes({ notBefore, notAfter, envelope }: Outgoing): void {
-  for (const moment of [notBefore, notAfter])
-    if (moment !== undefined && !Number.isSafeInteger(Math.floor(moment)))
-      throw new WaybillError(
-        "MESSAGE_INVALID",
-        `${envelope.header.type} ${envelope.header.id} is timed for ${moment}, which is no moment. Give milliseconds since 1970.`,
-      );
+/** Throws MESSAGE_INVALID, or NOT_SUPPORTED for a time on the way to a stream. */
+function assertSendable(outgoing: Outgoing): void {
+  const { to, notBefore, notAfter } = outgoing;
+  if (to.kind === "stream" && (notBefore ?? notAfter) !== undefined)
+    throw new WaybillError(
+      "NOT_SUPPORTED",
+      `A message for the stream "${to.name}" carries notBefore or notAfter, and a stream keeps the order of appending. Send it to a queue or a topic instead.`,
+    );
+  assertTimes(outgoing);
 }

@@ -1,21 +1,27 @@
-import { type Environment, WaybillError, sleep } from "@waybill/core";
+import { WaybillError } from "@waybill/core";
 import { JetStreamApiError } from "@nats-io/jetstream";
+import type { Msg } from "@nats-io/transport-node";
 import type { Link } from "./link.ts";
-import { brokerError, isMissing, isUnheard } from "./errors.ts";
+import { isMissing, isStopping, isUnheard } from "./errors.ts";
 import type { Written } from "./message.ts";
+import type { Patience } from "./patience.ts";
 import type { Settings } from "./options.ts";
+import type { Standing } from "./standing.ts";
 
 /** A message on its way to the stream that has its subject. */
 export interface Parcel extends Written {
   readonly subject: string;
   /** What is sent again under the same id within the stream's window is stored once. */
   readonly sendId: string;
+  /** The stream that keeps it as long as a consumer wants it: see `Standing`. */
+  readonly byInterest?: string | undefined;
 }
 
 export interface PublisherParts {
   readonly link: Link;
   readonly settings: Settings;
-  readonly environment: Environment;
+  readonly standing: Standing;
+  readonly patience: Patience;
 }
 
 interface Answer {
@@ -27,13 +33,11 @@ interface Answer {
 }
 
 const attemptMs = 5_000;
-const pauseMs = 200;
 const sendIdHeader = "Nats-Msg-Id";
 
 /** Publishes and waits until JetStream says that it has stored. What goes unanswered is sent again, under its id. */
 export class Publisher {
   readonly #parts: PublisherParts;
-  readonly #closing = new AbortController();
   #messages = 0;
   #bytes = 0;
 
@@ -48,6 +52,9 @@ export class Publisher {
     this.#messages += parcels.length;
     this.#bytes += bytes;
     try {
+      const [only] = parcels;
+      if (only !== undefined && parcels.length === 1)
+        return (await this.#sendOne(only)) ? [] : parcels;
       const stored = await Promise.allSettled(parcels.map((parcel) => this.#sendOne(parcel)));
       const failed = stored.find((each) => each.status === "rejected");
       if (failed !== undefined) throw failed.reason;
@@ -59,11 +66,6 @@ export class Publisher {
       this.#messages -= parcels.length;
       this.#bytes -= bytes;
     }
-  }
-
-  /** What still waits for its confirmation is given up. */
-  close(): void {
-    this.#closing.abort();
   }
 
   #assertRoom(messages: number, bytes: number): void {
@@ -80,53 +82,50 @@ export class Publisher {
   }
 
   /** False when no stream has its subject. */
-  async #sendOne(parcel: Parcel): Promise<boolean> {
-    const { environment, settings } = this.#parts;
-    parcel.headers.set(sendIdHeader, parcel.sendId);
-    const end = environment.clock.monotonic() + settings.sendTimeoutMs;
-    for (;;) {
-      const leftMs = end - environment.clock.monotonic();
-      try {
-        return await this.#attempt(parcel, Math.max(1, Math.min(leftMs, attemptMs)));
-      } catch (thrown) {
-        const error = brokerError("Sending", thrown);
-        if (!error.retryable || error.code !== "TRANSPORT_FAILED" || leftMs <= pauseMs) throw error;
-      }
-      await sleep(environment.timers, pauseMs, this.#closing.signal).catch((cause: unknown) => {
-        throw new WaybillError(
-          "CLOSED",
-          "The bus was closed before NATS had confirmed what was sent.",
-          {
-            cause,
-          },
-        );
-      });
-    }
+  #sendOne(parcel: Parcel): Promise<boolean> {
+    const { patience, settings } = this.#parts;
+    const end = patience.end(settings.sendTimeoutMs);
+    return this.#attempt(parcel, settings.sendTimeoutMs).catch((failure: unknown) =>
+      patience.again("Sending", { end, failure }, (leftMs) => this.#attempt(parcel, leftMs)),
+    );
   }
 
-  async #attempt({ subject, data, headers }: Parcel, timeout: number): Promise<boolean> {
-    const { connection } = this.#parts.link;
-    try {
-      const { error } = (
-        await connection.request(subject, data, { headers, timeout })
-      ).json<Answer>();
-      if (error !== undefined) throw new JetStreamApiError(error);
-      return true;
-    } catch (thrown) {
-      if (!isUnheard(thrown)) throw thrown;
-      if (await this.#hasStream(subject)) throw thrown;
-      return false;
-    }
+  #attempt(parcel: Parcel, leftMs: number): Promise<boolean> {
+    const { subject, data, sendId, byInterest } = parcel;
+    const { link, standing } = this.#parts;
+    const timeoutMs = Math.max(1, Math.min(leftMs, attemptMs));
+    const headers = parcel.headers.with(sendIdHeader, sendId);
+    const stored = link.requests
+      .ask(subject, data, { headers, timeoutMs })
+      .then(assertStored, (thrown: unknown) => this.#unanswered(subject, thrown));
+    if (byInterest === undefined) return stored;
+    return stored.then((isStored) => isStored && standing.holds(byInterest));
   }
 
-  /** A stream whose server is just starting does not answer either. */
+  async #unanswered(subject: string, thrown: unknown): Promise<boolean> {
+    if (!isUnheard(thrown) || (await this.#hasStream(subject))) throw thrown;
+    return false;
+  }
+
+  /** A stream whose server is just starting or stopping does not answer either. */
   async #hasStream(subject: string): Promise<boolean> {
     try {
       await this.#parts.link.jetstream.streams.find(subject);
       return true;
     } catch (thrown) {
       if (isMissing(thrown)) return false;
+      if (isStopping(thrown)) return true;
       throw thrown;
     }
   }
+}
+
+/** Throws when the stream refused it. */
+function assertStored(answer: Msg): boolean {
+  const text = answer.string();
+  // What says where it is stored, and of no error, needs no closer look.
+  if (text.startsWith('{"stream":') && !text.includes('"error"')) return true;
+  const { error } = JSON.parse(text) as Answer;
+  if (error !== undefined) throw new JetStreamApiError(error);
+  return true;
 }

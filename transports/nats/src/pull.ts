@@ -6,9 +6,13 @@ export interface Pulled {
   readonly raw: Msg;
   /** Where acknowledgements go. */
   readonly reply: string;
+  /** Where JetStream lies, as the server names it; undefined where it does not. */
+  readonly domain: string | undefined;
   readonly sequence: number;
   /** How often it was handed out, this time included. */
   readonly deliveries: number;
+  /** Counts what the consumer has handed out. */
+  readonly turn: number;
   /** When it was stored: with the sequence it names a message for good. */
   readonly timestampNanos: string;
 }
@@ -21,6 +25,8 @@ export interface PullParts {
   readonly message: (message: Pulled) => void;
   /** A request has ended: there is room for another. */
   readonly ended: () => void;
+  /** A request ended because the next message alone is larger than it may bring. */
+  readonly oversize?: () => void;
   /** The consumer is not there any more. */
   readonly gone: () => void;
 }
@@ -42,7 +48,9 @@ const unheard = 503;
 const heartbeat = 100;
 /** One in a row means that JetStream has nobody for this consumer. */
 const goneText = /deleted|not found/i;
-const million = 1_000_000;
+const oversizeText = /maxbytes/i;
+/** Of a time in nanoseconds, what lies below a millisecond. */
+const nanosDigits = 6;
 
 /** Asks a consumer for messages: so many as there is room for, and never more. */
 export class Pull {
@@ -72,13 +80,16 @@ export class Pull {
   }
 
   /** Waits on the server until there is one, at most for that long; without a time only for what is ready. */
-  request(batch: number, waitMs?: number): void {
+  request(batch: number, waitMs?: number, bytesMax?: number): void {
     const { connection, stream, consumer, now } = this.#parts;
     const name = `${this.#inbox}.${++this.#number}`;
     const expiresMs = Math.min(expiresMsMax, Math.max(expiresMsMin, waitMs ?? 0));
     this.#requests.set(name, { left: batch, endsAt: now() + expiresMs + graceMs });
-    const asked =
-      waitMs === undefined ? { batch, no_wait: true } : { batch, expires: nanos(expiresMs) };
+    const asked = {
+      batch,
+      ...(waitMs === undefined ? { no_wait: true } : { expires: nanos(expiresMs) }),
+      ...(bytesMax !== undefined && { max_bytes: bytesMax }),
+    };
     connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, JSON.stringify(asked), {
       reply: name,
     });
@@ -89,15 +100,15 @@ export class Pull {
     this.#requests.clear();
   }
 
-  /**
-   * Resolves when nothing comes any more; what the server had sent before is still handed over. Answers until when the server holds requests that
-   * nobody hears: nats-server 2.9 counts a delivery less of what it tries to send to one.
-   */
-  async end(): Promise<number> {
+  /** Until when the server may hold what was asked for: see `Unheard`. */
+  get asksUntil(): number {
+    return Math.max(0, ...[...this.#requests.values()].map(({ endsAt }) => endsAt - graceMs));
+  }
+
+  /** Resolves when nothing comes any more; what the server had sent before is still handed over. */
+  async end(): Promise<void> {
     await this.#subscription.drain().catch(() => undefined);
-    const ends = [...this.#requests.values()].map(({ endsAt }) => endsAt - graceMs);
     this.#requests.clear();
-    return Math.max(0, ...ends);
   }
 
   #take(message: Msg): void {
@@ -126,6 +137,8 @@ export class Pull {
     const isGone =
       code === unheard || (code === conflict && goneText.test(headers?.description ?? ""));
     if (isGone) this.#parts.gone();
+    else if (code === conflict && oversizeText.test(headers?.description ?? ""))
+      this.#parts.oversize?.();
     else if ([idle, timedOut, conflict].includes(code)) this.#parts.ended();
   }
 }
@@ -134,19 +147,22 @@ export class Pull {
 function readPulled(raw: Msg): Pulled | undefined {
   const tokens = (raw.reply ?? "").split(".");
   if (raw.reply === undefined || tokens[1] !== "ACK") return undefined;
-  const from = tokens.length > plainTokens ? 6 : 4;
-  const [deliveries, sequence, , timestampNanos = "0"] = tokens.slice(from);
+  const from = tokens.length > plainTokens ? plainFrom + 2 : plainFrom;
+  const [deliveries, sequence, turn, timestampNanos = "0"] = tokens.slice(from);
   return {
     raw,
     reply: raw.reply,
+    domain: from === plainFrom ? undefined : tokens[2],
     sequence: Number(sequence),
     deliveries: Number(deliveries),
+    turn: Number(turn),
     timestampNanos,
   };
 }
 
 const plainTokens = 9;
+const plainFrom = 4;
 
 export function storedAt({ timestampNanos }: Pulled): number {
-  return Number(BigInt(timestampNanos) / BigInt(million));
+  return Number(timestampNanos.slice(0, -nanosDigits));
 }

@@ -1,5 +1,6 @@
 import type {
   Environment,
+  Failure,
   Listener,
   ReceiveOptions,
   Receiver,
@@ -19,6 +20,7 @@ import type { Note, Notes } from "./notes.ts";
 import { Pull, type Pulled, storedAt } from "./pull.ts";
 import { type Settling, missingSource } from "./settling.ts";
 import type { Names, Place } from "./topology.ts";
+import { Unheard } from "./unheard.ts";
 
 export interface ReceiverParts {
   readonly place: Place;
@@ -30,6 +32,8 @@ export interface ReceiverParts {
   readonly names: Names;
   readonly notes: Notes;
   readonly settling: Settling;
+  /** Whether the time of its locks may be set on the server; else it is as it stands there. */
+  readonly mayChange: boolean;
   readonly environment: Environment;
   /** The consumer is not there any more: makes it again, where this process declared it. */
   readonly restore: () => Promise<void>;
@@ -51,14 +55,14 @@ export class NatsReceiver implements Receiver, Settler {
   #types: readonly string[] | undefined;
   #timer: Timer | undefined;
   #paused = false;
-  /** Until then, what goes back is held back: see `Pull.end`. */
-  #unheardUntil = 0;
+  readonly #unheard: Unheard;
   #stopping: Promise<void> | undefined;
   #ended = false;
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts;
     const { environment, settling } = parts;
+    this.#unheard = new Unheard(environment);
     this.#leases = new Leases({ environment, settling, freed: () => this.#freed() });
     this.#intake = new Intake({
       ...parts,
@@ -97,7 +101,7 @@ export class NatsReceiver implements Receiver, Settler {
     await this.stop();
     const left = this.#leases.loseAll();
     await Promise.all(
-      left.map((delivery) => this.#parts.settling.letGo(delivery, this.#unheardMs())),
+      left.map((delivery) => this.#parts.settling.letGo(delivery, this.#unheard.leftMs)),
     );
     this.#end();
   }
@@ -110,21 +114,16 @@ export class NatsReceiver implements Receiver, Settler {
 
   async settle(delivery: NatsDelivery, settlement: Settlement): Promise<Settled> {
     if (!this.#leases.holds(delivery)) return "lockLost";
-    const settled = await this.#parts.settling.settle(delivery, this.#heldBack(settlement));
+    const heard = await this.#unheard.over(settlement);
+    if (!this.#leases.holds(delivery)) return "lockLost";
+    const settled = await this.#parts.settling.settle(delivery, heard);
     // What was stored elsewhere has arrived; that the message itself comes again is a repetition, not a loss.
     return this.#leases.release(delivery) ? settled : "lockLost";
   }
 
-  #heldBack(settlement: Settlement): Settlement {
-    if (settlement.kind !== "retry" && settlement.kind !== "release") return settlement;
-    const unheardMs = this.#unheardMs();
-    return unheardMs > (settlement.delayMs ?? 0)
-      ? { ...settlement, delayMs: unheardMs }
-      : settlement;
-  }
-
-  #unheardMs(): number {
-    return Math.max(0, this.#unheardUntil - this.#parts.environment.clock.monotonic());
+  countRun(delivery: NatsDelivery, failure: Failure): Promise<Settled> {
+    if (!this.#leases.holds(delivery)) return Promise.resolve("lockLost");
+    return this.#parts.settling.countRun(delivery, failure);
   }
 
   #open(): void {
@@ -162,14 +161,13 @@ export class NatsReceiver implements Receiver, Settler {
 
   /** One ack wait holds for all who share the consumer: who comes first sets it, who comes later renews by it. */
   async #learn(): Promise<void> {
-    const { link, place, options } = this.#parts;
+    const { link, place, options, mayChange } = this.#parts;
     const { consumers } = link.jetstream;
     const info = await consumers.info(place.stream, place.consumer);
     const isAlone = info.num_waiting === 0 && info.num_ack_pending === 0;
     const lockMs = millis(info.config.ack_wait ?? 0);
-    if (isAlone && lockMs !== options.lockMs) {
-      const ack_wait = nanos(options.lockMs);
-      await consumers.update(place.stream, place.consumer, { ack_wait });
+    if (isAlone && mayChange && lockMs !== options.lockMs) {
+      await consumers.update(place.stream, place.consumer, { ack_wait: nanos(options.lockMs) });
       this.#leases.lockMs = options.lockMs;
     } else this.#leases.lockMs = lockMs;
     if (place.kind === "subscription") this.#types = typesOf(info.config.description);
@@ -189,10 +187,12 @@ export class NatsReceiver implements Receiver, Settler {
 
   /** What comes to its end here was sent to this receiver, and is still taken in. */
   async #endPull(): Promise<void> {
+    // Stands at once: what is given back meanwhile has to heed it.
+    this.#unheard.note(this.#pull?.asksUntil ?? 0);
     await this.#opening;
     const pull = this.#pull;
     this.#pull = undefined;
-    this.#unheardUntil = Math.max(this.#unheardUntil, (await pull?.end()) ?? 0);
+    await pull?.end();
     await this.#intake.look();
     await this.#returnWaiting();
   }
@@ -200,16 +200,17 @@ export class NatsReceiver implements Receiver, Settler {
   async #returnWaiting(): Promise<void> {
     const back = this.#waiting.splice(0);
     for (const delivery of back) this.#leases.release(delivery);
-    const { settling } = this.#parts;
-    await Promise.all(
-      back.map((each) =>
-        settling.giveBack(each, this.#unheardMs()).catch((error: unknown) => this.#fault(error)),
-      ),
+    const returned = back.map((each) =>
+      this.#parts.settling
+        .giveBack(each, this.#unheard.leftMs)
+        .catch((error) => this.#fault(error)),
     );
+    await Promise.all(returned);
   }
 
   async #stop(): Promise<void> {
     this.#timer?.cancel();
+    this.#unheard.leave();
     // `#stopping` stands before anything is waited for.
     await Promise.resolve();
     await this.#endPull();

@@ -1,12 +1,18 @@
-import { type Environment, type Settled, type Settlement, WaybillError } from "@waybill/core";
+import {
+  type Environment,
+  type Failure,
+  type Settled,
+  type Settlement,
+  WaybillError,
+} from "@waybill/core";
+import type { AsideState } from "@waybill/core/adapter";
 import { nanos } from "@nats-io/transport-node";
+import { Acknowledgements, acknowledged, tellServer } from "./acknowledgements.ts";
 import type { Aside } from "./aside.ts";
 import type { NatsDelivery } from "./delivery.ts";
-import { isUnheard } from "./errors.ts";
-import type { AsideState } from "./handles.ts";
 import type { Link } from "./link.ts";
 import type { Extras } from "./message.ts";
-import type { Notes } from "./notes.ts";
+import { type Notes, firstDelivery } from "./notes.ts";
 import type { Outbound } from "./outbound.ts";
 import type { Pulled } from "./pull.ts";
 
@@ -21,25 +27,31 @@ export interface SettlingParts {
 /** Of a delivery, what is needed to give it back. */
 export type Held = Pick<NatsDelivery, "noted" | "note" | "message">;
 
-const answerMs = 5_000;
-export const acknowledged = "+ACK";
 export const inProgress = "+WPI";
 
-/** Carries settlements out: what has to be stored first, then the acknowledgement, which the server confirms. */
+/** Carries the settlements of one consumer out: what has to be stored first, then the acknowledgement, which the server confirms. */
 export class Settling {
   readonly #parts: SettlingParts;
+  readonly #acknowledgements: Acknowledgements;
 
   constructor(parts: SettlingParts) {
     this.#parts = parts;
+    this.#acknowledgements = new Acknowledgements(parts);
   }
 
   /** Rejects when what has to be stored first was refused. */
-  async settle(delivery: NatsDelivery, settlement: Settlement): Promise<Settled> {
+  settle(delivery: NatsDelivery, settlement: Settlement): Promise<Settled> {
+    return settlement.kind === "complete" && settlement.send === undefined
+      ? this.#done(delivery)
+      : this.#settleStored(delivery, settlement);
+  }
+
+  async #settleStored(delivery: NatsDelivery, settlement: Settlement): Promise<Settled> {
     const { notes, outbound } = this.#parts;
     const { note, noted, message } = delivery;
     switch (settlement.kind) {
       case "complete":
-        if (settlement.send !== undefined) await outbound.send(settlement.send);
+        await outbound.send(settlement.send ?? []);
         return this.#done(delivery);
       case "retry":
         await notes.write(noted, { uncounted: note.uncounted, failure: settlement.failure });
@@ -62,6 +74,16 @@ export class Settling {
     }
   }
 
+  /** One run more than JetStream's deliveries: a note says so, before it begins. */
+  async countRun(delivery: NatsDelivery, failure: Failure): Promise<Settled> {
+    const note = { uncounted: delivery.note.uncounted - 1, failure };
+    await this.#parts.notes.write(delivery.noted, note);
+    delivery.note = note;
+    delivery.attempt += 1;
+    delivery.failure = failure;
+    return "settled";
+  }
+
   /** Gives back what no handler saw: the delivery was no attempt. */
   async giveBack({ noted, note, message }: Held, delayMs = 0): Promise<void> {
     await this.#parts.notes.write(noted, { ...note, uncounted: note.uncounted + 1 });
@@ -78,21 +100,16 @@ export class Settling {
     await this.tell(message, acknowledged);
   }
 
-  /** JetStream confirms an acknowledgement that asks for it. */
-  async tell({ reply }: Pulled, word: string, timeout: number = answerMs): Promise<Settled> {
-    try {
-      await this.#parts.link.connection.request(reply, word, { timeout });
-      return "settled";
-    } catch (thrown) {
-      // The consumer is gone, and what it held with it.
-      return isUnheard(thrown) ? "lockLost" : "unknown";
-    }
+  /** JetStream confirms what asks for it. */
+  tell({ reply }: Pulled, word: string, timeoutMs?: number): Promise<Settled> {
+    return tellServer(this.#parts.link, { reply, word, timeoutMs });
   }
 
-  async #done(delivery: NatsDelivery): Promise<Settled> {
-    const { noted, message } = delivery;
-    const settled = await this.tell(message, acknowledged);
-    if (message.deliveries > 1) void this.#parts.notes.forget(noted.address, noted.sequence);
+  #done(delivery: NatsDelivery): Promise<Settled> {
+    const { noted, note, message } = delivery;
+    const settled = this.#acknowledgements.acknowledge(message);
+    if (message.deliveries > 1 || note !== firstDelivery)
+      void settled.then(() => this.#parts.notes.forget(noted.address, noted.sequence));
     return settled;
   }
 

@@ -1,6 +1,6 @@
 import { type Environment, type Topology, addressOf } from "@waybill/core";
+import { asideStates } from "@waybill/core/adapter";
 import { forgottenMs } from "./declare.ts";
-import { asideStates } from "./handles.ts";
 import type { Link } from "./link.ts";
 import type { Names, Place } from "./topology.ts";
 

@@ -1,5 +1,5 @@
 import { type Source, WaybillError, addressOf } from "@waybill/core";
-import type { AsideState } from "./handles.ts";
+import type { AsideState } from "@waybill/core/adapter";
 
 export type MessageSource = Exclude<Source, { kind: "stream" }>;
 
@@ -10,6 +10,12 @@ export interface Place {
   readonly temporary: boolean;
   readonly stream: string;
   readonly consumer: string;
+}
+
+/** A group of a stream. */
+export interface GroupName {
+  readonly stream: string;
+  readonly group: string;
 }
 
 /** JetStream's bound for the names of streams and consumers; the file system's is the same. */
@@ -107,6 +113,65 @@ export class Names {
 
   get allNotes(): string {
     return `${this.#prefix}.notes.>`;
+  }
+
+  /** One stream for each partition: so offsets count from 0 without a gap, and retention is JetStream's own. */
+  partitionStream(stream: string, partition: number): string {
+    return this.#stream("stream", `${stream}.${partition}`);
+  }
+
+  /** What a client in any language publishes an item to. */
+  partitionSubject(stream: string, partition: number): string {
+    return `${this.#prefix}.stream.${subjectOf(stream)}.${partition}`;
+  }
+
+  get groupsStream(): string {
+    return `${this.#prefix}_groups`;
+  }
+
+  get allGroups(): string {
+    return `${this.#prefix}.groups.>`;
+  }
+
+  /** Where records of all groups of a stream stand, or of all streams. */
+  groupsOf(stream: string | undefined): string {
+    return stream === undefined
+      ? this.allGroups
+      : `${this.#prefix}.groups.${encoded(stream)}.*.cursor.*`;
+  }
+
+  cursorSubject({ stream, group }: GroupName, partition: number | "*"): string {
+    return `${this.#prefix}.groups.${encoded(stream)}.${encoded(group)}.cursor.${partition}`;
+  }
+
+  /** Of one group: who takes part, and how far each partition is read. */
+  recordsOf({ stream, group }: GroupName): string {
+    return `${this.#prefix}.groups.${encoded(stream)}.${encoded(group)}.>`;
+  }
+
+  memberSubject({ stream, group }: GroupName, member: string): string {
+    return `${this.#prefix}.groups.${encoded(stream)}.${encoded(group)}.member.${member}`;
+  }
+
+  /** Undefined for what is no cursor. */
+  readCursorSubject(subject: string): (GroupName & { readonly partition: number }) | undefined {
+    const [, , stream, group, kind, partition] = subject.split(".");
+    if (stream === undefined || group === undefined || kind !== "cursor") return undefined;
+    return { stream: decoded(stream), group: decoded(group), partition: Number(partition) };
+  }
+
+  /** Told when a group's members, places or replays change. No stream has it. */
+  signalSubject({ stream, group }: GroupName): string {
+    return `${this.#prefix}.signal.${encoded(stream)}.${encoded(group)}`;
+  }
+
+  /** Where dead letters of a group lie that were put back, partition by partition. */
+  replayStream(address: string): string {
+    return this.#stream("replay", address);
+  }
+
+  replaySubject(address: string, partition: number | "*", token: string): string {
+    return `${this.#prefix}.replay.${encoded(address)}.${partition}.${token}`;
   }
 
   /** What a stream of ours holds; undefined for one that is not ours, or holds no address. */

@@ -9,17 +9,17 @@ import {
   type Topology,
   type Transport,
   type TransportHost,
-  WaybillError,
   addressOf,
-  compileRule,
+  refuseDiscrepancies,
+  temporaryPart,
 } from "@waybill/core";
-import type { Rule } from "@waybill/contracts";
+import { assertRules } from "@waybill/core/adapter";
 import { Addresses } from "./addresses.ts";
 import { Aside } from "./aside.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { type DeclareParts, declare, declareNotes } from "./declare.ts";
 import { Draining } from "./draining.ts";
-import { brokerError, closedError, messageOf } from "./errors.ts";
+import { brokerError, closedError } from "./errors.ts";
 import { NatsInspection } from "./inspection.ts";
 import { Interest } from "./interest.ts";
 import { type Link, openLink, watch } from "./link.ts";
@@ -27,11 +27,21 @@ import { reservedBytes } from "./message.ts";
 import { Notes } from "./notes.ts";
 import type { Settings } from "./options.ts";
 import { Outbound } from "./outbound.ts";
+import { Patience } from "./patience.ts";
 import { Publisher } from "./publisher.ts";
 import { NatsReceiver } from "./receiver.ts";
+import { Records } from "./records.ts";
 import { Settling } from "./settling.ts";
+import { Groups } from "./streams/groups.ts";
+import { Logs } from "./streams/logs.ts";
+import { Standing } from "./standing.ts";
+import { StreamReceiver } from "./streams/receiver.ts";
 import { Temporary } from "./temporary.ts";
 import { Names } from "./topology.ts";
+import { lackingOf } from "./verifying.ts";
+
+/** For leaving in order; then the connection ends, whatever the server says. */
+const closeMs = 1_000;
 
 /** One bus on NATS: one connection. */
 export class NatsTransport implements Transport {
@@ -42,12 +52,16 @@ export class NatsTransport implements Transport {
   readonly #link: Link;
   readonly #names: Names;
   readonly #declaring: DeclareParts;
-  readonly #publisher: Publisher;
+  readonly #patience: Patience;
   readonly #outbound: Outbound;
   readonly #notes: Notes;
-  readonly #settling: Settling;
+  /** For one receiver. */
+  readonly #settling: () => Settling;
   readonly #temporary: Temporary;
-  readonly #receivers = new Set<NatsReceiver>();
+  readonly #aside: Aside;
+  readonly #logs: Logs;
+  readonly #records: Records;
+  readonly #receivers = new Set<NatsReceiver | StreamReceiver>();
   /** What this process has declared: others may delete it. */
   readonly #declared: Topology[] = [];
   #closed: Promise<void> | undefined;
@@ -56,7 +70,7 @@ export class NatsTransport implements Transport {
     const link = await openLink(settings, host);
     try {
       const transport = new NatsTransport(settings, host, link);
-      await declareNotes(transport.#declaring);
+      if (host.mayCreate !== false) await declareNotes(transport.#declaring);
       return transport;
     } catch (error) {
       await link.connection.close();
@@ -72,24 +86,47 @@ export class NatsTransport implements Transport {
     this.#link = link;
     this.#names = names;
     this.capabilities = capabilitiesOf(bodyBytesMax, settings.replicas);
-    this.#declaring = { link, names, settings };
-    const publisher = new Publisher({ link, settings, environment });
+    this.#declaring = { link, names, settings, mayCreate: host.mayCreate !== false };
+    const standing = new Standing({ link, environment });
+    const patience = new Patience(environment);
+    const publisher = new Publisher({ link, settings, standing, patience });
     const aside = new Aside({ ...this.#declaring, publisher, bodyBytesMax });
-    const interest = new Interest({ link, names, environment });
-    const outbound = new Outbound({ names, publisher, interest, aside, host, bodyBytesMax });
+    const interest = new Interest({ link, names, settings, environment, standing, patience });
+    const logs = new Logs(this.#declaring);
+    const records = new Records({ link, environment, stream: names.groupsStream });
+    const outbound = new Outbound({ names, publisher, interest, aside, logs, host, bodyBytesMax });
     const notes = new Notes({ link, names, publisher, id: () => environment.id() });
-    const settling = new Settling({ link, notes, aside, outbound, environment });
-    const addresses = new Addresses({ link, names });
-    const draining = new Draining({ link, addresses, names, notes, settling, environment });
-    this.#publisher = publisher;
+    const settling = (): Settling => new Settling({ link, notes, aside, outbound, environment });
+    const groups = new Groups({
+      ...this.#declaring,
+      publisher,
+      records,
+      logs,
+      environment,
+      bodyBytesMax,
+    });
+    const addresses = new Addresses({ link, names, groups });
+    const draining = new Draining({
+      link,
+      addresses,
+      names,
+      notes,
+      settling: settling(),
+      environment,
+    });
+    this.#patience = patience;
     this.#outbound = outbound;
     this.#notes = notes;
     this.#settling = settling;
     this.#temporary = new Temporary({ link, names, environment });
+    this.#aside = aside;
+    this.#logs = logs;
+    this.#records = records;
     this.inspection = new NatsInspection({
       addresses,
       aside,
       outbound,
+      groups,
       assertOpen: () => this.#assertOpen(),
       drain: (address) => draining.drain(address),
     });
@@ -100,10 +137,12 @@ export class NatsTransport implements Transport {
 
   async declare(topology: Topology): Promise<void> {
     this.#assertOpen();
-    assertDeclarable(topology);
+    assertRules(topology);
     try {
+      if (this.#host.mayCreate === false)
+        refuseDiscrepancies(this.name, await lackingOf(topology, this.#declaring));
       await this.#temporary.note(topology);
-      await declare(this.#declaring, topology);
+      await this.#make(this.#makeable(topology));
     } catch (error) {
       throw brokerError("Declaring", error);
     }
@@ -112,26 +151,38 @@ export class NatsTransport implements Transport {
 
   async send(batch: readonly Outgoing[]): Promise<void> {
     this.#assertOpen();
-    await this.#outbound.send(batch);
+    return this.#outbound.send(batch);
   }
 
   receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver {
     this.#assertOpen();
-    if (source.kind === "stream")
-      throw new WaybillError("NOT_SUPPORTED", "This transport has no streams yet.");
-    const receiver = new NatsReceiver({
-      place: this.#names.place(source, this.#temporary.has(addressOf(source))),
-      subscription: source.kind === "subscription" ? source.name : undefined,
+    const parts = {
       options,
       listener,
       link: this.#link,
       names: this.#names,
-      notes: this.#notes,
-      settling: this.#settling,
       environment: this.#host.environment,
       restore: () => this.#redeclare(),
-      onEnd: (ended) => this.#receivers.delete(ended),
-    });
+      onEnd: (ended: NatsReceiver | StreamReceiver) => this.#receivers.delete(ended),
+    };
+    const receiver =
+      source.kind === "stream"
+        ? new StreamReceiver({
+            ...parts,
+            group: { stream: source.name, group: source.group },
+            records: this.#records,
+            logs: this.#logs,
+            aside: this.#aside,
+            outbound: this.#outbound,
+          })
+        : new NatsReceiver({
+            ...parts,
+            place: this.#names.place(source, this.#temporary.has(addressOf(source))),
+            subscription: source.kind === "subscription" ? source.name : undefined,
+            notes: this.#notes,
+            settling: this.#settling(),
+            mayChange: this.#host.mayCreate !== false,
+          });
     this.#receivers.add(receiver);
     return receiver;
   }
@@ -140,11 +191,20 @@ export class NatsTransport implements Transport {
     return (this.#closed ??= this.#close());
   }
 
+  /** In order where the line is alive; on a dead one within `closeMs`, and what was held comes again when its lease runs out. */
   async #close(): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = this.#host.environment.timers.set(resolve, closeMs);
+    await Promise.race([this.#leave(), late]);
+    timer.cancel();
+    this.#patience.close();
+    await Promise.race([this.#link.connection.close(), late]);
+  }
+
+  async #leave(): Promise<void> {
     await Promise.all([...this.#receivers].map((receiver) => receiver.close()));
-    this.#publisher.close();
+    this.#patience.close();
     await this.#temporary.end();
-    await this.#link.connection.close();
   }
 
   #assertOpen(): void {
@@ -152,29 +212,16 @@ export class NatsTransport implements Transport {
   }
 
   async #redeclare(): Promise<void> {
-    await declareNotes(this.#declaring);
-    for (const topology of this.#declared) await declare(this.#declaring, topology);
+    if (this.#host.mayCreate !== false) await declareNotes(this.#declaring);
+    for (const topology of this.#declared) await this.#make(this.#makeable(topology));
   }
-}
 
-/** Throws NOT_SUPPORTED or WIRING_INVALID. */
-function assertDeclarable({ streams, subscriptions }: Topology): void {
-  for (const { accepts } of subscriptions)
-    for (const { where } of accepts) if (where !== undefined) assertReadable(where);
-  if (streams.length > 0)
-    throw new WaybillError(
-      "NOT_SUPPORTED",
-      `The stream "${streams[0]?.name}" cannot be kept on NATS yet.`,
-    );
-}
+  async #make(topology: Topology): Promise<void> {
+    await declare(this.#declaring, topology);
+    for (const stream of topology.streams) await this.#logs.declare(stream);
+  }
 
-/** Throws WIRING_INVALID. */
-function assertReadable(rule: Rule): void {
-  try {
-    compileRule(rule);
-  } catch (cause) {
-    throw new WaybillError("WIRING_INVALID", `A rule cannot be read: ${messageOf(cause)}.`, {
-      cause,
-    });
+  #makeable(topology: Topology): Topology {
+    return this.#host.mayCreate === false ? temporaryPart(topology) : topology;
   }
 }

@@ -2,7 +2,12 @@ import type { Capabilities } from "@waybill/core";
 import { delayMsMax, delayStepMs } from "./delays.ts";
 import type { Settings } from "./options.ts";
 
-export function capabilitiesOf({ bodyBytesMax }: Settings): Capabilities {
+/** What the server turned out to have. */
+export interface Found {
+  readonly streams: boolean;
+}
+
+export function capabilitiesOf({ bodyBytesMax }: Settings, { streams }: Found): Capabilities {
   return {
     // On a cluster of several nodes also what the loss of one of them takes; AMQP does not say how many there are.
     durability: "power-loss",
@@ -22,12 +27,14 @@ export function capabilitiesOf({ bodyBytesMax }: Settings): Capabilities {
     atomicBatch: false,
     attemptsPersisted: true,
     attemptsInPlace: false,
-    releaseCounts: true,
+    // Without a log that all processes read, nobody could tell a release from a crash.
+    releaseCounts: !streams,
     owners: false,
-    streams: false,
+    streams,
+    verifies: "all but streams",
     pause: false,
     conservation: "none",
-    seek: false,
+    seek: streams,
     forwardHopsMax: 0,
     lists: ["deferred", "dead"],
     purges: ["ready", "deferred", "dead"],

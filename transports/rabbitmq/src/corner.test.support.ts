@@ -1,13 +1,19 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { type Logger, type TransportFactory, systemEnvironment } from "@waybill/core";
+import {
+  type Logger,
+  type TransportFactory,
+  type TransportHost,
+  systemEnvironment,
+} from "@waybill/core";
 import { Cleaning } from "./cleaning.test.support.ts";
 import { type RabbitmqOptions, rabbitmq } from "./index.ts";
 import { url } from "./subject.test.support.ts";
+import { Names } from "./topology.ts";
 
 /** A corner of the server that tests share: names of its own, removed at the end. */
 export class Corner implements AsyncDisposable {
-  readonly #cleaning = new Cleaning(url);
   readonly #prefix = `test-${systemEnvironment.id().replaceAll("-", "").slice(-12)}`;
+  readonly #cleaning = new Cleaning(url, this.#prefix);
   /** Warnings and errors of every bus here. */
   readonly log: string[] = [];
 
@@ -16,12 +22,33 @@ export class Corner implements AsyncDisposable {
   }
 
   factory(options: Partial<RabbitmqOptions> = {}): TransportFactory {
-    return this.#cleaning.watch(rabbitmq({ url, ...options }));
+    return this.#cleaning.watch(rabbitmq({ url, system: this.#prefix, ...options }));
   }
 
   /** For `connect`. */
   get options(): { readonly transport: TransportFactory; readonly logger: Logger } {
     return { transport: this.factory(), logger: this.logger };
+  }
+
+  /** For a transport without a bus. */
+  get host(): TransportHost {
+    const ignore = (): void => undefined;
+    return {
+      environment: systemEnvironment,
+      logger: this.logger,
+      instance: "test",
+      unrouted: ignore,
+    };
+  }
+
+  /** Whose addresses are told together. */
+  get system(): string {
+    return this.#prefix;
+  }
+
+  /** The log of the addresses that were declared here. */
+  get registry(): string {
+    return new Names("", this.#prefix).registry;
   }
 
   get logger(): Logger {

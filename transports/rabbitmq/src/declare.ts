@@ -1,6 +1,7 @@
-import { type Topology, WaybillError } from "@waybill/core";
-import type { Channel } from "amqplib";
+import { type Capabilities, type Topology, WaybillError } from "@waybill/core";
+import { assertRules } from "@waybill/core/adapter";
 import { brokerError } from "./errors.ts";
+import type { Making } from "./making.ts";
 import { type Names, quorum, singleConsumer } from "./topology.ts";
 
 /** Unrouted events kept for each topic; the oldest leave first. */
@@ -17,7 +18,7 @@ export interface DeclareParts {
  * a binding knows types only.
  */
 export async function declare(
-  channel: Channel,
+  channel: Making,
   topology: Topology,
   { names, singles }: DeclareParts,
 ): Promise<void> {
@@ -46,16 +47,6 @@ export async function declare(
   }
 }
 
-/** Only what dies with this connection: the rest has outlived it. */
-export function temporaryPart(topology: Topology): Topology {
-  return {
-    queues: topology.queues.filter(({ temporary }) => temporary === true),
-    topics: [],
-    subscriptions: topology.subscriptions.filter(({ temporary }) => temporary === true),
-    streams: [],
-  };
-}
-
 /** Queues whose keys are to stay in order: one consumer at a time has each. */
 export function singlesOf({ queues, subscriptions }: Topology, names: Names): readonly string[] {
   return [
@@ -73,7 +64,7 @@ export function singleAlready({ message }: WaybillError): string | undefined {
   )?.[1];
 }
 
-async function declareTemporary(channel: Channel, queue: string): Promise<void> {
+async function declareTemporary(channel: Making, queue: string): Promise<void> {
   await channel.assertQueue(queue, { exclusive: true, durable: false });
 }
 
@@ -84,7 +75,7 @@ interface Binding {
   readonly pattern: string;
 }
 
-async function bind(channel: Channel, binding: Binding): Promise<void> {
+async function bind(channel: Making, binding: Binding): Promise<void> {
   try {
     await channel.bindQueue(binding.queue, binding.exchange, binding.pattern);
   } catch (cause) {
@@ -95,4 +86,15 @@ async function bind(channel: Channel, binding: Binding): Promise<void> {
       { cause },
     );
   }
+}
+
+/** Throws NOT_SUPPORTED or WIRING_INVALID. */
+export function assertDeclarable(topology: Topology, can: Capabilities): void {
+  const { streams } = topology;
+  assertRules(topology);
+  if (streams.length > 0 && !can.streams)
+    throw new WaybillError(
+      "NOT_SUPPORTED",
+      `This RabbitMQ has no streams, or this user may not make one, so it cannot keep "${streams[0]?.name}". Enable its feature flag stream_queue, or grant the right.`,
+    );
 }

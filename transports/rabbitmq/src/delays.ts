@@ -1,4 +1,4 @@
-import type { Channel } from "amqplib";
+import type { Making } from "./making.ts";
 import { type Names, type Target, type Way, expiringInto, quorum } from "./topology.ts";
 
 /** The smallest delay and the step to which delays are rounded up, in milliseconds. */
@@ -18,6 +18,7 @@ export class Delays {
   /** The highest level that was made; -1 for none. */
   #made = -1;
   readonly #bound = new Set<string>();
+  #isGiven = false;
   #making: Promise<unknown> = Promise.resolve();
 
   constructor(names: Names) {
@@ -34,26 +35,39 @@ export class Delays {
   }
 
   /** Makes what the way of such a delay needs, once. */
-  prepare(channel: Channel, delayMs: number, target: Target): Promise<void> {
+  prepare(channel: Making, delayMs: number, target: Target): Promise<void> {
     // One after another: two that begin together would make the same things twice.
     const made = this.#making.then(() => this.#prepare(channel, delayMs, target));
     this.#making = made.catch(() => undefined);
     return made;
   }
 
+  /** All of it is there, and the ways to these targets; nothing but a way to something else is made. */
+  assume(keys: Iterable<string>): void {
+    this.#isGiven = true;
+    this.#made = levels - 1;
+    for (const key of keys) this.#bound.add(key);
+  }
+
   /** After a reconnect: somebody may have deleted what was made. */
   forget(): void {
+    if (this.#isGiven) return;
     this.#made = -1;
     this.#bound.clear();
   }
 
-  async #prepare(channel: Channel, delayMs: number, target: Target): Promise<void> {
+  async #prepare(channel: Making, delayMs: number, target: Target): Promise<void> {
     const highest = Math.floor(Math.log2(stepsOf(delayMs)));
     if (this.#made < 0) await this.#makeDue(channel);
     for (let level = this.#made + 1; level <= highest; level++) {
       await this.#makeLevel(channel, level);
       this.#made = level;
     }
+    await this.bind(channel, target);
+  }
+
+  /** Leads to the target what falls due for it, once. */
+  async bind(channel: Making, target: Target): Promise<void> {
     if (this.#bound.has(target.key)) return;
     const pattern = `${"*.".repeat(levels)}${target.key}`;
     if (target.kind === "queue") await channel.bindQueue(target.name, this.#names.due, pattern);
@@ -61,7 +75,7 @@ export class Delays {
     this.#bound.add(target.key);
   }
 
-  async #makeDue(channel: Channel): Promise<void> {
+  async #makeDue(channel: Making): Promise<void> {
     const { due, lost } = this.#names;
     await channel.assertExchange(lost, "fanout", { durable: true });
     await channel.assertQueue(lost, { durable: true, arguments: quorum });
@@ -70,7 +84,7 @@ export class Delays {
   }
 
   /** Digit 1 waits in the level's queue, digit 0 passes by; both go on to the next lower level. */
-  async #makeLevel(channel: Channel, level: number): Promise<void> {
+  async #makeLevel(channel: Making, level: number): Promise<void> {
     const name = this.#names.delay(level);
     const next = level === 0 ? this.#names.due : this.#names.delay(level - 1);
     const before = "*.".repeat(levels - 1 - level);

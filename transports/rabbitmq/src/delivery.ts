@@ -1,12 +1,5 @@
-import type {
-  Delivery,
-  Envelope,
-  Failure,
-  Position,
-  Session,
-  Settled,
-  Settlement,
-} from "@waybill/core";
+import type { Envelope, Failure, Position, Session, Settled, Settlement } from "@waybill/core";
+import { HeldDelivery } from "@waybill/core/adapter";
 import type { Channel, ConsumeMessage } from "amqplib";
 import type { Read } from "./message.ts";
 
@@ -25,35 +18,46 @@ export interface DeliveryParts {
 }
 
 /** A message that a channel of ours holds. The channel is its lock: when it ends, the message is somebody else's. */
-export class AmqpDelivery implements Delivery {
+export class AmqpDelivery extends HeldDelivery {
   readonly envelope: Envelope;
-  readonly attempt: number;
+  attempt: number;
   readonly handle: string;
   readonly enqueuedAt: number;
   readonly failure: Failure | undefined;
-  readonly position: Position | undefined = undefined;
+  readonly position: Position | undefined;
   readonly session: Session | undefined = undefined;
-  onLockLost: (() => void) | undefined = undefined;
 
   readonly message: ConsumeMessage;
   readonly read: Read;
   readonly channel: Channel;
   readonly bytes: number;
-  /** Settled, being settled, or lost. */
-  over = false;
+  /** How many of its deliveries before were given back untouched. */
+  uncounted = 0;
+  /** Whether that is known: what comes for the first time was never given back. */
+  isKnown: boolean;
   readonly #settler: Settler;
 
   constructor({ message, read, handle, channel, settler }: DeliveryParts) {
+    super();
     this.handle = handle;
     this.envelope = read.envelope;
     this.attempt = read.attempts + read.returns + 1;
     this.enqueuedAt = read.enqueuedAt;
     this.failure = read.failure;
+    this.position = read.position;
     this.message = message;
     this.read = read;
     this.channel = channel;
     this.bytes = message.content.byteLength;
+    this.isKnown = read.returns === 0;
     this.#settler = settler;
+  }
+
+  know(uncounted: number): void {
+    const { attempts, returns } = this.read;
+    this.uncounted = Math.min(uncounted, returns);
+    this.attempt = attempts + returns - this.uncounted + 1;
+    this.isKnown = true;
   }
 
   get expiryLifted(): boolean {
@@ -63,18 +67,12 @@ export class AmqpDelivery implements Delivery {
   /** The same message once more, from the same hand. */
   again(): AmqpDelivery {
     const { message, read, handle, channel } = this;
-    return new AmqpDelivery({ message, read, handle, channel, settler: this.#settler });
+    const again = new AmqpDelivery({ message, read, handle, channel, settler: this.#settler });
+    again.know(this.uncounted);
+    return again;
   }
 
-  async settle(settlement: Settlement): Promise<Settled> {
-    if (this.over) return "lockLost";
-    this.over = true;
-    try {
-      return await this.#settler.settle(this, settlement);
-    } catch (error) {
-      // What was to be sent was refused; the message is still held and can be settled otherwise.
-      this.over = false;
-      throw error;
-    }
+  protected end(settlement: Settlement): Promise<Settled> {
+    return this.#settler.settle(this, settlement);
   }
 }

@@ -1,4 +1,5 @@
 import { WaybillError, type ErrorCode } from "@waybill/core";
+import type { Parcel } from "./publisher.ts";
 
 /** What amqplib and RabbitMQ throw, in our words. Reply codes: https://www.rabbitmq.com/amqp-0-9-1-reference#constants */
 export function brokerError(doing: string, thrown: unknown): WaybillError {
@@ -8,7 +9,46 @@ export function brokerError(doing: string, thrown: unknown): WaybillError {
   return new WaybillError(code, `${doing} failed: ${text}. ${advice}`, {
     retryable,
     cause: thrown,
+    ...(code === "WIRING_INVALID" && { details: differing(text) }),
   });
+}
+
+/** Which queue or exchange is there with other arguments, and which argument differs. */
+function differing(text: string): Readonly<Record<string, string>> {
+  const [, argument = "", kind = "", name = ""] =
+    /inequivalent arg '([^']+)' for (queue|exchange) '([^']+)'/.exec(text) ?? [];
+  return argument === "" ? {} : { [kind]: name, argument };
+}
+
+/** What of that which was sent the broker refuses, and would on the next channel. */
+export interface Refusal {
+  readonly refuses: (parcel: Parcel) => boolean;
+  readonly error: WaybillError;
+}
+
+/** Undefined for a complaint that is not about one of the messages. */
+export function refusalIn(complaint: WaybillError): Refusal | undefined {
+  const { message } = complaint;
+  const [, key, exchange] =
+    /access to topic '([^']*)' in exchange '([^']*)'/.exec(message) ??
+    /(?:access|publish) to ()(?:internal )?exchange '([^']*)'/.exec(message) ??
+    [];
+  if (exchange !== undefined) {
+    const name = exchange === "amq.default" ? "" : exchange;
+    const refuses = ({ way }: Parcel): boolean =>
+      way.exchange === name && (key === "" || way.key === key);
+    return { refuses, error: complaint };
+  }
+  const most = /message size \d+ is larger than (?:configured )?max size (\d+)/.exec(message)?.[1];
+  if (most === undefined) return undefined;
+  return {
+    refuses: ({ content }) => content.byteLength > Number(most),
+    error: new WaybillError(
+      "BODY_TOO_LARGE",
+      `RabbitMQ takes messages of at most ${most} bytes (max_message_size). Send a reference to it, or raise that setting.`,
+      { details: { bodyBytesMax: Number(most) }, cause: complaint },
+    ),
+  };
 }
 
 interface Judged {
@@ -45,6 +85,10 @@ function judged(code: unknown, text: string): Judged {
     case notAllowed:
       return refused(vhostAdvice);
     default:
+      if (typeof code === "string") {
+        const tls = tlsFaults.find(({ codes }) => codes.test(code));
+        if (tls !== undefined) return tls.judged;
+      }
       // While connecting there is no code, only what the server said.
       if (/ACCESS_REFUSED|403/.test(text)) return refused("Check user and password.");
       // amqplib does not pass on why the server closes instead of opening the virtual host.
@@ -53,10 +97,46 @@ function judged(code: unknown, text: string): Judged {
         : {
             code: "TRANSPORT_FAILED",
             retryable: true,
-            advice: "Check that RabbitMQ runs and can be reached; Waybill tries again by itself.",
+            advice: /abruptly during opening handshake/.test(text)
+              ? "If that port speaks TLS, use amqps://."
+              : "Check that RabbitMQ runs and can be reached; Waybill tries again by itself.",
           };
   }
 }
+
+/** Codes of Node and OpenSSL, which say little about what to do. */
+const tlsFaults: readonly { readonly codes: RegExp; readonly judged: Judged }[] = [
+  {
+    codes: /^(CERT_HAS_EXPIRED|CERT_NOT_YET_VALID)$/,
+    judged: refused("The server's certificate is not valid today: renew it, or set the clock."),
+  },
+  {
+    codes: /SELF_SIGNED_CERT|^UNABLE_TO_|^CERT_/,
+    judged: refused(
+      "No authority known here has signed the server's certificate: give its own, rabbitmq({ tls: { ca } }).",
+    ),
+  },
+  {
+    codes: /^ERR_TLS_CERT_ALTNAME_INVALID$/,
+    judged: refused(
+      "The server's certificate names other hosts: use one of them in the URL, or rabbitmq({ tls: { servername } }).",
+    ),
+  },
+  {
+    codes: /ALERT_(CERTIFICATE|BAD_CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE)/,
+    judged: refused(
+      "The server wants a certificate that it trusts: rabbitmq({ tls: { cert, key } }).",
+    ),
+  },
+  {
+    codes: /^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/,
+    judged: {
+      code: "TRANSPORT_FAILED",
+      retryable: false,
+      advice: "That port speaks no TLS: use amqp://.",
+    },
+  },
+];
 
 const vhostAdvice = "Create the virtual host, or give the user access to it.";
 

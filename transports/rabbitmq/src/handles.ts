@@ -1,12 +1,7 @@
-/** Where messages lie that can be looked at. */
-export type AsideState = "dead" | "deferred";
-
-export const asideStates: readonly AsideState[] = ["dead", "deferred"];
-
-/** The name of a message at an address: its sender's id, which it keeps when it is retried, set aside and put back. */
-export function handleOf(address: string, id: string): string {
-  return `${address}|${id}`;
-}
+/**
+ * A handle ends with its sender's id, which the message keeps when it is retried, set aside and put back; of an item of a stream, which can be
+ * set aside more than once, with that of the copy. Ids are of any characters, so an address ends where the first bar stands.
+ */
 
 /** Undefined for what is no handle. */
 export function addressIn(handle: string): string | undefined {

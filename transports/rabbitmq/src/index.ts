@@ -1,4 +1,5 @@
 import type { TransportFactory } from "@waybill/core";
+import { definitionsOf } from "./definitions.ts";
 import { type RabbitmqOptions, settingsOf } from "./options.ts";
 import { RabbitmqTransport } from "./transport.ts";
 
@@ -13,5 +14,9 @@ export type { RabbitmqOptions, RabbitmqTls } from "./options.ts";
  */
 export function rabbitmq(options: RabbitmqOptions): TransportFactory {
   const settings = settingsOf(options);
-  return { name: "rabbitmq", open: (host) => RabbitmqTransport.open(settings, host) };
+  return {
+    name: "rabbitmq",
+    open: (host) => RabbitmqTransport.open(settings, host),
+    definitions: (topology) => definitionsOf(topology, settings),
+  };
 }

@@ -1,24 +1,24 @@
-import {
-  type AddressSettings,
-  type AddressState,
-  type Envelope,
-  type GroupState,
-  type Inspection,
-  type LedgerEntry,
-  type ListQuery,
-  type MessageState,
-  type PurgeState,
-  type Resumed,
-  type StoredMessage,
-  type Topology,
-  WaybillError,
-  type Whereabouts,
+import type {
+  AddressSettings,
+  AddressState,
+  Envelope,
+  GroupState,
+  ListQuery,
+  PurgeState,
+  Resumed,
+  SeekTarget,
+  StoredMessage,
+  Topology,
+  Whereabouts,
 } from "@waybill/core";
-import { type AsideState, addressIn, asideStates, byAddress } from "./handles.ts";
-import { writeMessage } from "./message.ts";
+import { type AsideState, asideStates, PartialInspection } from "@waybill/core/adapter";
+import { addressIn, byAddress } from "./handles.ts";
+import { type Extras, type Written, writeMessage } from "./message.ts";
 import { type Found, type LookParts, Looks, queueOf } from "./looks.ts";
-import { type Place, placesIn } from "./places.ts";
+import type { Declared } from "./places.ts";
 import type { Parcel } from "./publisher.ts";
+import { Standing } from "./standing.ts";
+import type { Streams } from "./streams/streams.ts";
 
 export interface InspectionParts extends LookParts {
   readonly bodyBytesMax: number;
@@ -26,75 +26,54 @@ export interface InspectionParts extends LookParts {
   /** Answers whether queues took all of them. */
   readonly send: (parcels: readonly Parcel[]) => Promise<boolean>;
   readonly declared: () => readonly Topology[];
+  /** Of all processes. */
+  readonly known: () => Promise<Declared>;
+  readonly streams: Streams;
 }
 
 /** What AMQP lets an operator see and move. */
-export class RabbitmqInspection implements Inspection {
+export class RabbitmqInspection extends PartialInspection {
+  protected readonly limits = {
+    cannot: "RabbitMQ",
+    instead: "Look at the queue in RabbitMQ's management page.",
+  };
   readonly #parts: InspectionParts;
   readonly #looks: Looks;
+  readonly #standing: Standing;
 
   constructor(parts: InspectionParts) {
+    super();
     this.#parts = parts;
     this.#looks = new Looks(parts);
+    this.#standing = new Standing({ ...parts, looks: this.#looks });
   }
 
-  /** What this process has declared: AMQP has no list of queues. */
   async addresses(): Promise<readonly AddressState[]> {
     this.#parts.assertOpen();
-    const { names } = this.#parts;
-    const states: AddressState[] = [];
-    for (const place of placesIn(this.#parts.declared(), this.#parts.names)) {
-      const { queue, dead } = place;
-      const main = queue === undefined ? undefined : await this.#looks.counts(queue);
-      const aside = await this.#looks.counts(dead);
-      const deferred =
-        queue === undefined ? undefined : await this.#looks.counts(names.deferred(queue));
-      states.push({
-        ...settingsOf(place),
-        ready: main?.messageCount ?? 0,
-        // AMQP has no numbers for these.
-        inFlight: undefined,
-        scheduled: undefined,
-        oldestReadyMs: undefined,
-        deferred: deferred?.messageCount ?? 0,
-        dead: aside?.messageCount ?? 0,
-        receivers: main?.consumerCount ?? 0,
-      });
-    }
-    return states;
+    return this.#standing.states();
   }
 
   async settings(): Promise<readonly AddressSettings[]> {
     this.#parts.assertOpen();
-    return Promise.resolve(placesIn(this.#parts.declared(), this.#parts.names).map(settingsOf));
+    return this.#standing.settings();
   }
 
-  pause(): Promise<void> {
-    return Promise.reject(notSupported("pause a queue for all processes"));
+  async groups(stream: string): Promise<readonly GroupState[]> {
+    this.#parts.assertOpen();
+    return this.#parts.streams.groups(stream);
   }
 
-  resume(): Promise<boolean> {
-    return Promise.reject(notSupported("pause a queue for all processes"));
-  }
-
-  ledger(): Promise<readonly LedgerEntry[]> {
-    return Promise.reject(notSupported("keep books"));
-  }
-
-  groups(): Promise<readonly GroupState[]> {
-    return Promise.reject(notSupported("tell of streams"));
-  }
-
-  seek(): Promise<GroupState> {
-    return Promise.reject(notSupported("move a group of a stream"));
+  async seek(stream: string, group: string, to: SeekTarget): Promise<GroupState> {
+    this.#parts.assertOpen();
+    return this.#parts.streams.seek(stream, group, to);
   }
 
   async list({ state, address, after, limit }: ListQuery): Promise<readonly StoredMessage[]> {
     this.#parts.assertOpen();
-    const aside = asideOf(state);
+    const aside = this.asideOf(state);
     const listed: StoredMessage[] = [];
     let begun = after === undefined;
-    for (const place of this.#addressesFor(address, after)) {
+    for (const place of await this.#addressesFor(address, after)) {
       if (listed.length >= limit) break;
       await this.#looks.visit(place, aside, (found) => {
         if (begun && listed.length < limit) listed.push(found.stored);
@@ -111,8 +90,8 @@ export class RabbitmqInspection implements Inspection {
     return this.#takeOut(
       handles,
       asideStates,
-      async ({ stored, read: { envelope, enqueuedAt } }) => {
-        const written = writeMessage(envelope, { enqueuedAt }, this.#parts.bodyBytesMax);
+      async ({ stored, read: { envelope, enqueuedAt, position } }) => {
+        const written = this.#write(envelope, { enqueuedAt, position });
         return this.#parts.send([{ way: this.#wayBack(stored), ...written }]);
       },
     );
@@ -123,7 +102,7 @@ export class RabbitmqInspection implements Inspection {
       const { envelope, enqueuedAt, failure } = read;
       // It comes as the attempt that deferred it.
       const extras = { enqueuedAt, failure, attempts: Math.max(0, stored.attempt - 1) };
-      const written = writeMessage(envelope, extras, this.#parts.bodyBytesMax);
+      const written = this.#write(envelope, extras);
       return this.#parts.send([{ way: this.#wayBack(stored), ...written }]);
     });
     if (resumed === 1) return "resumed";
@@ -147,11 +126,15 @@ export class RabbitmqInspection implements Inspection {
   }
 
   async replace(handle: string, envelope: Envelope): Promise<boolean> {
-    const replaced = await this.#takeOut([handle], asideStates, async ({ stored }) => {
-      const enqueuedAt = this.#parts.environment.clock.now();
-      const written = writeMessage(envelope, { enqueuedAt }, this.#parts.bodyBytesMax);
-      return this.#parts.send([{ way: this.#wayBack(stored), ...written }]);
-    });
+    const replaced = await this.#takeOut(
+      [handle],
+      asideStates,
+      async ({ stored, read: { position } }) => {
+        const enqueuedAt = this.#parts.environment.clock.now();
+        const written = this.#write(envelope, { enqueuedAt, position });
+        return this.#parts.send([{ way: this.#wayBack(stored), ...written }]);
+      },
+    );
     return replaced === 1;
   }
 
@@ -167,14 +150,11 @@ export class RabbitmqInspection implements Inspection {
     return handles.map((handle) => places.get(handle) ?? "gone");
   }
 
-  /** What waits for its time lies in queues that many addresses share. */
-  cancel(): Promise<number> {
-    return Promise.reject(notSupported("take back scheduled messages"));
-  }
-
   async purge(address: string, state: PurgeState): Promise<number> {
     this.#parts.assertOpen();
-    if (state === "scheduled") throw notSupported(`purge scheduled messages`);
+    if (state === "scheduled") throw this.notSupported("purge scheduled messages");
+    if (state === "ready" && (await this.#standing.isGroup(address)))
+      throw this.notSupported("purge the items of a stream, which leave by retention");
     const queue = queueOf(this.#parts.names, address, state);
     const { messageCount } = await this.#parts.channel((channel) => channel.purgeQueue(queue));
     return messageCount;
@@ -199,6 +179,11 @@ export class RabbitmqInspection implements Inspection {
     return taken;
   }
 
+  #write(envelope: Envelope, extras: Extras): Written {
+    const { environment, bodyBytesMax } = this.#parts;
+    return writeMessage(envelope, { ...extras, copy: environment.id() }, bodyBytesMax);
+  }
+
   #wayBack({ address, envelope }: StoredMessage): Parcel["way"] {
     const { names } = this.#parts;
     return address.endsWith("/")
@@ -206,34 +191,13 @@ export class RabbitmqInspection implements Inspection {
       : { exchange: "", key: names.queue(address) };
   }
 
-  #addressesFor(address: string | undefined, after: string | undefined): readonly string[] {
+  async #addressesFor(
+    address: string | undefined,
+    after: string | undefined,
+  ): Promise<readonly string[]> {
     if (address !== undefined) return [address];
-    const all = placesIn(this.#parts.declared(), this.#parts.names).map((place) => place.address);
+    const all = await this.#standing.addresses();
     const begin = after === undefined ? -1 : all.indexOf(addressIn(after) ?? "");
     return begin < 0 ? all : all.slice(begin);
   }
-}
-
-/** RabbitMQ keeps none of them. */
-function settingsOf({ address, kind, temporary }: Place): AddressSettings {
-  return {
-    address,
-    kind,
-    temporary,
-    paused: undefined,
-    forwardsTo: undefined,
-    deadLettersTo: undefined,
-  };
-}
-
-function asideOf(state: MessageState): AsideState {
-  if (state === "dead" || state === "deferred") return state;
-  throw notSupported(`list messages that are ${state}`);
-}
-
-function notSupported(what: string): WaybillError {
-  return new WaybillError(
-    "NOT_SUPPORTED",
-    `RabbitMQ cannot ${what}. Look at the queue in RabbitMQ's management page.`,
-  );
 }

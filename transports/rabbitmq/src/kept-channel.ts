@@ -11,6 +11,8 @@ export interface Keeping<Kind extends Channel> {
   readonly open: (link: Link) => Promise<Kind>;
   /** Makes a new channel ready. When it rejects, the channel is given up and another is tried. */
   readonly ready: (channel: Kind) => Promise<void>;
+  /** The channel is `current` now: for what was asked for while it was made ready. */
+  readonly opened?: (channel: Kind) => void;
   /** The channel is gone, with everything that was not answered on it; with the broker's complaint, where it had one. */
   readonly lost: (channel: Kind, complaint: WaybillError | undefined) => void;
   /** What is tried again is told. */
@@ -39,6 +41,11 @@ export class KeptChannel<Kind extends Channel> {
     void this.#open();
   }
 
+  /** Ends the channel; another is opened. */
+  async renew(): Promise<void> {
+    if (this.#channel !== undefined) await closed(this.#channel);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
@@ -48,7 +55,7 @@ export class KeptChannel<Kind extends Channel> {
   }
 
   async #open(): Promise<void> {
-    const { doing, link, open, ready, fault, lost } = this.#keeping;
+    const { doing, link, open, ready, opened, fault, lost } = this.#keeping;
     try {
       const channel = await open(link);
       if (this.#closed) return await closed(channel);
@@ -69,6 +76,7 @@ export class KeptChannel<Kind extends Channel> {
       if (over) throw refused ?? new Error("the channel ended");
       if (this.#closed) return await closed(channel);
       this.#channel = channel;
+      opened?.(channel);
     } catch (error) {
       if (this.#closed) return;
       fault(brokerError(doing, error));

@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import { type Environment, type Logger, type Timer, WaybillError } from "@waybill/core";
 import { type ChannelModel, connect } from "amqplib";
 import { assertRecent, brokerError } from "./errors.ts";
+import { gatherWrites } from "./gathered-writes.ts";
 import type { Settings } from "./options.ts";
 
 export interface LinkParts {
@@ -56,8 +57,7 @@ export class Link implements AsyncDisposable {
   destroy(): void {
     if (this.#last === undefined) return;
     // amqplib has no way of its own to give up a connection; without an error it would wait for the next sign of life.
-    const { stream } = this.#last.connection as unknown as { readonly stream: Duplex };
-    stream.destroy(closedError());
+    streamOf(this.#last).destroy(closedError());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -107,6 +107,7 @@ export class Link implements AsyncDisposable {
       }),
     );
     model.on("unblocked", () => logger.info("RabbitMQ takes messages again."));
+    gatherWrites(streamOf(model));
     this.#model = model;
     this.#last = model;
     this.#attempt = 0;
@@ -138,6 +139,11 @@ export class Link implements AsyncDisposable {
       });
     }, delayMs);
   }
+}
+
+/** The socket, which amqplib keeps to itself. */
+function streamOf({ connection }: ChannelModel): Duplex {
+  return (connection as unknown as { readonly stream: Duplex }).stream;
 }
 
 export function closedError(): WaybillError {

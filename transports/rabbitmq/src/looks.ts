@@ -4,9 +4,9 @@ import {
   type StoredMessage,
   WaybillError,
 } from "@waybill/core";
+import { type AsideState, handleOf } from "@waybill/core/adapter";
 import type { Channel, GetMessage } from "amqplib";
 import { brokerError } from "./errors.ts";
-import { type AsideState, handleOf } from "./handles.ts";
 import { type Read, readMessage } from "./message.ts";
 import type { Names } from "./topology.ts";
 
@@ -99,7 +99,8 @@ export class Looks {
   #found(message: GetMessage, address: string, state: AsideState): Found {
     const known = readMessage(message, this.#parts.environment.clock.now());
     const { envelope, enqueuedAt, failure, attempts: attempt } = known;
-    const handle = handleOf(address, envelope.header.id);
+    const { id } = envelope.header;
+    const handle = handleOf(address, known.position === undefined ? id : `${id} ${known.copy}`);
     return {
       read: known,
       stored: { origin: undefined, handle, address, state, envelope, attempt, enqueuedAt, failure },

@@ -3,10 +3,18 @@ import {
   type Envelope,
   type Failure,
   type Header,
+  type Position,
   WaybillError,
   bodyBytes,
 } from "@waybill/core";
-import type { Attributes } from "@waybill/contracts";
+import {
+  attributesIn,
+  expiredFailure,
+  failureIn,
+  isMoment,
+  parsedJson,
+  shortFailure,
+} from "@waybill/core/adapter";
 import type { Message, Options } from "amqplib";
 
 /**
@@ -27,6 +35,10 @@ export interface Extras {
   readonly enqueuedAt: number;
   readonly notAfter?: number | undefined;
   readonly discardExpired?: boolean | undefined;
+  /** Where it stood in a stream. */
+  readonly position?: Position | undefined;
+  /** Names a copy that we put somewhere, among all with the same id. */
+  readonly copy?: string;
 }
 
 /** What was read beside the envelope. */
@@ -42,6 +54,9 @@ export interface Read {
   /** A sender of ours says both when it expires and how the header puts it; what was set aside keeps the header only. */
   readonly expiryLifted: boolean;
   readonly discardExpired: boolean;
+  readonly position: Position | undefined;
+  /** Empty as it was sent. */
+  readonly copy: string;
 }
 
 const attributePrefix = "cloudEvents_";
@@ -53,10 +68,17 @@ const failureHeader = "waybill-failure";
 const enqueuedHeader = "waybill-enqueued-at";
 const notAfterHeader = "waybill-not-after";
 const discardHeader = "waybill-discard-expired";
+const copyHeader = "waybill-copy";
+const positionHeader = "waybill-position";
 const deliveryCountHeader = "x-delivery-count";
 
 /** Characters of a failure's message and stack that travel: AMQP has 64 KiB for all headers. */
 const failureTextMax = 8 * 1024;
+const failureTextMin = 256;
+/** Bytes of a short text of AMQP, such as an id. */
+const propertyMax = 255;
+/** Characters of all fields that are not Waybill's own, where a foreign producer filled the header so that nothing more would go in. */
+const extensionsMax = 32 * 1024;
 
 /** Throws BODY_TOO_LARGE. */
 export function writeMessage(envelope: Envelope, extras: Extras, bodyBytesMax: number): Written {
@@ -78,22 +100,67 @@ export function writeMessage(envelope: Envelope, extras: Extras, bodyBytesMax: n
   headers[enqueuedHeader] = extras.enqueuedAt;
   if (extras.attempts !== undefined && extras.attempts > 0)
     headers[attemptsHeader] = extras.attempts;
-  if (extras.failure !== undefined) headers[failureHeader] = JSON.stringify(short(extras.failure));
+  if (extras.failure !== undefined)
+    headers[failureHeader] = JSON.stringify(shortFailure(extras.failure, failureTextMax));
   if (extras.notAfter !== undefined) headers[notAfterHeader] = extras.notAfter;
   if (extras.discardExpired === true) headers[discardHeader] = true;
+  if (extras.position !== undefined) {
+    const { partition, offset } = extras.position;
+    headers[positionHeader] = `${partition}:${offset}`;
+  }
+  if (extras.copy !== undefined) headers[copyHeader] = extras.copy;
   return {
     content: typeof body === "string" ? Buffer.from(body) : Buffer.from(body),
     options: {
       persistent: true,
       mandatory: true,
-      messageId: header.id,
-      type: header.type,
-      contentType: header.datacontenttype,
-      ...(header.correlationid !== undefined && { correlationId: header.correlationid }),
-      ...(header.replyto !== undefined && { replyTo: header.replyto }),
+      ...property("messageId", header.id),
+      ...property("type", header.type),
+      ...property("contentType", header.datacontenttype),
+      ...property("correlationId", header.correlationid),
+      ...property("replyTo", header.replyto),
       headers,
     },
   };
+}
+
+/** What of a message's header and failure goes into the next copy; the first that fits is taken. */
+export type Trim = (envelope: Envelope, extras: Extras) => readonly [Envelope, Extras];
+
+/** All of it; with a short failure; without most of what a foreign producer had put in. */
+export const trims: readonly Trim[] = [
+  (envelope, extras) => [envelope, extras],
+  (envelope, extras) => [envelope, withShortFailure(extras)],
+  ({ header, body }, extras) => [{ header: trimmed(header), body }, withShortFailure(extras)],
+];
+
+function withShortFailure(extras: Extras): Extras {
+  if (extras.failure === undefined) return extras;
+  const { stack: _stack, message, ...failure } = extras.failure;
+  return { ...extras, failure: { ...failure, message: message.slice(0, failureTextMin) } };
+}
+
+/** Of the largest fields, which no transport of ours writes, nothing is left. */
+function trimmed(header: Header): Header {
+  let left = extensionsMax;
+  const kept = Object.entries(header)
+    .map(([name, value]) => ({ name, value: value as unknown, size: sizeOf(name, value) }))
+    .toSorted((one, other) => one.size - other.size)
+    .filter(({ size }) => (left -= size) >= 0);
+  return Object.fromEntries(kept.map(({ name, value }) => [name, value])) as unknown as Header;
+}
+
+function sizeOf(name: string, value: unknown): number {
+  const written = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+  return name.length + Buffer.byteLength(written);
+}
+
+/** The header says the same, and holds what is too long for a property. */
+function property(
+  name: "messageId" | "type" | "contentType" | "correlationId" | "replyTo",
+  value: string | undefined,
+): Options.Publish {
+  return value === undefined || Buffer.byteLength(value) > propertyMax ? {} : { [name]: value };
 }
 
 /** Reads what anybody may have written. What is missing gets the meaning that CloudEvents or AMQP give it; what is nonsense counts as missing. */
@@ -105,26 +172,24 @@ export function readMessage(message: Message, now: number): Read {
     envelope: { header: headerOf(message, enqueuedAt), body: bodyOf(content, headers) },
     attempts: count(headers[attemptsHeader]),
     returns: count(headers[deliveryCountHeader]),
-    failure: failureOf(headers[failureHeader]),
+    failure: failureIn(parsedJson(text(headers[failureHeader]) ?? "")),
     enqueuedAt,
     notAfter: moment(headers[notAfterHeader]),
     expiryLifted: headers[enqueuedHeader] !== undefined && headers[notAfterHeader] === undefined,
     discardExpired: headers[discardHeader] === true,
+    position: positionOf(headers[positionHeader]),
+    copy: text(headers[copyHeader]) ?? "",
   };
+}
+
+/** Where it stands in a stream of RabbitMQ. Offsets rise; one is left out where the server begins a new segment. */
+export function offsetOf({ properties }: Pick<Message, "properties">): number {
+  return Number(properties.headers?.["x-stream-offset"]);
 }
 
 /** What is said of a message that nobody took in time. */
 export function expiryOf({ envelope, notAfter, enqueuedAt, attempts }: Read): Failure {
-  const at = notAfter ?? enqueuedAt;
-  return {
-    reason: "EXPIRED",
-    message: `"${envelope.header.type}" was of use until ${new Date(at).toISOString()}, and was not handled by then.`,
-    service: "",
-    handler: "",
-    attempts,
-    firstFailedAt: at,
-    lastFailedAt: at,
-  };
+  return expiredFailure(envelope.header.type, notAfter ?? enqueuedAt, attempts);
 }
 
 function headerOf({ properties }: Message, enqueuedAt: number): Header {
@@ -136,7 +201,7 @@ function headerOf({ properties }: Message, enqueuedAt: number): Header {
   const id = text(fields["id"]) ?? text(properties.messageId) ?? "";
   const correlationid = text(fields["correlationid"]) ?? text(properties.correlationId);
   const replyto = text(fields["replyto"]) ?? text(properties.replyTo);
-  const attributes = attributesOf(properties.headers?.[attributesHeader]);
+  const attributes = attributesIn(parsedJson(text(properties.headers?.[attributesHeader]) ?? ""));
   return {
     ...fields,
     specversion: "1.0",
@@ -157,33 +222,11 @@ function bodyOf(content: Buffer, headers: Readonly<Record<string, unknown>>): Bo
   return headers[textHeader] === true ? content.toString("utf8") : new Uint8Array(content);
 }
 
-function attributesOf(value: unknown): Attributes | undefined {
-  const read = parsed(value);
-  if (typeof read !== "object" || read === null || Array.isArray(read)) return undefined;
-  return read as Attributes;
-}
-
-function failureOf(value: unknown): Failure | undefined {
-  const read = parsed(value);
-  if (typeof read !== "object" || read === null || !("reason" in read)) return undefined;
-  return read as Failure;
-}
-
-function parsed(value: unknown): unknown {
-  if (typeof value !== "string") return undefined;
-  try {
-    return JSON.parse(value);
-  } catch {
-    return undefined;
-  }
-}
-
-function short(failure: Failure): Failure {
-  return {
-    ...failure,
-    message: failure.message.slice(0, failureTextMax),
-    ...(failure.stack !== undefined && { stack: failure.stack.slice(0, failureTextMax) }),
-  };
+function positionOf(value: unknown): Position | undefined {
+  const [, partition, offset] = /^(\d+):(\d+)$/.exec(text(value) ?? "") ?? [];
+  return partition === undefined
+    ? undefined
+    : { partition: Number(partition), offset: Number(offset) };
 }
 
 function text(value: unknown): string | undefined {
@@ -195,7 +238,7 @@ function count(value: unknown): number {
 }
 
 function moment(value: unknown): number | undefined {
-  return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined;
+  return isMoment(value) ? value : undefined;
 }
 
 /** Seconds since 1970, as AMQP has them. */

@@ -8,6 +8,8 @@ export interface RabbitmqOptions {
   readonly tls?: RabbitmqTls;
   /** Stands before every name on the broker, so that several systems can share a virtual host. Letters, digits, dots and dashes. Default: nothing. */
   readonly prefix?: string;
+  /** Who belongs together: `bus.deadLetters` and `bus.health()` tell of what all processes with the same system and prefix have declared. As `prefix`, and not empty. Default "waybill". */
+  readonly system?: string;
   /**
    * Seconds between signs of life, 1 to 600. A process that says nothing for twice that loses its connection, and with it everything it had not settled:
    * on RabbitMQ this, and not `lockMs`, bounds how long a stalled process holds its messages. Default 10.
@@ -51,6 +53,7 @@ export function settingsOf(options: RabbitmqOptions): Settings {
     shownUrl: shown(options.url),
     tls: options.tls ?? {},
     prefix: options.prefix ?? "",
+    system: options.system ?? "waybill",
     heartbeatSeconds: options.heartbeatSeconds ?? 10,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
     sendTimeoutMs: options.sendTimeoutMs ?? 30_000,
@@ -60,6 +63,8 @@ export function settingsOf(options: RabbitmqOptions): Settings {
   };
   if (!prefixPattern.test(settings.prefix))
     throw invalid("prefix", "use at most 40 letters, digits, dots and dashes");
+  if (settings.system === "" || !prefixPattern.test(settings.system))
+    throw invalid("system", "use 1 to 40 letters, digits, dots and dashes");
   for (const name of numbers)
     if (!Number.isSafeInteger(settings[name]) || settings[name] <= 0)
       throw invalid(name, "give a whole number above 0");

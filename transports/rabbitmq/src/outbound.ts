@@ -1,4 +1,5 @@
 import {
+  type Delivery,
   type Destination,
   type Outgoing,
   type Settlement,
@@ -6,13 +7,18 @@ import {
   type TransportHost,
   WaybillError,
 } from "@waybill/core";
+import { assertTimes, unheardFailure, unroutable } from "@waybill/core/adapter";
 import type { Channel } from "amqplib";
-import { Delays, delayMsMax } from "./delays.ts";
+import { DelayWays } from "./delay-ways.ts";
 import type { AmqpDelivery } from "./delivery.ts";
-import { type Extras, writeMessage } from "./message.ts";
+import { type Extras, trims, writeMessage } from "./message.ts";
 import type { Settings } from "./options.ts";
+import type { Plan } from "./plan.ts";
 import type { Parcel, Publisher } from "./publisher.ts";
-import { type Names, type Target, type Way, quorum } from "./topology.ts";
+import type { StreamDelivery } from "./streams/delivery.ts";
+import { partitionOf } from "./streams/partition-of.ts";
+import type { Streams } from "./streams/streams.ts";
+import { type Names, type Way, quorum } from "./topology.ts";
 
 export interface OutboundParts {
   readonly names: Names;
@@ -25,22 +31,34 @@ export interface OutboundParts {
     doing: string,
   ) => Promise<Result>;
   readonly exists: (exchange: string) => Promise<boolean>;
+  readonly streams: Pick<Streams, "partitions" | "knownPartitions">;
 }
+
+type Moved = Pick<Delivery, "envelope" | "position">;
 
 interface Posted extends Parcel {
   readonly outgoing: Outgoing;
+  /** It goes by what delays wait in. */
+  readonly waits?: true;
 }
 
 /** Everything that leaves: what is sent, and what a settlement puts elsewhere. */
 export class Outbound {
   readonly #parts: OutboundParts;
-  readonly #delays: Delays;
+  readonly #ways: DelayWays;
+  #isGiven = false;
   /** Topics that are known to have their exchange. */
   readonly #topics = new Set<string>();
 
   constructor(parts: OutboundParts) {
     this.#parts = parts;
-    this.#delays = new Delays(parts.names);
+    this.#ways = new DelayWays(parts);
+  }
+
+  /** Everything in the plan is there, and nothing more is to be made. */
+  assume(plan: Plan): void {
+    this.#isGiven = true;
+    this.#ways.assume(plan);
   }
 
   learn({ topics }: Topology): void {
@@ -49,27 +67,48 @@ export class Outbound {
 
   /** After a reconnect: others may have deleted what was there. */
   forget(): void {
-    this.#delays.forget();
+    this.#ways.forget();
     this.#topics.clear();
+  }
+
+  /** After queues were made again. */
+  rebind(topology: Topology): Promise<void> {
+    return this.#ways.rebind(topology);
   }
 
   async send(batch: readonly Outgoing[]): Promise<void> {
     if (batch.length === 0) return;
+    let parcels = await this.#postAll(batch);
+    const publish = async (): Promise<readonly Posted[]> =>
+      (await this.#parts.publisher.send(parcels)) as readonly Posted[];
+    let returned = await this.#ways.mended(parcels.some(isWaiting), async (isAgain) => {
+      // All of it is refused when an exchange is gone; what arrived of it then arrives twice.
+      if (isAgain) parcels = await this.#postAll(batch);
+      return publish();
+    });
+    const turnedBack = returned.filter(isWaiting);
+    if (turnedBack.length > 0) {
+      this.#ways.forget();
+      parcels = await this.#postAll(turnedBack.map(({ outgoing }) => outgoing));
+      returned = [...returned.filter((each) => !isWaiting(each)), ...(await publish())];
+    }
+    if (returned.length > 0) await this.#takeReturned(returned);
+  }
+
+  async #postAll(batch: readonly Outgoing[]): Promise<readonly Posted[]> {
     const now = this.#parts.host.environment.clock.now();
     const parcels: Posted[] = [];
     for (const outgoing of batch) {
       const posted = this.#post(outgoing, now);
       parcels.push(posted instanceof Promise ? await posted : posted);
     }
-    const returned = await this.#parts.publisher.send(parcels);
-    if (returned.length > 0) await this.#takeReturned(returned as readonly Posted[]);
+    return parcels;
   }
 
   /** At once, except for what must first be asked or made on the broker. */
   #post(outgoing: Outgoing, now: number): Posted | Promise<Posted> {
     const { to, envelope, notBefore = 0, notAfter, discardExpired } = outgoing;
     assertTimes(outgoing);
-    if (to.kind === "stream") throw unroutable(to);
     if (to.kind === "topic" && !this.#topics.has(to.name))
       return this.#assertTopic(to).then(() => this.#post(outgoing, now));
     const { content, options } = writeMessage(
@@ -79,34 +118,38 @@ export class Outbound {
     );
     const { names } = this.#parts;
     const { type } = envelope.header;
+    if (to.kind === "stream") {
+      const partitions = this.#parts.streams.knownPartitions(to.name);
+      if (partitions === undefined)
+        return this.#assertStream(to).then(() => this.#post(outgoing, now));
+      const key = names.partition(to.name, partitionOf(envelope.header, partitions));
+      return { way: { exchange: "", key }, content, options, outgoing };
+    }
     if (notBefore <= now) return { way: names.wayTo(to, type), content, options, outgoing };
-    return this.#delayed(notBefore - now, names.target(to, type)).then((way) => ({
+    return this.#ways.to(notBefore - now, names.target(to, type)).then((way) => ({
       way,
       content,
       options,
       outgoing,
+      waits: true,
     }));
-  }
-
-  async #delayed(delayMs: number, target: Target): Promise<Way> {
-    if (delayMs > delayMsMax)
-      throw new WaybillError(
-        "NOT_SUPPORTED",
-        `A delay of ${delayMs} ms is longer than the ${delayMsMax} ms that RabbitMQ's delay queues reach.`,
-      );
-    await this.#parts.ask((channel) => this.#delays.prepare(channel, delayMs, target), "Delaying");
-    return this.#delays.way(delayMs, target);
   }
 
   /** A publish to an exchange that is not there would end the channel for everybody. */
   async #assertTopic(to: Destination): Promise<void> {
-    if (!(await this.#parts.exists(this.#parts.names.exchange(to.name)))) throw unroutable(to);
+    if (!(await this.#parts.exists(this.#parts.names.exchange(to.name))))
+      throw unroutable("RabbitMQ", to);
     this.#topics.add(to.name);
+  }
+
+  async #assertStream(to: Destination): Promise<void> {
+    if ((await this.#parts.streams.partitions(to.name)) === undefined)
+      throw unroutable("RabbitMQ", to);
   }
 
   async #takeReturned(returned: readonly Posted[]): Promise<void> {
     const lost = returned.find(({ outgoing }) => outgoing.to.kind !== "topic");
-    if (lost !== undefined) throw unroutable(lost.outgoing.to);
+    if (lost !== undefined) throw unroutable("RabbitMQ", lost.outgoing.to);
     const now = this.#parts.host.environment.clock.now();
     const kept = returned.map(({ outgoing: { envelope, to } }) => ({
       way: { exchange: "", key: this.#parts.names.unrouted(to.name) },
@@ -114,25 +157,18 @@ export class Outbound {
         envelope,
         {
           enqueuedAt: now,
-          failure: {
-            reason: "SUBSCRIBER_MISSING",
-            message: `No subscription of "${to.name}" takes "${envelope.header.type}".`,
-            service: "",
-            handler: "",
-            attempts: 0,
-            firstFailedAt: now,
-            lastFailedAt: now,
-          },
+          failure: unheardFailure(to.name, envelope.header.type, now),
         },
         this.#parts.settings.bodyBytesMax,
       ),
     }));
-    await this.#sendParcels(kept);
+    await this.sendParcels(kept);
     for (const { outgoing } of returned)
       this.#parts.host.unrouted(outgoing.envelope, outgoing.to.name);
   }
 
-  async #sendParcels(parcels: readonly Parcel[]): Promise<void> {
+  /** Rejects with UNROUTABLE when no queue took the first. */
+  async sendParcels(parcels: readonly Parcel[]): Promise<void> {
     const [lost] = await this.#parts.publisher.send(parcels);
     if (lost !== undefined)
       throw new WaybillError(
@@ -153,13 +189,16 @@ export class Outbound {
       case "release": {
         const { delayMs = 0 } = settlement;
         const failed = settlement.kind === "retry";
-        return this.#put(await this.#wayBack(delayMs, queue), delivery, {
+        const extras: Extras = {
           attempts: failed ? attempt : attempt - 1,
           failure: failed ? settlement.failure : delivery.failure,
           enqueuedAt,
           notAfter,
           discardExpired,
-        });
+        };
+        return this.#ways.mended(delayMs > 0, async () =>
+          this.#put(await this.#wayBack(delayMs, queue), delivery, extras),
+        );
       }
       case "deadLetter": {
         const { failure } = settlement;
@@ -170,10 +209,11 @@ export class Outbound {
       }
       case "defer": {
         const key = names.deferred(queue);
-        await this.#parts.ask(
-          (channel) => channel.assertQueue(key, { durable: true, arguments: quorum }),
-          "Deferring",
-        );
+        if (!this.#isGiven)
+          await this.#parts.ask(
+            (channel) => channel.assertQueue(key, { durable: true, arguments: quorum }),
+            "Deferring",
+          );
         const { failure } = delivery;
         return this.#put({ exchange: "", key }, delivery, {
           attempts: attempt,
@@ -184,31 +224,48 @@ export class Outbound {
     }
   }
 
+  /** The same for an item of a stream, which stays where it is. */
+  async moveItem(item: StreamDelivery, settlement: Settlement, queue: string): Promise<void> {
+    switch (settlement.kind) {
+      case "complete":
+        return this.send(settlement.send ?? []);
+      case "deadLetter": {
+        const { attempt: attempts, enqueuedAt } = item;
+        const way = { exchange: "", key: this.#parts.names.dead(queue) };
+        return this.#put(way, item, { attempts, failure: settlement.failure, enqueuedAt });
+      }
+      case "release":
+        return;
+      default:
+        throw new WaybillError(
+          "NOT_SUPPORTED",
+          `An item of a stream cannot be settled with "${settlement.kind}", because the items behind it would overtake it. Wait in the handler and try again there, or settle it as a dead letter.`,
+        );
+    }
+  }
+
   async #wayBack(delayMs: number, queue: string): Promise<Way> {
     return delayMs > 0
-      ? this.#delayed(delayMs, this.#parts.names.targetQueue(queue))
+      ? this.#ways.to(delayMs, this.#parts.names.targetQueue(queue))
       : { exchange: "", key: queue };
   }
 
-  #put(way: Way, { envelope }: AmqpDelivery, extras: Extras): Promise<void> {
-    const written = writeMessage(envelope, extras, this.#parts.settings.bodyBytesMax);
-    return this.#sendParcels([{ way, ...written }]);
+  /** What came must be able to go on, also where its producer left no room in the header for what is added. */
+  async #put(way: Way, { envelope, position }: Moved, extras: Extras): Promise<void> {
+    const { settings, host } = this.#parts;
+    const whole: Extras = { ...extras, position, copy: host.environment.id() };
+    for (const [at, trim] of trims.entries()) {
+      const written = writeMessage(...trim(envelope, whole), settings.bodyBytesMax);
+      try {
+        return await this.sendParcels([{ way, ...written }]);
+      } catch (error) {
+        const isTooLarge = error instanceof WaybillError && error.code === "MESSAGE_INVALID";
+        if (!isTooLarge || at === trims.length - 1) throw error;
+      }
+    }
   }
 }
 
-function unroutable({ kind, name }: Destination): WaybillError {
-  return new WaybillError(
-    "UNROUTABLE",
-    `RabbitMQ has no ${kind} "${name}". Declare it by connecting a service that handles it, or correct the name.`,
-  );
-}
-
-/** Throws MESSAGE_INVALID. */
-function assertTimes({ notBefore, notAfter, envelope }: Outgoing): void {
-  for (const moment of [notBefore, notAfter])
-    if (moment !== undefined && !Number.isSafeInteger(Math.floor(moment)))
-      throw new WaybillError(
-        "MESSAGE_INVALID",
-        `${envelope.header.type} ${envelope.header.id} is timed for ${moment}, which is no moment. Give milliseconds since 1970.`,
-      );
+function isWaiting({ waits }: Posted): boolean {
+  return waits === true;
 }

@@ -1,4 +1,4 @@
-import { type AddressState, type Topology, addressOf } from "@waybill/core";
+import { type AddressState, addressOf } from "@waybill/core";
 import type { Names } from "./topology.ts";
 
 /** An address and the queues behind it; a topic has none but that of its unrouted events. */
@@ -10,8 +10,21 @@ export interface Place {
   readonly temporary: boolean;
 }
 
+interface Named {
+  readonly name: string;
+  readonly temporary?: boolean;
+}
+
+/** As much of a topology as tells its addresses. */
+export interface Declared {
+  readonly queues: readonly Named[];
+  readonly topics: readonly Named[];
+  readonly subscriptions: readonly (Named & { readonly topic: string })[];
+  readonly streams: readonly Named[];
+}
+
 /** Every address that was declared, once, in the order of their names. */
-export function placesIn(declared: readonly Topology[], names: Names): readonly Place[] {
+export function placesIn(declared: readonly Declared[], names: Names): readonly Place[] {
   const places = new Map<string, Place>();
   for (const { queues, topics, subscriptions } of declared) {
     for (const { name, temporary = false } of queues) {

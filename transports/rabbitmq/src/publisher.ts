@@ -1,5 +1,6 @@
 import { type Environment, type Timer, WaybillError } from "@waybill/core";
-import type { ConfirmChannel, Message, Options } from "amqplib";
+import { type ConfirmChannel, IllegalOperationError, type Message, type Options } from "amqplib";
+import { messageOf, refusalIn } from "./errors.ts";
 import { KeptChannel, confirmChannel } from "./kept-channel.ts";
 import { type Link, closedError } from "./link.ts";
 import type { Settings } from "./options.ts";
@@ -69,6 +70,7 @@ export class Publisher {
       fault,
       open: confirmChannel,
       ready: (channel) => this.#ready(channel),
+      opened: (channel) => this.#sendWaiting(channel),
       lost: (_channel, complaint) => this.#lost(complaint),
     });
   }
@@ -124,19 +126,19 @@ export class Publisher {
       channel.publish(way.exchange, way.key, content, options);
       this.#sent.set(this.#nextTag++, sent);
     } catch (cause) {
-      // A channel that is just ending throws; a header that is too large for the protocol does, too.
-      if (cause instanceof RangeError) this.#refuse(sent, cause);
-      else this.#waiting.push(sent);
+      // A channel that is just ending throws; what the protocol cannot say does, too, and would on the next channel.
+      if (cause instanceof IllegalOperationError) this.#waiting.push(sent);
+      else this.#refuse(sent, cause);
     }
   }
 
-  #refuse(sent: Sent, cause: RangeError): void {
+  #refuse(sent: Sent, cause: unknown): void {
     this.#release(sent);
     fail(
       sent.batch,
       new WaybillError(
         "MESSAGE_INVALID",
-        `The header of ${sent.parcel.options.messageId ?? "a message"} is larger than the 64 KiB that AMQP 0-9-1 allows. Move data from its attributes into the body.`,
+        `AMQP 0-9-1 cannot carry the header of ${sent.parcel.options.messageId ?? "a message"}: ${messageOf(cause)}. Move what is large from its attributes into the body; all of it may have 64 KiB.`,
         { cause },
       ),
     );
@@ -152,6 +154,10 @@ export class Publisher {
       this.#confirmed(deliveryTag, multiple, (sent) => this.#refused(sent)),
     );
     channel.on("return", (message) => this.#returned(message));
+    this.#sendWaiting(channel);
+  }
+
+  #sendWaiting(channel: ConfirmChannel): void {
     const again = this.#waiting;
     this.#waiting = [];
     for (const sent of again)
@@ -165,17 +171,19 @@ export class Publisher {
       const { exchange } = parcel.way;
       if (!there.has(exchange)) there.set(exchange, await this.#parts.exists(exchange));
     }
+    this.#missing = false;
+    for (const [exchange, isThere] of there)
+      if (!isThere) this.#drop(({ way }) => way.exchange === exchange, goneError(exchange));
+  }
+
+  /** Sending it again would end the next channel, too. */
+  #drop(refuses: (parcel: Parcel) => boolean, error: WaybillError): void {
     this.#waiting = this.#waiting.filter((sent) => {
-      const { exchange } = sent.parcel.way;
-      if (there.get(exchange) !== false) return true;
+      if (!refuses(sent.parcel)) return true;
       this.#release(sent);
-      fail(
-        sent.batch,
-        new WaybillError("UNROUTABLE", `RabbitMQ has no exchange "${exchange}" any more.`),
-      );
+      fail(sent.batch, error);
       return false;
     });
-    this.#missing = false;
   }
 
   #lost(complaint: WaybillError | undefined): void {
@@ -183,6 +191,8 @@ export class Publisher {
     this.#waiting = [...this.#sent.values(), ...this.#waiting];
     for (const sent of this.#waiting) sent.isReturned = false;
     this.#sent.clear();
+    const refusal = complaint === undefined ? undefined : refusalIn(complaint);
+    if (refusal !== undefined) this.#drop(refusal.refuses, refusal.error);
   }
 
   #confirmed(tag: number, multiple: boolean, take: (sent: Sent) => void): void {
@@ -220,16 +230,19 @@ export class Publisher {
     );
   }
 
-  /** Comes before the confirmation of the same message. Two alike went the same way, so both are returned. */
+  /** Comes before the confirmation of the same message, and of two alike in the order of sending. */
   #returned({ fields, properties }: Message): void {
     for (const sent of this.#sent.values()) {
       const { way, options } = sent.parcel;
       if (
+        !sent.isReturned &&
         options.messageId === properties.messageId &&
         way.key === fields.routingKey &&
         way.exchange === fields.exchange
-      )
+      ) {
         sent.isReturned = true;
+        return;
+      }
     }
   }
 
@@ -273,6 +286,10 @@ export class Publisher {
       { retryable: true },
     );
   }
+}
+
+function goneError(exchange: string): WaybillError {
+  return new WaybillError("UNROUTABLE", `RabbitMQ has no exchange "${exchange}" any more.`);
 }
 
 function fail(batch: Batch, error: WaybillError): void {

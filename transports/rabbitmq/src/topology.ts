@@ -4,9 +4,11 @@ import type { Destination, Source } from "@waybill/core";
 /** How names map to what RabbitMQ has. The only place that knows. A queue's name is what other clients publish to and consume from, so it stays as it is. */
 export class Names {
   readonly #prefix: string;
+  readonly #system: string;
 
-  constructor(prefix: string) {
+  constructor(prefix: string, system = "waybill") {
     this.#prefix = prefix;
+    this.#system = system;
   }
 
   /** The queue of a command or a query. */
@@ -55,6 +57,36 @@ export class Names {
   /** Where it goes when its queue was removed meanwhile. */
   get lost(): string {
     return `${this.#prefix}waybill.lost`;
+  }
+
+  /** A stream of RabbitMQ for each partition; named as in a super stream. */
+  partition(stream: string, partition: number): string {
+    return `${this.#prefix}${stream}-${partition}`;
+  }
+
+  /** How far the groups of a stream have come. */
+  groupLog(stream: string): string {
+    return `${this.#prefix}${stream}.groups`;
+  }
+
+  /** There while a member of a group lives. */
+  member(id: string): string {
+    return `${this.#prefix}waybill.member.${id}`;
+  }
+
+  /** Where replayed dead letters of a group wait. */
+  group(stream: string, group: string): string {
+    return `${this.#prefix}${stream}@${group}`;
+  }
+
+  /** The log of what was given back untouched. */
+  get released(): string {
+    return `${this.#prefix}waybill.released`;
+  }
+
+  /** The log of what the processes of a system have declared. */
+  get registry(): string {
+    return `${this.#prefix}${this.#system}.addresses`;
   }
 
   /** Where a delayed message goes. An event is routed when it falls due. */

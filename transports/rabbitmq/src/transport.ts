@@ -11,20 +11,31 @@ import {
   type TransportHost,
   WaybillError,
   addressOf,
-  compileRule,
+  permanentPart,
+  temporaryPart,
 } from "@waybill/core";
-import type { Rule } from "@waybill/contracts";
-import type { Channel, ChannelModel } from "amqplib";
+import type { ChannelModel } from "amqplib";
 import { capabilitiesOf } from "./capabilities.ts";
-import { declare, singleAlready, singlesOf, temporaryPart } from "./declare.ts";
-import { brokerError, messageOf } from "./errors.ts";
+import { assertDeclarable, declare, singleAlready, singlesOf } from "./declare.ts";
+import { messageOf } from "./errors.ts";
 import { RabbitmqInspection } from "./inspection.ts";
 import { Link, closedError } from "./link.ts";
 import type { Settings } from "./options.ts";
 import { Outbound } from "./outbound.ts";
-import { Publisher } from "./publisher.ts";
+import type { Plan } from "./plan.ts";
+import { type Parcel, Publisher } from "./publisher.ts";
+import { Registry } from "./registry.ts";
+import { Releases } from "./releases.ts";
+import { Streams } from "./streams/streams.ts";
 import { RabbitmqReceiver } from "./receiver.ts";
+import { ShortChannels } from "./short-channels.ts";
 import { Names } from "./topology.ts";
+import { verified } from "./verifying.ts";
+
+interface Place {
+  readonly queue: string;
+  readonly address: string;
+}
 
 /** A server that is out of reach answers no farewell: so long is waited for one. */
 const closeMs = 1_000;
@@ -35,14 +46,20 @@ const closeMs = 1_000;
  */
 export class RabbitmqTransport implements Transport {
   readonly name = "rabbitmq";
-  readonly capabilities: Capabilities;
+  #capabilities: Capabilities;
   readonly inspection: Inspection;
   readonly #host: TransportHost;
+  readonly #mayCreate: boolean;
+  readonly #settings: Settings;
   readonly #names: Names;
   readonly #publishing: Link;
   readonly #consuming: Link;
+  readonly #channels: ShortChannels;
   readonly #publisher: Publisher;
   readonly #outbound: Outbound;
+  readonly #releases: Releases;
+  readonly #registry: Registry;
+  readonly #streams: Streams;
   readonly #receivers = new Set<RabbitmqReceiver>();
   /** What this process has declared: temporary queues die with the connection, and others may delete the rest. */
   readonly #declared: Topology[] = [];
@@ -55,6 +72,7 @@ export class RabbitmqTransport implements Transport {
     try {
       await transport.#consuming.open();
       await transport.#publishing.open();
+      await transport.#discover();
     } catch (error) {
       await transport[Symbol.asyncDispose]();
       throw error;
@@ -65,8 +83,10 @@ export class RabbitmqTransport implements Transport {
 
   private constructor(settings: Settings, host: TransportHost) {
     this.#host = host;
-    this.#names = new Names(settings.prefix);
-    this.capabilities = capabilitiesOf(settings);
+    this.#mayCreate = host.mayCreate !== false;
+    this.#names = new Names(settings.prefix, settings.system);
+    this.#settings = settings;
+    this.#capabilities = capabilitiesOf(settings, { streams: true });
     const { environment, logger, instance } = host;
     const parts = { settings, environment, logger };
     this.#consuming = new Link({
@@ -74,21 +94,38 @@ export class RabbitmqTransport implements Transport {
       name: `${instance} (consumes)`,
       restore: (model) => this.#restore(model),
     });
+    this.#channels = new ShortChannels(this.#consuming);
     this.#publishing = new Link({ ...parts, name: `${instance} (publishes)` });
     this.#publisher = new Publisher({
       link: this.#publishing,
       settings,
       environment,
       fault: (error) => logger.warn(error.message, { code: error.code }),
-      exists: (exchange) => this.#exists(exchange),
+      exists: (exchange) => this.#channels.hasExchange(exchange),
+    });
+    const send = (parcel: Parcel): Promise<void> => this.#outbound.sendParcels([parcel]);
+    const log = { link: this.#consuming, environment, logger, send };
+    this.#releases = new Releases({ ...log, queue: this.#names.released });
+    const make = (): Promise<void> => this.#makeRegistry();
+    this.#registry = new Registry({ ...log, queue: this.#names.registry, make });
+    this.#streams = new Streams({
+      names: this.#names,
+      link: this.#consuming,
+      host,
+      channel: (work) => this.#channels.on(work),
+      exists: (queue) => this.#channels.hasQueue(queue),
+      send,
+      move: (item, settlement, queue) => this.#outbound.moveItem(item, settlement, queue),
+      replays: (place, listener, options) => this.#receiveFrom(place, options, listener),
     });
     this.#outbound = new Outbound({
       names: this.#names,
       publisher: this.#publisher,
       settings,
       host,
-      ask: (work, doing) => this.#onChannel(work, doing),
-      exists: (exchange) => this.#exists(exchange),
+      ask: (work, doing) => this.#channels.on(work, doing),
+      exists: (exchange) => this.#channels.hasExchange(exchange),
+      streams: this.#streams,
     });
     this.inspection = new RabbitmqInspection({
       names: this.#names,
@@ -96,19 +133,27 @@ export class RabbitmqTransport implements Transport {
       bodyBytesMax: settings.bodyBytesMax,
       assertOpen: () => this.#assertOpen(),
       open: async () => (await this.#consuming.model()).createChannel(),
-      channel: (work) => this.#onChannel(work),
+      channel: (work) => this.#channels.on(work),
       send: async (parcels) => (await this.#publisher.send(parcels)).length === 0,
       declared: () => this.#declared,
+      known: () => this.#registry.declared(),
+      streams: this.#streams,
     });
+  }
+
+  get capabilities(): Capabilities {
+    return this.#capabilities;
   }
 
   async declare(topology: Topology): Promise<void> {
     this.#assertOpen();
-    assertDeclarable(topology);
+    assertDeclarable(topology, this.capabilities);
     for (const queue of singlesOf(topology, this.#names)) this.#singles.add(queue);
+    if (!this.#mayCreate) this.#outbound.assume(await this.#verified(topology));
     await this.#make(topology);
     this.#declared.push(topology);
     this.#outbound.learn(topology);
+    await this.#registry.add(topology);
   }
 
   async send(batch: readonly Outgoing[]): Promise<void> {
@@ -118,20 +163,29 @@ export class RabbitmqTransport implements Transport {
 
   receive(source: Source, options: ReceiveOptions, listener: Listener): Receiver {
     this.#assertOpen();
-    if (source.kind === "stream")
-      throw new WaybillError("NOT_SUPPORTED", "This transport has no streams yet.");
-    const queue = this.#names.queueOf(source);
-    const receiver = new RabbitmqReceiver({
+    if (source.kind === "stream") return this.#streams.receive(source, options, listener);
+    const place = { queue: this.#names.queueOf(source), address: addressOf(source) };
+    return this.#receiveFrom(place, options, listener);
+  }
+
+  #receiveFrom(
+    { queue, address }: Place,
+    options: ReceiveOptions,
+    listener: Listener,
+  ): RabbitmqReceiver {
+    const receiver: RabbitmqReceiver = new RabbitmqReceiver({
       queue,
       isSingle: this.#singles.has(queue),
-      address: addressOf(source),
+      address,
       options,
       listener,
       link: this.#consuming,
       environment: this.#host.environment,
       move: (delivery, settlement) => this.#outbound.move(delivery, settlement, queue),
+      note: (deliveries) => this.#releases.note(queue, deliveries),
+      count: (deliveries) => this.#releases.count(queue, deliveries),
       restore: () => this.#redeclare(),
-      onEnd: (ended) => this.#receivers.delete(ended),
+      onEnd: () => this.#receivers.delete(receiver),
     });
     this.#receivers.add(receiver);
     return receiver;
@@ -147,14 +201,38 @@ export class RabbitmqTransport implements Transport {
     const timer = timers.set(resolve, closeMs);
     await Promise.race([this.#leave(), late]);
     timer.cancel();
+    // On a dead line nothing was left in order; whoever waits for a confirmation must learn that none comes.
+    void this.#publisher.close();
     for (const link of [this.#publishing, this.#consuming]) link.destroy();
   }
 
   async #leave(): Promise<void> {
+    await this.#streams.close();
     await Promise.all([...this.#receivers].map((receiver) => receiver.close()));
+    await this.#releases.close();
+    await this.#registry.close();
     await this.#publisher.close();
     await this.#publishing[Symbol.asyncDispose]();
     await this.#consuming[Symbol.asyncDispose]();
+  }
+
+  /** Whether the server has streams, and this user the right to make one. */
+  async #discover(): Promise<void> {
+    try {
+      await this.#channels.on(
+        (channel): Promise<unknown> =>
+          this.#mayCreate
+            ? Releases.declare(channel, this.#names.released)
+            : channel.checkQueue(this.#names.released),
+        "Declaring",
+      );
+    } catch (error) {
+      if (error instanceof WaybillError && error.retryable) throw error;
+      this.#capabilities = capabilitiesOf(this.#settings, { streams: false });
+      this.#host.logger.warn(
+        `What is given back untouched counts as an attempt: ${messageOf(error)}`,
+      );
+    }
   }
 
   #assertOpen(): void {
@@ -170,68 +248,38 @@ export class RabbitmqTransport implements Transport {
     await channel.close();
   }
 
-  async #redeclare(): Promise<void> {
-    for (const topology of this.#declared) await this.#make(topology);
+  #verified(topology: Topology): Promise<Plan> {
+    return verified(topology, {
+      names: this.#names,
+      open: async () => (await this.#consuming.model()).createChannel(),
+      single: (queue) => void this.#singles.add(queue),
+    });
   }
 
-  async #make(topology: Topology): Promise<void> {
+  async #redeclare(): Promise<void> {
+    for (const topology of this.#declared) {
+      await this.#make(topology);
+      await this.#outbound.rebind(permanentPart(topology));
+      await this.#registry.add(topology);
+    }
+  }
+
+  async #makeRegistry(): Promise<void> {
+    const { registry } = this.#names;
+    if (this.#mayCreate) await this.#channels.on((channel) => Registry.declare(channel, registry));
+  }
+
+  async #make(whole: Topology): Promise<void> {
+    const topology = this.#mayCreate ? whole : temporaryPart(whole);
     const parts = { names: this.#names, singles: this.#singles };
+    for (const spec of topology.streams) await this.#streams.declare(spec);
     for (;;)
       try {
-        return await this.#onChannel((channel) => declare(channel, topology, parts), "Declaring");
+        return await this.#channels.on((channel) => declare(channel, topology, parts), "Declaring");
       } catch (error) {
         const queue = error instanceof WaybillError ? singleAlready(error) : undefined;
         if (queue === undefined || this.#singles.has(queue)) throw error;
         this.#singles.add(queue);
       }
-  }
-
-  /** A channel of its own: what the broker refuses ends it. */
-  async #onChannel<Result>(
-    work: (channel: Channel) => Promise<Result>,
-    doing = "Asking RabbitMQ",
-  ): Promise<Result> {
-    let channel: Channel | undefined;
-    try {
-      channel = await (await this.#consuming.model()).createChannel();
-      channel.on("error", () => undefined);
-      return await work(channel);
-    } catch (error) {
-      throw brokerError(doing, error);
-    } finally {
-      await channel?.close().catch(() => undefined);
-    }
-  }
-
-  async #exists(exchange: string): Promise<boolean> {
-    try {
-      await this.#onChannel((channel) => channel.checkExchange(exchange));
-      return true;
-    } catch (error) {
-      if (error instanceof WaybillError && error.code === "NOT_FOUND") return false;
-      throw error;
-    }
-  }
-}
-
-/** Throws NOT_SUPPORTED or WIRING_INVALID. */
-function assertDeclarable({ streams, subscriptions }: Topology): void {
-  for (const { accepts } of subscriptions)
-    for (const { where } of accepts) if (where !== undefined) assertReadable(where);
-  if (streams.length > 0)
-    throw new WaybillError(
-      "NOT_SUPPORTED",
-      `RabbitMQ does not keep the stream "${streams[0]?.name}" yet.`,
-    );
-}
-
-/** Throws WIRING_INVALID. */
-function assertReadable(rule: Rule): void {
-  try {
-    compileRule(rule);
-  } catch (cause) {
-    throw new WaybillError("WIRING_INVALID", `A rule cannot be read: ${messageOf(cause)}.`, {
-      cause,
-    });
   }
 }

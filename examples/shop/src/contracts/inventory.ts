@@ -10,6 +10,11 @@ export const ReserveStock = command("inventory.reserve-stock", {
   }),
 });
 
+/** Takes a reservation back, and one that has not come yet in advance. */
+export const ReleaseStock = command("inventory.release-stock", {
+  input: z.object({ orderId: OrderId }),
+});
+
 export const StockReserved = event("inventory.stock-reserved", {
   payload: z.object({ orderId: OrderId }),
 });

@@ -51,11 +51,6 @@ export const PlaceOrder = command("ordering.place-order", {
   input: Order.extend({ card: Card, payWithinMs: z.int().min(500).max(3_600_000) }),
 });
 
-/** Ordering's alarm clock: sent to itself with a delay when an order is placed. */
-export const CancelUnpaidOrder = command("ordering.cancel-unpaid-order", {
-  input: z.object({ orderId: OrderId }),
-});
-
 export const OrderPlaced = event("ordering.order-placed", {
   payload: Order.extend({ totalCents: Cents }),
   attributes: ({ customer, totalCents }) => ({
@@ -68,15 +63,6 @@ export const OrderPlaced = event("ordering.order-placed", {
 /** An order has taken a step. For whoever shows it. */
 export const OrderMoved = event("ordering.order-moved", {
   payload: z.object({ orderId: OrderId }),
-});
-
-export const OrderEnded = event("ordering.order-ended", {
-  payload: z.object({
-    orderId: OrderId,
-    outcome: OrderState.extract(["completed", "rejected", "cancelled"]),
-    reason: z.string().nullable(),
-  }),
-  attributes: ({ outcome }) => ({ outcome }),
 });
 
 export const GetOrder = query("ordering.get-order", {

@@ -7,6 +7,11 @@ export const ChargeCard = command("payment.charge-card", {
   input: z.object({ orderId: OrderId, card: Card, cents: Cents }),
 });
 
+/** Refunds a charge, and forbids one that has not come yet. */
+export const VoidPayment = command("payment.void-payment", {
+  input: z.object({ orderId: OrderId }),
+});
+
 export const PaymentReceived = event("payment.payment-received", {
   payload: z.object({ orderId: OrderId, cents: Cents, attempts: z.int().min(1) }),
 });

@@ -1,6 +1,11 @@
 import { service } from "waybill";
-import { ListStock, ReserveStock, StockRejected, StockReserved } from "../contracts/inventory.ts";
-import { OrderEnded } from "../contracts/ordering.ts";
+import {
+  ListStock,
+  ReleaseStock,
+  ReserveStock,
+  StockRejected,
+  StockReserved,
+} from "../contracts/inventory.ts";
 import type { Warehouse } from "./data.ts";
 
 /** Keeps the stock. Runs as two processes on one database, which compete for the same commands. */
@@ -12,7 +17,5 @@ export const inventory = (warehouse: Warehouse) =>
       if (state === "refused")
         await context.publish(StockRejected, { orderId, reason: reason ?? "" });
     })
-    .on(OrderEnded, ({ orderId }) => warehouse.release(orderId), {
-      where: { outcome: { in: ["rejected", "cancelled"] } },
-    })
+    .handle(ReleaseStock, ({ orderId }) => warehouse.release(orderId))
     .answer(ListStock, () => warehouse.list());

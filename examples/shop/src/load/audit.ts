@@ -1,8 +1,8 @@
-import { join } from "node:path";
-import { type BusOf, connect, embedded, service, sleep, systemEnvironment } from "waybill";
+import { type BusOf, WaybillError, connect, service, sleep, systemEnvironment } from "waybill";
 import { ListStock, type Stock } from "../contracts/inventory.ts";
 import { GetTakings } from "../contracts/payment.ts";
 import { CountParcels } from "../contracts/shipping.ts";
+import { type Place, transportOf } from "../transport.ts";
 import type { Account } from "./customer.ts";
 
 /** A script that only asks is a service without handlers. */
@@ -17,13 +17,10 @@ const patienceMs = 20_000;
  * lost and nothing happened twice. Answers what does not fit. What follows from a cancelled order may take its time.
  */
 export async function audit(
-  directory: string,
+  place: Place,
   accounts: readonly Account[],
 ): Promise<readonly string[]> {
-  await using bus = await connect({
-    transport: embedded({ directory: join(directory, "broker") }),
-    services: [auditor],
-  });
+  await using bus = await connect({ transport: transportOf(place), services: [auditor] });
   const { clock, timers } = systemEnvironment;
   const endsAt = clock.monotonic() + patienceMs;
   for (;;) {
@@ -33,15 +30,20 @@ export async function audit(
   }
 }
 
-/** What the broker itself has counted: one line for each address to which something came. */
-export async function readBooks(
-  directory: string,
-): Promise<{ readonly balanced: boolean; readonly lines: readonly string[] }> {
-  await using bus = await connect({
-    transport: embedded({ directory: join(directory, "broker") }),
-    services: [auditor],
+export interface Books {
+  readonly balanced: boolean;
+  readonly lines: readonly string[];
+}
+
+/** What the broker itself has counted: one line for each address to which something came. Undefined for a broker that keeps no such books. */
+export async function readBooks(place: Place): Promise<Books | undefined> {
+  await using bus = await connect({ transport: transportOf(place), services: [auditor] });
+  const ledger = await bus.ledger().catch((error: unknown) => {
+    if (error instanceof WaybillError && error.code === "NOT_SUPPORTED") return undefined;
+    throw error;
   });
-  const { balanced, entries } = await bus.ledger();
+  if (ledger === undefined) return undefined;
+  const { balanced, entries } = ledger;
   const used = entries.filter(({ accepted, difference }) => accepted > 0 || difference !== 0);
   return { balanced, lines: used.map(({ address, text }) => `${address}: ${text}`) };
 }

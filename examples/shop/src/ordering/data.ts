@@ -1,7 +1,8 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { InputOf } from "waybill";
-import type { Card, OrderState, OrderView, PlaceOrder } from "../contracts/ordering.ts";
-import { type DataDirectory, transaction } from "../database.ts";
+import type { SqliteStoreFactory, SqliteTransaction } from "@waybill/sqlite";
+import type { OrderState, OrderView, PlaceOrder } from "../contracts/ordering.ts";
+import type { DataDirectory } from "../database.ts";
 
 const schema = `
   create table if not exists orders (
@@ -35,97 +36,92 @@ interface Row {
 
 type Wish = InputOf<typeof PlaceOrder>;
 
-/** An order as ordering itself knows it. */
-export interface StoredOrder {
-  readonly view: OrderView;
-  readonly card: Card;
-}
-
 export interface Move {
-  readonly from: readonly OrderState[];
   readonly to: OrderState;
   readonly at: Date;
-  readonly reason?: string;
-  readonly paymentAttempts?: number;
+  readonly reason?: string | undefined;
+  readonly paymentAttempts?: number | undefined;
 }
 
+/**
+ * The orders as customers see them. Written in the transactions of the process that leads an order (`process.ts`), so that they show what it
+ * has committed and nothing else; read on a connection of their own.
+ */
 export class Orders {
+  /** Where the process is kept: the same file. */
+  readonly store: SqliteStoreFactory;
   readonly #db: DatabaseSync;
 
   constructor(data: DataDirectory) {
-    this.#db = data.open("ordering", schema);
+    const { db, store } = data.openStore("ordering", schema);
+    this.#db = db;
+    this.store = store;
   }
 
-  /** Stores a new order; one that is known already stays as it is. */
-  place(wish: Wish, at: Date): StoredOrder {
-    const totalCents = wish.lines.reduce((sum, line) => sum + line.quantity * line.cents, 0);
-    const payBy = new Date(at.getTime() + wish.payWithinMs).toISOString();
-    transaction(this.#db, () => {
-      const sql = `insert into orders (id, visitor, wish, total_cents, pay_by, state)
-        values (?, ?, ?, ?, ?, 'placed') on conflict do nothing`;
-      const inserted = this.#db
-        .prepare(sql)
-        .run(wish.orderId, wish.visitor, JSON.stringify(wish), totalCents, payBy);
-      if (inserted.changes === 1) this.#addStep(wish.orderId, "placed", at);
-    });
-    return this.#stored(wish.orderId) as StoredOrder;
+  place(
+    transaction: SqliteTransaction,
+    wish: Wish,
+    { at, payBy }: { readonly at: Date; readonly payBy: Date },
+  ): void {
+    const sql = `insert into orders (id, visitor, wish, total_cents, pay_by, state)
+      values (?, ?, ?, ?, ?, 'placed')`;
+    transaction
+      .prepare(sql)
+      .run(
+        wish.orderId,
+        wish.visitor,
+        JSON.stringify(wish),
+        totalOf(wish.lines),
+        payBy.toISOString(),
+      );
+    addStep(transaction, wish.orderId, { to: "placed", at });
   }
 
-  /** Moves an order on if it stands in one of the states `from`; in any other nothing changes. Answers how it stands now. */
-  move(orderId: string, { from, to, at, reason, paymentAttempts }: Move): StoredOrder {
-    transaction(this.#db, () => {
-      const sql = `update orders set state = ?, reason = ?, payment_attempts = coalesce(?, payment_attempts)
-        where id = ? and state in (${from.map(() => "?").join(", ")})`;
-      const moved = this.#db
-        .prepare(sql)
-        .run(to, reason ?? null, paymentAttempts ?? null, orderId, ...from);
-      if (moved.changes === 1) this.#addStep(orderId, to, at);
-    });
-    const order = this.#stored(orderId);
-    if (order === undefined) throw new RangeError(`There is no order ${orderId}.`);
-    return order;
+  move(transaction: SqliteTransaction, orderId: string, step: Move): void {
+    const sql = `update orders set state = ?, reason = ?, payment_attempts = coalesce(?, payment_attempts)
+      where id = ?`;
+    const { to, reason, paymentAttempts } = step;
+    transaction.prepare(sql).run(to, reason ?? null, paymentAttempts ?? null, orderId);
+    addStep(transaction, orderId, step);
   }
 
   find(orderId: string): OrderView | null {
-    return this.#stored(orderId)?.view ?? null;
+    const row = this.#db.prepare("select * from orders where id = ?").get(orderId);
+    return row === undefined ? null : this.#viewOf(row as unknown as Row);
   }
 
   ofVisitor(visitor: string): OrderView[] {
     const sql = "select * from orders where visitor = ? order by rowid desc limit 20";
     const rows = this.#db.prepare(sql).all(visitor) as unknown as Row[];
-    return rows.map((row) => this.#toStored(row).view);
+    return rows.map((row) => this.#viewOf(row));
   }
 
-  #stored(orderId: string): StoredOrder | undefined {
-    const row = this.#db.prepare("select * from orders where id = ?").get(orderId);
-    return row === undefined ? undefined : this.#toStored(row as unknown as Row);
-  }
-
-  #toStored(row: Row): StoredOrder {
-    const { orderId, visitor, customer, lines, card } = JSON.parse(row.wish) as Wish;
+  #viewOf(row: Row): OrderView {
+    const { orderId, visitor, customer, lines } = JSON.parse(row.wish) as Wish;
     const steps = this.#db
       .prepare("select state, at from steps where order_id = ? order by rowid")
       .all(row.id) as unknown as OrderView["steps"];
     const { total_cents: totalCents, pay_by: payBy, payment_attempts: paymentAttempts } = row;
     const { state, reason } = row;
     return {
-      card,
-      view: {
-        orderId,
-        visitor,
-        customer,
-        lines,
-        totalCents,
-        state,
-        reason,
-        payBy,
-        paymentAttempts,
-        steps,
-      },
+      orderId,
+      visitor,
+      customer,
+      lines,
+      totalCents,
+      state,
+      reason,
+      payBy,
+      paymentAttempts,
+      steps,
     };
   }
+}
 
-  #addStep(orderId: string, state: OrderState, at: Date): void {
-    this.#db.prepare("insert into steps values (?, ?, ?)").run(orderId, state, at.toISOString());
-  }
+export function totalOf(lines: Wish["lines"]): number {
+  return lines.reduce((sum, { quantity, cents }) => sum + quantity * cents, 0);
+}
+
+function addStep(transaction: SqliteTransaction, orderId: string, { to, at }: Move): void {
+  transaction.prepare("insert into steps values (?, ?, ?)").run(orderId, to, at.toISOString());
 }

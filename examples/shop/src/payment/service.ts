@@ -1,6 +1,11 @@
 import { type RetryPolicy, service } from "waybill";
-import { OrderEnded } from "../contracts/ordering.ts";
-import { ChargeCard, GetTakings, PaymentDeclined, PaymentReceived } from "../contracts/payment.ts";
+import {
+  ChargeCard,
+  GetTakings,
+  PaymentDeclined,
+  PaymentReceived,
+  VoidPayment,
+} from "../contracts/payment.ts";
 import type { Settings } from "../settings.ts";
 import { askBank } from "./bank.ts";
 import type { Payments } from "./data.ts";
@@ -40,9 +45,7 @@ export const payment = (payments: Payments, settings: Settings) =>
       },
       { retry },
     )
-    .on(OrderEnded, ({ orderId }) => payments.void(orderId), {
-      where: { outcome: "cancelled" },
-    })
+    .handle(VoidPayment, ({ orderId }) => payments.void(orderId))
     .answer(GetTakings, () => payments.takings());
 
 /**

@@ -26,7 +26,7 @@ async function openStorefront() {
       services.inventory(data),
       services.payment(data, settings),
       services.shipping(data, settings),
-      services.ordering(data),
+      ...services.ordering(data),
       services.notifications(data),
       services.telemetry(data),
       storefront,

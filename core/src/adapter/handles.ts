@@ -5,11 +5,11 @@ export const asideStates: readonly AsideState[] = ["dead", "deferred"];
 
 export interface Handle {
   readonly address: string;
-  /** The sequence that it had in its stream; of an event that nobody took, an id. */
+  /** Names the message among those of its address. */
   readonly token: string;
 }
 
-const tokenPattern = /^[A-Za-z0-9-]{1,64}$/;
+const tokenPattern = /^[A-Za-z0-9-]{1,80}$/;
 
 /** The name of a message at an address, which it keeps when it is retried and set aside. */
 export function handleOf(address: string, token: string | number): string {

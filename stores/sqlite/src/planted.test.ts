@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Outgoing, SagaRow, SagaRows, Store, StoreTransaction } from "@waybill/core";
+import { StoreStage, storeCases } from "@waybill/testkit";
+import { subject } from "./subject.fixture.ts";
+
+interface Bug {
+  readonly name: string;
+  /** The case that must notice it. */
+  readonly caughtBy: string;
+  readonly plant: (store: Store) => Store["transaction"];
+}
+
+const bugs: readonly Bug[] = [
+  {
+    name: "no inbox, so that a message that comes again is handled again",
+    caughtBy: "failure.redelivered",
+    plant: (store) => (work, options) =>
+      store.transaction((each) => work({ ...bound(each), claim: () => true }), options),
+  },
+  {
+    name: "published whether it is committed or not",
+    caughtBy: "failure.commit",
+    plant: (store) => async (work, options) => {
+      const said: Outgoing[] = [];
+      const append = (batch: readonly Outgoing[]): void => void said.push(...batch);
+      try {
+        return await store.transaction((each) => work({ ...bound(each), append }), options);
+      } finally {
+        if (said.length > 0) await store.transaction((each) => each.append(said));
+      }
+    },
+  },
+  {
+    name: "acknowledged before the commit",
+    caughtBy: "failure.commit",
+    plant: (store) => (work, options) =>
+      new Promise((resolve, reject) => {
+        const early: typeof work = async (each) => {
+          const result = await work(each);
+          resolve(result);
+          return result;
+        };
+        store.transaction(early, options).catch(reject);
+      }),
+  },
+  {
+    name: "a saga that is saved outside the transaction of its message",
+    caughtBy: "saga.crash",
+    plant: (store) => async (work, options) => {
+      const saved: SagaRow[] = [];
+      const save = (row: SagaRow): boolean => saved.push(row) > 0;
+      const saving = (sagas: SagaRows): SagaRows => ({
+        load: (key, how) => sagas.load(key, how),
+        insert: save,
+        update: save,
+      });
+      try {
+        return await store.transaction(
+          (each) => work({ ...bound(each), sagas: saving(each.sagas) }),
+          options,
+        );
+      } finally {
+        for (const row of saved)
+          await store.transaction(
+            async ({ sagas }) => (await sagas.update(row)) || sagas.insert(row),
+          );
+      }
+    },
+  },
+];
+
+for (const { name, caughtBy, plant } of bugs)
+  test(`a store with a mistake is caught: ${name}`, async () => {
+    const found = storeCases.find(({ id }) => id === caughtBy);
+    const planted = (store: Store): Store => ({
+      name: store.name,
+      outbox: store.outbox,
+      sagas: store.sagas,
+      transaction: plant(store),
+      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    });
+    const stage = new StoreStage(subject(), { plant: planted, waitMsMax: 3_000 });
+    try {
+      await assert.rejects(async () => found?.run(stage), assert.AssertionError);
+    } finally {
+      await stage.close();
+    }
+  });
+
+function bound(transaction: StoreTransaction): StoreTransaction {
+  return {
+    client: transaction.client,
+    sagas: transaction.sagas,
+    claim: (address, message) => transaction.claim(address, message),
+    append: (batch) => transaction.append(batch),
+  };
+}

@@ -1,0 +1,4 @@
+import { failureSuite } from "@waybill/testkit";
+import { subject } from "./corner.test.support.ts";
+
+failureSuite("kafka", { create: subject });

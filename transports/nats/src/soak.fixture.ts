@@ -1,0 +1,4 @@
+import { soakWorker } from "@waybill/testkit";
+import { nats } from "./index.ts";
+
+await soakWorker((url) => nats({ url }));
