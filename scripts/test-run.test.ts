@@ -10,6 +10,7 @@ const limits: Limits = { timeoutMs: 30_000, totalMs: 50_000, concurrency: 2 };
 
 /** Files of tests in a folder of their own, and a log that they write. */
 class Scene {
+  readonly said: string[] = [];
   readonly #directory: string;
   readonly #log: string;
 
@@ -19,7 +20,7 @@ class Scene {
     writeFileSync(this.#log, "");
     context.after(() => rmSync(this.#directory, { recursive: true, force: true }));
     // What the runs of this scene print is no output of this test.
-    context.mock.method(console, "log", () => undefined);
+    context.mock.method(console, "log", (text: string) => this.said.push(text));
     context.mock.method(console, "error", () => undefined);
   }
 
@@ -83,6 +84,9 @@ test("one file that fails fails the run, and the others run nevertheless", async
   const files = [scene.file("bad", `throw new Error("no")`), scene.file("good")];
   assert.equal(await scene.run(files, { laneOf: () => "one" }), 1);
   assert.deepEqual(scene.log, ["+bad", "+good", "-good"]);
+  const [failure, sum] = scene.said.slice(-2);
+  assert.match(failure ?? "", /bad\.test\.mjs\n.*✖ bad .*Error: no/s);
+  assert.match(sum ?? "", /2 tests in 2 files; 1 files failed/);
 });
 
 test("where no test ran, the run fails", async (context) => {

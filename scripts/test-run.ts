@@ -31,9 +31,12 @@ interface Ended {
   readonly file: string;
   readonly seconds: number;
   readonly status: number;
+  readonly said: string;
 }
 
 const minuteMs = 60_000;
+/** Of each file that failed. */
+const failureLines = 60;
 /** How long what a process said may take to arrive after its end. */
 const lastWordsMs = 5_000;
 
@@ -80,8 +83,19 @@ async function runLanes(
     console.log(
       `${seconds.toFixed(1).padStart(7)}  ${status === 0 ? "      " : "FAILED"}  ${file}`,
     );
+  // Where thousands of lines went by, what failed stands at the end.
+  for (const { file, said } of failed) console.log(`\n── ${file}\n${whatFailed(said)}`);
   console.log(`${processes.ran} tests in ${ended.length} files; ${failed.length} files failed.`);
   return failed.length === 0 ? 0 : 1;
+}
+
+/** What node says of the tests that failed, or its last words where it did not come to that. */
+function whatFailed(said: string): string {
+  const lines = said.trimEnd().split("\n");
+  const at = lines.lastIndexOf("✖ failing tests:");
+  return (at === -1 ? lines.slice(-failureLines) : lines.slice(at + 1, at + 1 + failureLines))
+    .join("\n")
+    .trim();
 }
 
 /** Shows what a file said when it has ended: others run at the same time. */
@@ -91,7 +105,7 @@ async function runFile(processes: Processes, file: string): Promise<Ended> {
   const status = await processes.run([file], (text) => (said += text));
   const seconds = secondsSince(began);
   console.log(`\n── ${file} (${seconds.toFixed(1)} s)\n${said.trimEnd()}`);
-  return { file, seconds, status };
+  return { file, seconds, status, said };
 }
 
 function secondsSince(began: number): number {
