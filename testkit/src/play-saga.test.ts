@@ -26,6 +26,7 @@ const store: StoreFactory = {
   name: "none",
   migrations: [],
   alarmAfterMs: { degraded: 1, failed: 2 },
+  takeOverAfterMs: 10_000,
   open: () => Promise.reject(new Error("A play opens no store.")),
 };
 const process = orders.orderProcess({ store });

@@ -10,6 +10,8 @@ export interface StoreFactory<Client = unknown> {
   readonly migrations: readonly Migration[];
   /** From which age of the oldest unsent message, in milliseconds, the bus is degraded, and failed. */
   readonly alarmAfterMs: { readonly degraded: number; readonly failed: number };
+  /** After how long without a renewal, in milliseconds, another process takes over what this one has stored. */
+  readonly takeOverAfterMs: number;
   open(host: StoreHost): Promise<Store<Client>>;
 }
 

@@ -15,6 +15,7 @@ const store: StoreFactory = {
   name: "none",
   migrations: [],
   alarmAfterMs: { degraded: 1, failed: 2 },
+  takeOverAfterMs: 10_000,
   open: () => Promise.reject(new Error("Faults come before anything is opened.")),
 };
 const Began = event("x.began", { payload: any });

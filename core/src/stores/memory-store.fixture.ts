@@ -36,6 +36,7 @@ export function memoryStore(environment: Environment): MemoryStore {
     name: "memory store",
     migrations: [],
     alarmAfterMs: { degraded: 30_000, failed: 600_000 },
+    takeOverAfterMs: 10_000,
     reads,
     get waiting() {
       return [...rows.values()];

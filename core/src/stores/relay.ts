@@ -11,8 +11,8 @@ export type RelayRuntime = LineRuntime & Pick<Runtime, "brokers">;
 /** Rows kept in memory, over all lines; what is written beyond it is read from the store when these are sent. */
 const queueMax = 10_000;
 const queueBytesMax = 32 * 1024 * 1024;
-const leaseMs = 30_000;
-const renewMs = 10_000;
+/** Of the time after which others take over: two renewals may fail. */
+const renewalsPerLease = 3;
 /** How long closing waits for a renewal that is on its way. */
 const renewingMsMax = 1_000;
 /** Between two small steps of tidying. */
@@ -24,14 +24,16 @@ const tidyPauseMs = 20;
  */
 export class Relay {
   readonly #store: Store;
+  readonly #leaseMs: number;
   readonly #runtime: RelayRuntime;
   readonly #lines: readonly OutboxLine[];
   #isStopped = false;
   #timer: Timer | undefined;
   #renewing: Promise<void> = Promise.resolve();
 
-  constructor(store: Store, runtime: RelayRuntime) {
+  constructor(store: Store, leaseMs: number, runtime: RelayRuntime) {
     this.#store = store;
+    this.#leaseMs = leaseMs;
     this.#runtime = runtime;
     this.#lines = outboxRoutes(runtime.brokers).map(
       (route) => new OutboxLine(route, store, runtime),
@@ -95,7 +97,7 @@ export class Relay {
     const { environment } = this.#runtime;
     let isMore = false;
     try {
-      const { taken, lost, more } = await this.#store.outbox.renew(leaseMs);
+      const { taken, lost, more } = await this.#store.outbox.renew(this.#leaseMs);
       if (lost) for (const line of this.#lines) line.lose();
       // Also what nobody told of: a COMMIT that landed long after its line broke, a row of a process that committed after it was taken for dead.
       if (!isTidying || taken || lost) this.doubt();
@@ -106,7 +108,8 @@ export class Relay {
       );
     }
     if (this.#isStopped) return;
-    const delayMs = isMore ? tidyPauseMs : renewMs * (0.75 + environment.random() / 2);
+    const renewMs = (this.#leaseMs / renewalsPerLease) * (0.75 + environment.random() / 2);
+    const delayMs = isMore ? tidyPauseMs : renewMs;
     this.#timer = environment.timers.set(() => {
       this.#renewing = this.#renew(isMore);
     }, delayMs);

@@ -106,7 +106,7 @@ async function openStore(factory: StoreFactory, runtime: RelayRuntime): Promise<
   const relays: Relay[] = [];
   const committed = (rows: readonly OutboxRow[]): void => relays[0]?.committed(rows);
   const store = await factory.open({ environment, logger, committed });
-  const relay = new Relay(store, runtime);
+  const relay = new Relay(store, factory.takeOverAfterMs, runtime);
   relays.push(relay);
   return { factory, store, relay };
 }

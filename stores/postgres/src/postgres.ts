@@ -21,11 +21,12 @@ export interface PostgresStoreFactory extends StoreFactory<PostgresTransaction> 
  */
 export function postgres(options: PostgresOptions): PostgresStoreFactory {
   const settings = settingsOf(options);
-  const { name, alarmAfterMs } = settings;
+  const { name, alarmAfterMs, takeOverAfterMs } = settings;
   return {
     name,
     migrations,
     alarmAfterMs,
+    takeOverAfterMs,
     migrate: async () => {
       const pool = toPool(settings, () => undefined);
       try {
@@ -38,7 +39,6 @@ export function postgres(options: PostgresOptions): PostgresStoreFactory {
   };
 }
 
-const firstLeaseMs = 30_000;
 /** For the outbox, beside the transactions. */
 const besideMax = 1;
 
@@ -69,7 +69,7 @@ async function open(settings: Settings, host: StoreHost): Promise<Store<Postgres
   try {
     await prepare(pool, settings);
     const store = new PostgresStore(pool, settings, host);
-    await store.outbox.renew(firstLeaseMs);
+    await store.outbox.renew(settings.takeOverAfterMs);
     return store;
   } catch (error) {
     await pool.end();

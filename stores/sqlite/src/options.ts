@@ -13,6 +13,11 @@ export interface SqliteOptions {
   readonly inboxMs?: number;
   /** How long a transaction waits while another process writes into the file, in milliseconds, 1 to 60,000. Default 10,000; then STORAGE_BUSY. */
   readonly busyMsMax?: number;
+  /**
+   * After how long without a sign of life another process sends what this one has committed, in milliseconds, 3,000 to 600,000. Default 10,000. A
+   * process that wakes later has lost its rows: what it sent twice carries the same id.
+   */
+  readonly takeOverAfterMs?: number;
   /** From which age of the oldest unsent message `bus.health()` says degraded (default 30,000 ms), and failed (default 600,000 ms). */
   readonly alarmAfterMs?: { readonly degraded?: number; readonly failed?: number };
 }
@@ -22,6 +27,7 @@ export interface Settings {
   readonly migrate: boolean;
   readonly inboxMs: number;
   readonly busyMsMax: number;
+  readonly takeOverAfterMs: number;
   readonly alarmAfterMs: { readonly degraded: number; readonly failed: number };
 }
 
@@ -30,16 +36,18 @@ const dayMs = 86_400_000;
 /** Throws OPTION_INVALID. */
 export function settingsOf(options: SqliteOptions): Settings {
   const { file, migrate = true, inboxMs = 7 * dayMs, busyMsMax = 10_000 } = options;
+  const { takeOverAfterMs = 10_000 } = options;
   const alarmAfterMs = { degraded: 30_000, failed: 600_000, ...options.alarmAfterMs };
   if (typeof file !== "string" || file === "")
     throw invalid("file", "the path of a file, or “:memory:”", file);
   if (typeof migrate !== "boolean") throw invalid("migrate", "true or false", migrate);
   checkMs("inboxMs", inboxMs, [60_000, 3_650 * dayMs]);
   checkMs("busyMsMax", busyMsMax, [1, 60_000]);
+  checkMs("takeOverAfterMs", takeOverAfterMs, [3_000, 600_000]);
   checkMs("alarmAfterMs.degraded", alarmAfterMs.degraded, [1, 3_650 * dayMs]);
   checkMs("alarmAfterMs.failed", alarmAfterMs.failed, [1, 3_650 * dayMs]);
   const place = file === ":memory:" ? file : resolve(file);
-  return { file: place, migrate, inboxMs, busyMsMax, alarmAfterMs };
+  return { file: place, migrate, inboxMs, busyMsMax, takeOverAfterMs, alarmAfterMs };
 }
 
 function checkMs(name: string, value: number, [least, most]: readonly [number, number]): void {

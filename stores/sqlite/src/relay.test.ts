@@ -15,7 +15,7 @@ import {
   service,
 } from "@waybill/core";
 import { type FakeEnvironment, fakeEnvironment } from "@waybill/testkit";
-import { sqlite } from "./index.ts";
+import { type SqliteOptions, sqlite } from "./index.ts";
 import { type SqliteSubject, subject } from "./subject.fixture.ts";
 
 const text: Schema<string> = {
@@ -23,27 +23,42 @@ const text: Schema<string> = {
 };
 const Done = event("relay.done", { payload: text });
 /** Longer than the longest pause between two renewals, shorter than two of the shortest. */
-const renewalMs = 13_000;
+const renewalMs = 4_200;
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
 interface Application extends AsyncDisposable {
   readonly made: SqliteSubject;
   readonly environment: FakeEnvironment;
   readonly bus: Bus;
+  /** The first that was committed. */
+  readonly outgoing: Outgoing | undefined;
   readonly arrived: string[];
   readonly log: string[];
   publish(name: string): Promise<unknown>;
 }
 
 interface Options {
+  readonly settings?: Omit<SqliteOptions, "file">;
   readonly wrap?: (factory: StoreFactory) => StoreFactory;
 }
 
 async function application(options: Options = {}): Promise<Application> {
   const { wrap = (factory: StoreFactory) => factory } = options;
-  const made = subject();
+  const made = subject(options.settings);
   const environment = fakeEnvironment();
-  const store = wrap(made.factory());
+  let outgoing: Outgoing | undefined;
+  const heeding = (factory: StoreFactory): StoreFactory => ({
+    ...factory,
+    open: (host) =>
+      factory.open({
+        ...host,
+        committed: (rows) => {
+          outgoing ??= rows[0]?.outgoing;
+          host.committed(rows);
+        },
+      }),
+  });
+  const store = heeding(wrap(made.factory()));
   const arrived: string[] = [];
   const log: string[] = [];
   const say = (message: string): void => void log.push(message);
@@ -59,6 +74,9 @@ async function application(options: Options = {}): Promise<Application> {
   return {
     made,
     environment,
+    get outgoing() {
+      return outgoing;
+    },
     bus,
     arrived,
     log,
@@ -70,6 +88,28 @@ async function application(options: Options = {}): Promise<Application> {
       await bus.close();
       await made.close();
     },
+  };
+}
+
+interface Beside extends AsyncDisposable {
+  write(body: string): Promise<void>;
+}
+
+/** Another process of the store, which writes and does nothing else: it sends nothing and renews nothing. */
+async function beside(app: Application): Promise<Beside> {
+  const { environment, made } = app;
+  const host: StoreHost = { environment, logger: silent, committed: () => undefined };
+  await app.publish("own");
+  const store = await made.factory().open(host);
+  return {
+    write: (body) => {
+      const { outgoing } = app;
+      assert.ok(outgoing !== undefined);
+      const { header } = outgoing.envelope;
+      const envelope = { header: { ...header, id: body }, body: JSON.stringify(body) };
+      return store.transaction((transaction) => transaction.append([{ ...outgoing, envelope }]));
+    },
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
 }
 
@@ -93,42 +133,28 @@ test("a row of whose commit nobody was told leaves with the next renewal", async
 });
 
 test("what a process commits after another took it for dead is sent by the other", async () => {
-  let early: Outgoing | undefined;
-  await using app = await application({
-    wrap: (factory) => ({
-      ...factory,
-      open: (host) =>
-        factory.open({
-          ...host,
-          committed: (rows) => {
-            early ??= rows[0]?.outgoing;
-            host.committed(rows);
-          },
-        }),
-    }),
-  });
-  await app.publish("own");
-  const host: StoreHost = {
-    environment: app.environment,
-    logger: silent,
-    committed: () => undefined,
-  };
-  const stalled = await app.made.factory().open(host);
-  const write = (body: string): Promise<void> => {
-    assert.ok(early !== undefined);
-    const { header } = early.envelope;
-    const envelope = { header: { ...header, id: body }, body: JSON.stringify(body) };
-    const outgoing = { ...early, envelope };
-    return stalled.transaction((transaction) => transaction.append([outgoing]));
-  };
-  await write("early");
+  await using app = await application();
+  await using stalled = await beside(app);
+  await stalled.write("early");
   await app.made.expire();
   await app.environment.advance(renewalMs);
   assert.deepEqual(app.arrived, ["own", "early"]);
-  await write("late");
+  await stalled.write("late");
   await app.environment.advance(renewalMs);
   assert.deepEqual(app.arrived, ["own", "early", "late"]);
-  await stalled[Symbol.asyncDispose]();
+});
+
+test("what a process leaves is sent by another after takeOverAfterMs, and not before", async () => {
+  await using app = await application({ settings: { takeOverAfterMs: 60_000 } });
+  await using gone = await beside(app);
+  await gone.write("left");
+  await app.environment.advance(59_000);
+  assert.deepEqual(app.arrived, ["own"]);
+  await app.environment.advance(26_000);
+  assert.deepEqual(app.arrived, ["own", "left"]);
+  assert.throws(() => sqlite({ file: ":memory:", takeOverAfterMs: 2_999 }), {
+    code: "OPTION_INVALID",
+  });
 });
 
 test("opening that fails leaves no file open", { skip: process.platform !== "linux" }, async () => {

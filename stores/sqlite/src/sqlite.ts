@@ -29,11 +29,12 @@ export interface SqliteStoreFactory extends StoreFactory<SqliteTransaction> {
  */
 export function sqlite(options: SqliteOptions): SqliteStoreFactory {
   const settings = settingsOf(options);
-  const { file, alarmAfterMs } = settings;
+  const { file, alarmAfterMs, takeOverAfterMs } = settings;
   return {
     name: `sqlite ${file}`,
     migrations,
     alarmAfterMs,
+    takeOverAfterMs,
     migrate: () => {
       const db = openFile(settings);
       try {
@@ -93,7 +94,7 @@ async function open(settings: Settings, host: StoreHost): Promise<Store<SqliteTr
       host,
       lease: lockClockOf(host.environment.clock),
     });
-    await store.outbox.renew(firstLeaseMs);
+    await store.outbox.renew(settings.takeOverAfterMs);
     return store;
   } catch (error) {
     reader?.close();
@@ -101,5 +102,3 @@ async function open(settings: Settings, host: StoreHost): Promise<Store<SqliteTr
     throw storageError(error, file);
   }
 }
-
-const firstLeaseMs = 30_000;

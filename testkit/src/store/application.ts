@@ -90,6 +90,7 @@ export function troubled({ subject, plant }: StoreStage, trouble: Trouble): Stor
     name: factory.name,
     migrations: factory.migrations,
     alarmAfterMs: { degraded: 20, failed: 3_600_000 },
+    takeOverAfterMs: factory.takeOverAfterMs,
     open: async (host) => {
       const store = await factory.open(host);
       return plant({
