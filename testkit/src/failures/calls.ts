@@ -27,7 +27,7 @@ export const callFailures: readonly FailureCase[] = [
         { lockMs },
       );
       const dying = await failing.process(answering);
-      const asked = caller.bus.ask(Get, { id: "1" }, { timeoutMs: 10_000 });
+      const asked = caller.bus.ask(Get, { id: "1" }, { timeoutMs: 60_000 });
       asked.catch(() => undefined);
       await failing.stage.until("it has begun", () => runs === 1);
       dying.breath.stall();
