@@ -8,16 +8,21 @@ const transportMsMax = 10_000;
 /** What handlers have committed is sent even when they took all the time there was. */
 const flushMsMin = 1_000;
 
+/** What takes work in, and answers how much of it had not ended in time. */
+interface Stoppable {
+  stop(deadlineMs: number): Promise<number>;
+}
+
 /** In order: intake, handlers, outboxes, calls, brokers, stores. Error: SHUTDOWN_INCOMPLETE. */
 export async function closeRunning(running: Running, deadlineMs: number): Promise<void> {
-  const { listeners, calls, channels, runtime, loop, stores, endDepths, endForgetting } = running;
+  const { calls, channels, runtime, loop, stores, endDepths, endForgetting } = running;
   runtime.vigil.hold();
   loop?.end();
   endDepths?.();
   try {
     const { clock } = runtime.environment;
     const until = clock.monotonic() + deadlineMs;
-    const unfinished = await drain(running, deadlineMs);
+    const left = await drain(running, deadlineMs);
     await endForgetting?.();
     await stores.flush(Math.max(flushMsMin, until - clock.monotonic()));
     calls.close();
@@ -25,36 +30,40 @@ export async function closeRunning(running: Running, deadlineMs: number): Promis
     const { brokers } = runtime;
     await Promise.all(brokers.map(({ transport }) => closeTransport(transport, runtime)));
     await stores.close(0);
-    if (unfinished === 0) return;
-    throw new WaybillError(
-      "SHUTDOWN_INCOMPLETE",
-      `${unfinished} handlers were still running after ${deadlineMs} ms. Their messages stay with the broker and come again; let handlers heed context.signal or raise deadlineMs.`,
-      {
-        details: {
-          unfinished,
-          running: listeners.filter(({ inFlight }) => inFlight > 0).map(({ address }) => address),
-        },
-      },
-    );
+    if (left.size > 0) throw incomplete(left, deadlineMs);
   } finally {
     runtime.vigil.end();
   }
 }
 
-/** Local calls last: handlers that are still running may make them. Answers how many handlers had not ended. */
+/** Local calls last: handlers that are still running may make them. Answers how many had not ended, by address. */
 async function drain(
   { listeners, servings, runtime }: Running,
   deadlineMs: number,
-): Promise<number> {
+): Promise<ReadonlyMap<string, number>> {
   const { clock } = runtime.environment;
   const until = clock.monotonic() + deadlineMs;
-  const outer = await Promise.all(
-    [...listeners, ...servings.map(({ remote }) => remote)].map((each) => each.stop(deadlineMs)),
+  const left = new Map<string, number>();
+  const stop = async (address: string, intake: Stoppable): Promise<void> => {
+    const count = await intake.stop(until - clock.monotonic());
+    if (count > 0) left.set(address, (left.get(address) ?? 0) + count);
+  };
+  await Promise.all([
+    ...listeners.map((listener) => stop(listener.address, listener)),
+    ...servings.map(({ address, remote }) => stop(address, remote)),
+  ]);
+  await Promise.all(servings.map(({ address, local }) => stop(address, local)));
+  return left;
+}
+
+function incomplete(left: ReadonlyMap<string, number>, deadlineMs: number): WaybillError {
+  const unfinished = left.values().reduce((sum, count) => sum + count, 0);
+  const running = [...left.keys()];
+  return new WaybillError(
+    "SHUTDOWN_INCOMPLETE",
+    `${unfinished} handlers were still running after ${deadlineMs} ms, or the broker had not answered how they ended: ${running.join(", ")}. Their messages stay with the broker and come again; let handlers heed context.signal or raise deadlineMs.`,
+    { details: { unfinished, running } },
   );
-  const inner = await Promise.all(
-    servings.map(({ local }) => local.stop(until - clock.monotonic())),
-  );
-  return [...outer, ...inner].reduce((sum, count) => sum + count, 0);
 }
 
 async function closeTransport(

@@ -1,5 +1,6 @@
 import type { Environment, Timer, WaybillError } from "@waybill/core";
-import type { Channel, ConfirmChannel } from "amqplib";
+import type { Channel, ChannelModel, ConfirmChannel } from "amqplib";
+import { ended } from "./ending.ts";
 import { brokerError } from "./errors.ts";
 import type { Link } from "./link.ts";
 
@@ -8,8 +9,8 @@ export interface Keeping<Kind extends Channel> {
   readonly doing: string;
   readonly link: Link;
   readonly environment: Environment;
-  readonly open: (link: Link) => Promise<Kind>;
-  /** Makes a new channel ready. When it rejects, the channel is given up and another is tried. */
+  readonly open: (model: ChannelModel) => Promise<Kind>;
+  /** Makes a new channel ready. When it rejects, the channel is ended and another is tried. */
   readonly ready: (channel: Kind) => Promise<void>;
   /** The channel is `current` now: for what was asked for while it was made ready. */
   readonly opened?: (channel: Kind) => void;
@@ -17,6 +18,13 @@ export interface Keeping<Kind extends Channel> {
   readonly lost: (channel: Kind, complaint: WaybillError | undefined) => void;
   /** What is tried again is told. */
   readonly fault: (error: WaybillError) => void;
+}
+
+/** How a channel ended, if it has. */
+interface End {
+  isOver: boolean;
+  /** Why the server ended it, where it did. */
+  refused: Error | undefined;
 }
 
 const pauseMs = 500;
@@ -43,7 +51,7 @@ export class KeptChannel<Kind extends Channel> {
 
   /** Ends the channel; another is opened. */
   async renew(): Promise<void> {
-    if (this.#channel !== undefined) await closed(this.#channel);
+    if (this.#channel !== undefined) await ended(this.#channel);
   }
 
   async close(): Promise<void> {
@@ -51,37 +59,48 @@ export class KeptChannel<Kind extends Channel> {
     this.#timer?.cancel();
     const channel = this.#channel;
     this.#channel = undefined;
-    if (channel !== undefined) await closed(channel);
+    if (channel !== undefined) await ended(channel);
   }
 
   async #open(): Promise<void> {
-    const { doing, link, open, ready, opened, fault, lost } = this.#keeping;
+    const { doing, link, open, ready, opened, fault } = this.#keeping;
+    let channel: Kind | undefined;
     try {
-      const channel = await open(link);
-      if (this.#closed) return await closed(channel);
-      let over = false;
-      let refused: Error | undefined;
-      channel.on("error", (error: Error) => (refused = error));
-      channel.on("close", () => {
-        over = true;
-        const had = this.#channel === channel;
-        if (had) this.#channel = undefined;
-        const complaint = refused === undefined ? undefined : brokerError(doing, refused);
-        lost(channel, complaint);
-        if (!had || this.#closed) return;
-        if (complaint !== undefined) fault(complaint);
-        this.#again(refused === undefined ? 0 : pauseMs);
-      });
-      await ready(channel);
-      if (over) throw refused ?? new Error("the channel ended");
-      if (this.#closed) return await closed(channel);
-      this.#channel = channel;
-      opened?.(channel);
+      const model = await link.model();
+      channel = await open(model);
+      const end = this.#watch(channel);
+      // What broke before anybody listened tells nobody any more.
+      if (!link.has(model)) throw new Error("the connection ended");
+      if (!this.#closed) await ready(channel);
+      if (end.isOver) throw end.refused ?? new Error("the channel ended");
     } catch (error) {
+      // It is over before there is another: answers that still came on it would be taken for those of the next one.
+      if (channel !== undefined) await ended(channel);
       if (this.#closed) return;
       fault(brokerError(doing, error));
-      this.#again(pauseMs);
+      return this.#again(pauseMs);
     }
+    if (this.#closed) return ended(channel);
+    this.#channel = channel;
+    opened?.(channel);
+  }
+
+  #watch(channel: Kind): Readonly<End> {
+    const { doing, fault, lost } = this.#keeping;
+    const end: End = { isOver: false, refused: undefined };
+    channel.on("error", (error: Error) => (end.refused = error));
+    channel.on("close", () => {
+      end.isOver = true;
+      const { refused } = end;
+      const had = this.#channel === channel;
+      if (had) this.#channel = undefined;
+      const complaint = refused === undefined ? undefined : brokerError(doing, refused);
+      lost(channel, complaint);
+      if (!had || this.#closed) return;
+      if (complaint !== undefined) fault(complaint);
+      this.#again(refused === undefined ? 0 : pauseMs);
+    });
+    return end;
   }
 
   #again(delayMs: number): void {
@@ -91,12 +110,7 @@ export class KeptChannel<Kind extends Channel> {
   }
 }
 
-async function closed(channel: Channel): Promise<void> {
-  await channel.close().catch(() => undefined);
-}
+export const plainChannel = (model: ChannelModel): Promise<Channel> => model.createChannel();
 
-export const plainChannel = async (link: Link): Promise<Channel> =>
-  (await link.model()).createChannel();
-
-export const confirmChannel = async (link: Link): Promise<ConfirmChannel> =>
-  (await link.model()).createConfirmChannel();
+export const confirmChannel = (model: ChannelModel): Promise<ConfirmChannel> =>
+  model.createConfirmChannel();

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { type Environment, type Logger, type Timer, WaybillError } from "@waybill/core";
 import { type ChannelModel, connect } from "amqplib";
+import { ended } from "./ending.ts";
 import { assertRecent, brokerError } from "./errors.ts";
 import { gatherWrites } from "./gathered-writes.ts";
 import type { Settings } from "./options.ts";
@@ -22,7 +23,7 @@ const longestDelayMs = 2_000;
 export class Link implements AsyncDisposable {
   readonly #parts: LinkParts;
   #model: ChannelModel | undefined;
-  /** The connection of now, or the one that is being closed. */
+  /** The connection of now, the one that is made ready, or the one that is being closed. */
   #last: ChannelModel | undefined;
   #next: PromiseWithResolvers<ChannelModel> = unheard();
   #timer: Timer | undefined;
@@ -47,6 +48,11 @@ export class Link implements AsyncDisposable {
     return this.#model !== undefined;
   }
 
+  /** Whether this is the connection of now. */
+  has(model: ChannelModel): boolean {
+    return this.#model === model;
+  }
+
   /** The connection, as soon as there is one. Rejects with CLOSED. */
   model(): Promise<ChannelModel> {
     if (this.#closed) return Promise.reject(closedError());
@@ -67,8 +73,7 @@ export class Link implements AsyncDisposable {
     this.#next.reject(closedError());
     const model = this.#model;
     this.#model = undefined;
-    // What is lost while closing was lost anyway.
-    await model?.close().catch(() => undefined);
+    if (model !== undefined) await ended(model);
   }
 
   async #connect(): Promise<void> {
@@ -87,20 +92,29 @@ export class Link implements AsyncDisposable {
     }
     // Without a listener the first fault would end the process; what it was is told by `close`.
     model.on("error", () => undefined);
+    this.#last = model;
+    let isOver = false;
+    const over = Promise.withResolvers<void>();
+    model.on("close", (cause?: Error) => {
+      isOver = true;
+      over.resolve();
+      this.#lost(model, cause);
+    });
     try {
       assertRecent(model.connection.serverProperties.version);
-      await restore?.(model);
+      // What restores may wait for something that a connection which breaks meanwhile never answers.
+      await Promise.race([restore?.(model), over.promise]);
+      if (isOver) throw new Error("the connection broke while it was made ready");
     } catch (error) {
-      await model.close().catch(() => undefined);
+      await ended(model);
       throw brokerError(doing, error);
     }
-    if (this.#closed) return void model.close().catch(() => undefined);
+    if (this.#closed) return void ended(model);
     this.#take(model);
   }
 
   #take(model: ChannelModel): void {
     const { logger, settings } = this.#parts;
-    model.on("close", (cause?: Error) => this.#lost(model, cause));
     model.on("blocked", (reason) =>
       logger.warn(`RabbitMQ takes no messages for now: ${reason}. Sends wait.`, {
         url: settings.shownUrl,
@@ -109,7 +123,6 @@ export class Link implements AsyncDisposable {
     model.on("unblocked", () => logger.info("RabbitMQ takes messages again."));
     gatherWrites(streamOf(model));
     this.#model = model;
-    this.#last = model;
     this.#attempt = 0;
     this.#next.resolve(model);
   }

@@ -6,6 +6,7 @@ import {
 } from "@waybill/core";
 import { type AsideState, handleOf } from "@waybill/core/adapter";
 import type { Channel, GetMessage } from "amqplib";
+import { ended, whileOpen } from "./ending.ts";
 import { brokerError } from "./errors.ts";
 import { type Read, readMessage } from "./message.ts";
 import type { Names } from "./topology.ts";
@@ -73,7 +74,7 @@ export class Looks {
     try {
       // To the end, also when no more is wanted: what is given back stands behind what nobody took yet.
       for (let looked = 0; looked < looksMax; looked++) {
-        const message = await channel.get(queue);
+        const message = await whileOpen(channel, channel.get(queue));
         if (message === false) break;
         if ((await visit(this.#found(message, address, state))) === "take") channel.ack(message);
       }
@@ -82,7 +83,7 @@ export class Looks {
       await channel.checkQueue(queue);
     } catch (error) {
       // What it held goes back with its end.
-      await channel.close().catch(() => undefined);
+      await ended(channel);
       throw brokerError(`Looking at "${address}"`, error);
     }
   }

@@ -187,7 +187,7 @@ export class Publisher {
   }
 
   #lost(complaint: WaybillError | undefined): void {
-    this.#missing = complaint?.code === "NOT_FOUND";
+    this.#missing ||= complaint?.code === "NOT_FOUND";
     this.#waiting = [...this.#sent.values(), ...this.#waiting];
     for (const sent of this.#waiting) sent.isReturned = false;
     this.#sent.clear();

@@ -1,5 +1,6 @@
 import { type Environment, type Timer, WaybillError } from "@waybill/core";
 import type { Channel, ConsumeMessage } from "amqplib";
+import { whileOpen } from "./ending.ts";
 import { KeptChannel, plainChannel } from "./kept-channel.ts";
 import { type Link, closedError } from "./link.ts";
 import { offsetOf } from "./message.ts";
@@ -122,14 +123,13 @@ export class SharedLog {
   /** Offset of the first entry that is kept. One was read before, so there is one. */
   async #oldest(channel: Channel): Promise<number> {
     const { promise, resolve } = Promise.withResolvers<number>();
-    channel.once("close", () => resolve(0));
     await channel.prefetch(1);
     const { consumerTag } = await channel.consume(
       this.#parts.queue,
       (message) => resolve(message === null ? 0 : offsetOf(message)),
       { arguments: { "x-stream-offset": "first" } },
     );
-    const oldest = await promise;
+    const oldest = await whileOpen(channel, promise);
     await channel.cancel(consumerTag);
     return oldest;
   }

@@ -1,5 +1,6 @@
 import { WaybillError } from "@waybill/core";
 import type { Channel } from "amqplib";
+import { ended } from "./ending.ts";
 import { brokerError } from "./errors.ts";
 import type { Link } from "./link.ts";
 
@@ -23,7 +24,7 @@ export class ShortChannels {
     } catch (error) {
       throw brokerError(doing, error);
     } finally {
-      await channel?.close().catch(() => undefined);
+      if (channel !== undefined) await ended(channel);
     }
   }
 

@@ -17,6 +17,7 @@ import {
 import type { ChannelModel } from "amqplib";
 import { capabilitiesOf } from "./capabilities.ts";
 import { assertDeclarable, declare, singleAlready, singlesOf } from "./declare.ts";
+import { ended } from "./ending.ts";
 import { messageOf } from "./errors.ts";
 import { RabbitmqInspection } from "./inspection.ts";
 import { Link, closedError } from "./link.ts";
@@ -245,7 +246,7 @@ export class RabbitmqTransport implements Transport {
     channel.on("error", () => undefined);
     const parts = { names: this.#names, singles: this.#singles };
     for (const topology of this.#declared) await declare(channel, temporaryPart(topology), parts);
-    await channel.close();
+    await ended(channel);
   }
 
   #verified(topology: Topology): Promise<Plan> {

@@ -6,6 +6,7 @@ import {
 } from "@waybill/core";
 import type { Channel } from "amqplib";
 import { singleAlready } from "./declare.ts";
+import { ended } from "./ending.ts";
 import { brokerError } from "./errors.ts";
 import { Plan } from "./plan.ts";
 import type { Names } from "./topology.ts";
@@ -84,7 +85,7 @@ class Check {
   }
 
   async end(): Promise<void> {
-    await this.#channel?.close().catch(() => undefined);
+    if (this.#channel !== undefined) await ended(this.#channel);
   }
 
   /** Answers the refusal when it is one of these. */

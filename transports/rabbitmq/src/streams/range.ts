@@ -1,5 +1,6 @@
 import { type Environment, type Timer, WaybillError } from "@waybill/core";
 import type { Channel, ConsumeMessage } from "amqplib";
+import { whileOpen } from "../ending.ts";
 import { offsetOf, readMessage } from "../message.ts";
 
 export interface RangeParts {
@@ -89,8 +90,11 @@ function look(
     const { messageCount } = await open.checkQueue(queue);
     await open.consume(queue, take, { arguments: { "x-stream-offset": from } });
     const timer = giveUpLater(environment, messageCount > 0 ? patienceMs : emptyMs, begin);
-    await began;
-    timer.cancel();
+    try {
+      await whileOpen(open, began);
+    } finally {
+      timer.cancel();
+    }
     if (items.length === 0 && messageCount > 0) throw silentError(queue);
     // The server writes what it read at one go before it answers the next question.
     await open.prefetch(prefetch);
