@@ -14,6 +14,8 @@ import type { SuiteSubject } from "./suite/stage.ts";
 export interface FailureSuiteOptions {
   /** A broker of its own for each case, or a new corner of a shared one: names do not repeat between cases. */
   readonly create: () => SuiteSubject | Promise<SuiteSubject>;
+  /** Cases that run at the same time: most of what they take is waiting for locks to run out. Default 1. */
+  readonly concurrency?: number;
 }
 
 /** What happens on failure, in the order of the table. */
@@ -32,9 +34,13 @@ export const failureCases: readonly FailureCase[] = [
  * With WAYBILL_SUITE_RESULTS set it leaves its results there as JSON.
  */
 export function failureSuite(name: string, options: FailureSuiteOptions): void {
-  describe(`${name}: what happens on failure`, () => {
+  const { concurrency = 1 } = options;
+  describe(`${name}: what happens on failure`, { concurrency }, () => {
     const results: FailureResults["cases"][number][] = [];
-    after(() => writeFailureResults({ transport: name, cases: results }));
+    after(() => {
+      const cases = failureCases.flatMap(({ id }) => results.filter((each) => each.id === id));
+      writeFailureResults({ transport: name, cases });
+    });
     for (const { id, what, then, notFor, run } of failureCases) {
       test(`${id}: ${what}`, async (context) => {
         const note = (outcome: CaseResult["outcome"], reason = ""): void =>

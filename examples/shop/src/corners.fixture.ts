@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { Admin } from "@platformatic/kafka";
-import { systemEnvironment } from "waybill";
+import { sleep, systemEnvironment } from "waybill";
 
 /** A place of one's own on a server that tests share. */
 export interface Corner {
@@ -18,6 +18,7 @@ export interface Corner {
 }
 
 const run = promisify(execFile);
+const removingMsMax = 30_000;
 
 /** A virtual host. */
 export async function onRabbitmq(): Promise<Corner> {
@@ -69,17 +70,29 @@ export async function onKafka(): Promise<Corner> {
   const admin = new Admin({ clientId: prefix, bootstrapBrokers: [broker] });
   const own = (names: Iterable<string>): string[] =>
     [...names].filter((name) => name.startsWith(prefix));
+  const names = async (): Promise<readonly string[]> => [
+    ...own(await admin.listTopics()),
+    ...own((await admin.listGroups()).keys()),
+  ];
+  const removeOnce = async (): Promise<void> => {
+    const topics = own(await admin.listTopics());
+    if (topics.length > 0) await admin.deleteTopics({ topics });
+    const groups = own((await admin.listGroups()).keys());
+    if (groups.length > 0) await admin.deleteGroups({ groups });
+  };
   return {
     url: `kafka://${broker}?prefix=${prefix}`,
-    names: async () => [
-      ...own(await admin.listTopics()),
-      ...own((await admin.listGroups()).keys()),
-    ],
+    names,
     remove: async () => {
-      const topics = own(await admin.listTopics());
-      if (topics.length > 0) await admin.deleteTopics({ topics });
-      const groups = own((await admin.listGroups()).keys());
-      if (groups.length > 0) await admin.deleteGroups({ groups });
+      const { clock, timers } = systemEnvironment;
+      const giveUpAt = clock.monotonic() + removingMsMax;
+      // A broker lists for a moment what was just deleted, and a process that was killed is of its group until its session ends.
+      while (clock.monotonic() < giveUpAt) {
+        await removeOnce().catch(() => undefined);
+        if ((await names()).length === 0) return;
+        await sleep(timers, 100);
+      }
+      await removeOnce();
     },
     close: () => admin.close(),
   };

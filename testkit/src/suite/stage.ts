@@ -60,6 +60,13 @@ export interface OpenOptions {
   readonly mayCreate?: boolean;
 }
 
+/** A connection, and a queue on it. */
+export interface QueueSetting {
+  readonly transport: Transport;
+  readonly queue: string;
+  readonly source: Source;
+}
+
 /** An event that nobody subscribes to, as a connection was told of it. */
 export interface Unrouted {
   readonly envelope: Envelope;
@@ -187,9 +194,7 @@ export class Stage {
   }
 
   /** Opens a connection with one queue, and gives the queue's name with it. */
-  async withQueue(
-    word = "queue",
-  ): Promise<{ readonly transport: Transport; readonly queue: string; readonly source: Source }> {
+  async withQueue(word = "queue"): Promise<QueueSetting> {
     const queue = this.name(word);
     const transport = await this.declared({ queues: [{ name: queue }] });
     return { transport, queue, source: { kind: "queue", name: queue } };

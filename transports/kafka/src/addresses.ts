@@ -10,13 +10,10 @@ import type { Aside } from "./aside.ts";
 import type { KafkaClient } from "./client.ts";
 import { brokerError } from "./errors.ts";
 import type { Log } from "./log.ts";
-import { patiently } from "./patience.ts";
+import { lookPatienceMs, patiently } from "./patience.ts";
 import { readProgress } from "./progress.ts";
 import type { Registry } from "./registry.ts";
 import type { MessageSource, Names } from "./topology.ts";
-
-/** A connection that was lost meanwhile is made again. */
-const patienceMs = 2_000;
 
 export interface AddressParts {
   readonly environment: Environment;
@@ -113,10 +110,13 @@ export class Addresses {
     throw new WaybillError("NOT_FOUND", `Kafka has no address "${address}". Correct the name.`);
   }
 
-  async #topics(): Promise<readonly string[]> {
-    const { environment, client } = this.#parts;
-    const doing = "Listing what there is";
-    return patiently({ environment, doing, patienceMs }, () => client.admin.listTopics());
+  #topics(): Promise<readonly string[]> {
+    return this.#patiently("Listing what there is", () => this.#parts.client.admin.listTopics());
+  }
+
+  #patiently<Answer>(doing: string, look: () => Promise<Answer>): Promise<Answer> {
+    const { environment } = this.#parts;
+    return patiently({ environment, doing, patienceMs: lookPatienceMs }, look);
   }
 
   async #known(topics: readonly string[]): Promise<readonly Known[]> {
@@ -155,7 +155,9 @@ export class Addresses {
       const partitionIndexes = (found ?? []).map((_, partition) => partition);
       groups[0]?.topics.push({ name, partitionIndexes });
     }
-    const [group] = await client.admin.listConsumerGroupOffsets({ groups });
+    const [group] = await this.#patiently(`Looking at the group "${groupId}"`, () =>
+      client.admin.listConsumerGroupOffsets({ groups }),
+    );
     let total = 0;
     for (const { name, partitions } of group?.topics ?? [])
       for (const { partitionIndex, committedOffset, metadata } of partitions) {

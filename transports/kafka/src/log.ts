@@ -1,9 +1,10 @@
 import { type Environment, WaybillError, sleep } from "@waybill/core";
 import type { KafkaClient } from "./client.ts";
 import { brokerError } from "./errors.ts";
-import { fetchFrom } from "./fetching.ts";
+import { type Fetched, fetchFrom } from "./fetching.ts";
 import type { Stored } from "./message.ts";
 import { earliest, latest, listOffsets } from "./offsets.ts";
+import { lookPatienceMs, patiently } from "./patience.ts";
 
 export interface LogParts {
   readonly client: KafkaClient;
@@ -25,8 +26,8 @@ interface Range {
 }
 
 const limits = { waitMs: 100, partitionBytes: 4 * 1024 * 1024 };
-const attemptsMax = 20;
 const pauseMs = 100;
+const attemptsMax = lookPatienceMs / pauseMs;
 
 /** Reads partitions whole, without a group: what is set aside, who subscribes to what. */
 export class Log {
@@ -37,7 +38,13 @@ export class Log {
   }
 
   /** Undefined when there is no such topic. */
-  async ends(name: string): Promise<readonly Ends[] | undefined> {
+  ends(name: string): Promise<readonly Ends[] | undefined> {
+    const { environment } = this.#parts;
+    const patience = { environment, doing: `Looking at "${name}"`, patienceMs: lookPatienceMs };
+    return patiently(patience, () => this.#ends(name));
+  }
+
+  async #ends(name: string): Promise<readonly Ends[] | undefined> {
     const { client } = this.#parts;
     const topic = await client.topic(name);
     if (topic === undefined) return undefined;
@@ -57,23 +64,32 @@ export class Log {
     const { first, next } = (await this.ends(name))?.[partition] ?? { first: 0n, next: 0n };
     const end = to !== undefined && to < next ? to : next;
     let offset = from < first ? first : from;
-    for (let attempt = 0; offset < end;) {
-      const read = await this.#readOnce(name, { partition, offset });
-      if (read === undefined) {
-        if (++attempt > attemptsMax) throw noLeader(name);
-        await sleep(this.#parts.environment.timers, pauseMs);
-        continue;
-      }
-      for (const record of read.records) each(record);
-      offset = read.next;
+    while (offset < end) {
+      const { records, next: behind } = await this.#insist(name, { partition, offset });
+      for (const record of records) each(record);
+      offset = behind;
     }
     return offset;
   }
 
   /** The record at an offset; undefined when it is gone. */
   async at(name: string, partition: number, offset: bigint): Promise<Stored | undefined> {
-    const read = await this.#readOnce(name, { partition, offset });
-    return read?.records.find((record) => record.offset === offset);
+    if ((await this.#parts.client.topic(name)) === undefined) return undefined;
+    const { records } = await this.#insist(name, { partition, offset });
+    return records.find((record) => record.offset === offset);
+  }
+
+  /** Until a broker answers, which may be another one by then. */
+  async #insist(
+    name: string,
+    place: { readonly partition: number; readonly offset: bigint },
+  ): Promise<Pick<Fetched, "records" | "next">> {
+    for (let attempt = 0; attempt < attemptsMax; attempt++) {
+      const read = await this.#readOnce(name, place);
+      if (read !== undefined) return read;
+      await sleep(this.#parts.environment.timers, pauseMs);
+    }
+    throw noLeader(name);
   }
 
   async #readOnce(
@@ -81,10 +97,13 @@ export class Log {
     { partition, offset }: { readonly partition: number; readonly offset: bigint },
   ) {
     const { client } = this.#parts;
-    const topic = await client.topic(name);
-    const leader = topic?.leaders[partition];
-    if (topic === undefined || leader === undefined) return undefined;
     try {
+      const topic = await client.topic(name);
+      const leader = topic?.leaders[partition];
+      if (topic === undefined || leader === undefined) {
+        client.forget(name);
+        return undefined;
+      }
       const wanted = [{ topic, partition, offset }];
       const [read] = await fetchFrom(client, leader, { wanted, limits });
       if (read?.error === "NONE") return read;

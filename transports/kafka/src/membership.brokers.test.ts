@@ -79,6 +79,31 @@ describe("A member of a group", () => {
     }
   });
 
+  test("reads a topic soon of which its broker had not heard when it joined", async () => {
+    await using corner = new Corner();
+    const topic = `${corner.prefix}.late`;
+    const { settings, environment, ...rest } = partsIn(corner);
+    const client = new KafkaClient(settings, environment, { name: "groups" });
+    let mine: readonly PartitionKey[] | undefined;
+    const membership = new Membership(
+      { ...rest, settings, environment, client, topics: [topic] },
+      {
+        said: () => ({ owned: mine ?? [], leaving: false }),
+        assigned: ({ keys }) => void (mine = keys),
+        lost: ignore,
+        fault: ignore,
+      },
+    );
+    try {
+      await until("nothing", () => mine?.length === 0);
+      await corner.admin().createTopics({ topics: [topic], partitions: 1, replicas: 1 });
+      await until("its partition", () => mine?.length === 1, 15_000);
+    } finally {
+      await membership.close();
+      await client.close();
+    }
+  });
+
   test("is not sure when it was cut off for longer than a session, also while it tries to join", async () => {
     await using corner = new Corner();
     const topic = `${corner.prefix}.topic`;

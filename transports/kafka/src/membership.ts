@@ -51,8 +51,8 @@ const leasedShare = 0.8;
 const joinGraceMs = 10_000;
 const [pauseMs, pauseMsMax] = [100, 1_000];
 const leaveMsMax = 500;
-/** How often it is looked whether there are more partitions than there were. */
-const lookMs = 30_000;
+/** How often it is looked whether there are more partitions than there were; and while a topic is not there, which a broker may only not have heard of. */
+const [lookMs, lookSoonMs] = [30_000, 1_000];
 const noGeneration = -1;
 
 /**
@@ -73,6 +73,7 @@ export class Membership {
   #quietAt = Number.NEGATIVE_INFINITY;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #partitions = 0;
+  #lacksTopics = false;
   #wanted = 1;
   #joined = 0;
   #ended = false;
@@ -212,6 +213,7 @@ export class Membership {
     const shares = leader === memberId ? assignments(joined, partitions) : [];
     const saidAt = this.#now();
     const said = [group, generationId, memberId, member, protocolType, protocolName, shares];
+    type Synced = { readonly assignment: Buffer };
     const { assignment } = await this.#ask<Synced>(this.#joining, "SyncGroup", said);
     if (this.#ended) return;
     this.#generation = generationId;
@@ -223,8 +225,10 @@ export class Membership {
 
   async #allPartitions(isInDoubt = false): Promise<readonly PartitionKey[]> {
     const keys: PartitionKey[] = [];
+    this.#lacksTopics = false;
     for (const name of this.#parts.topics) {
       const topic = await this.#joining.topic(name, isInDoubt);
+      this.#lacksTopics ||= topic === undefined;
       keys.push(...(topic?.leaders ?? []).map((_, partition) => `${name}:${partition}`));
     }
     return keys;
@@ -241,7 +245,7 @@ export class Membership {
 
   /** Partitions that somebody added are read by nobody until the group has joined again. */
   async #look(): Promise<void> {
-    if (this.#now() - this.#lookedAt < lookMs) return;
+    if (this.#now() - this.#lookedAt < (this.#lacksTopics ? lookSoonMs : lookMs)) return;
     this.#lookedAt = this.#now();
     const found = await this.#allPartitions(true);
     if (found.length > this.#partitions) this.rejoin();
@@ -293,8 +297,4 @@ export class Membership {
   #now(): number {
     return this.#parts.environment.clock.monotonic();
   }
-}
-
-interface Synced {
-  readonly assignment: Buffer;
 }

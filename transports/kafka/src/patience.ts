@@ -7,6 +7,9 @@ export interface Patience {
   readonly patienceMs: number;
 }
 
+/** For looking into Kafka: partitions and groups have no leader for a moment when they are made or move. Less than who looks waits for an answer. */
+export const lookPatienceMs = 4_000;
+
 const [pauseMs, pauseMsMax] = [20, 1_000];
 
 /** Tries again what may be tried again: a broker that just starts, a group whose keeper is being chosen. Rejects with the last error. */

@@ -1,12 +1,14 @@
-import { type GroupState, WaybillError, addressOf } from "@waybill/core";
+import { type Environment, type GroupState, WaybillError, addressOf } from "@waybill/core";
 import type { KafkaClient } from "../client.ts";
 import { keyOf } from "../assignment.ts";
 import type { Log } from "../log.ts";
 import { committed } from "../offsets.ts";
+import { lookPatienceMs, patiently } from "../patience.ts";
 import type { Progress } from "../progress.ts";
 import type { Names } from "../topology.ts";
 
 export interface GroupsParts {
+  readonly environment: Environment;
   readonly client: KafkaClient;
   readonly names: Names;
   readonly log: Log;
@@ -50,7 +52,7 @@ export class Groups {
   /** `stream@group` of every group of every stream. */
   async addresses(): Promise<readonly string[]> {
     const { client, names } = this.#parts;
-    const groups = await client.admin.listGroups();
+    const groups = await this.#patiently("Listing groups", () => client.admin.listGroups());
     return [...groups.keys()].flatMap((id) => {
       const address = names.addressOfGroup(id);
       return address?.includes("@") === true ? [address] : [];
@@ -65,10 +67,12 @@ export class Groups {
   ): Promise<ReadonlyMap<number, Progress>> {
     const { client, names } = this.#parts;
     const id = names.group(addressOf({ kind: "stream", name: stream, group }));
-    const broker = await client.coordinator(id);
     const topic = names.streamTopic(stream);
     const keys = Array.from({ length: count }, (_, partition) => keyOf({ topic, partition }));
-    const found = await committed((name, ...args) => client.ask(broker, name, ...args), id, keys);
+    const found = await this.#patiently(`Looking at the group "${id}"`, async () => {
+      const broker = await client.coordinator(id);
+      return committed((name, ...args) => client.ask(broker, name, ...args), id, keys);
+    });
     const cursors = new Map<number, Progress>();
     for (const [partition, key] of keys.entries()) {
       const progress = found.get(key);
@@ -87,6 +91,11 @@ export class Groups {
       oldest: Number(first),
       end: Number(next),
     }));
+  }
+
+  #patiently<Answer>(doing: string, look: () => Promise<Answer>): Promise<Answer> {
+    const { environment } = this.#parts;
+    return patiently({ environment, doing, patienceMs: lookPatienceMs }, look);
   }
 }
 
