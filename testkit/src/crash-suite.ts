@@ -83,7 +83,7 @@ async function restarts(
   const took: number[] = [];
   try {
     const bus = await flow.begin();
-    const former = await flow.steady(recoveryMsMax);
+    const former = await flow.steady(drainMsMax);
     for (let round = 0; round < rounds; round++) {
       await server.restart(endings[round % endings.length] ?? "SIGTERM");
       took.push(await flow.recovered(former * rateShareMin, recoveryMsMax));

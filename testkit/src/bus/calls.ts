@@ -43,7 +43,7 @@ export const callCases: readonly BusCase[] = [
         for await (const _ of caller.open(Watch, order("early"))) return true;
         return false;
       };
-      await application.until("it is served", () => isServed().catch(() => false), patienceMs);
+      await application.until("it is served", () => isServed().catch(() => false));
       const items: string[] = [];
       for await (const { id } of caller.open(Watch, order("a"))) items.push(id);
       assert.deepEqual(

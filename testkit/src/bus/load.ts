@@ -35,7 +35,7 @@ export const loadCases: readonly BusCase[] = [
       }
       await sending;
       const last = await application.connect([ordering]);
-      await application.until("all", () => heard.size === count, 30_000);
+      await application.until("all", () => heard.size === count);
       assert.equal(handled.size, count);
       assert.deepEqual([repeated(handled), repeated(heard)], [[], []]);
       assert.deepEqual(await last.deadLetters.list(), []);

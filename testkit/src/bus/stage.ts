@@ -90,7 +90,7 @@ export class BusStage {
   async until(
     what: string,
     holds: () => boolean | Promise<boolean>,
-    patienceMs = 15_000,
+    patienceMs = 60_000,
   ): Promise<void> {
     const { clock } = this.stage.environment;
     const end = clock.monotonic() + patienceMs;

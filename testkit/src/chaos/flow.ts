@@ -125,6 +125,11 @@ export class Flow implements Disposable {
     return `of ${this.#offered} offered ${this.#confirmed.length} are confirmed and ${this.#waiting} wait, ${this.#handled.size} were handled and ${this.#heard.size} heard`;
   }
 
+  /** How long it has offered, by its own steps: on a machine that is busy with others they come late, and so does all else. */
+  get offeredMs(): number {
+    return this.#steps * stepMs;
+  }
+
   get confirmed(): number {
     return this.#confirmed.length;
   }

@@ -19,7 +19,7 @@ export interface ServerSpec {
   readonly isReady: () => Promise<boolean>;
 }
 
-const readyMsMax = 60_000;
+const readyMsMax = 120_000;
 const endMsMax = 10_000;
 const pollMs = 50;
 

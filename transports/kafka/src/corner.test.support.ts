@@ -235,7 +235,7 @@ export const complete: (delivery: Delivery) => void = (delivery) =>
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  patienceMs = 30_000,
+  patienceMs = 60_000,
 ): Promise<void> {
   const { clock, timers } = systemEnvironment;
   const giveUpAt = clock.monotonic() + patienceMs;

@@ -48,7 +48,7 @@ describe("When the members of a group change while items are handled", () => {
       url: `kafka://127.0.0.1:${proxy.port}`,
       reach,
       sessionTimeoutMs: 6_000,
-      requestTimeoutMs: 1_000,
+      requestTimeoutMs: 2_500,
     });
     await near.send(appended("cut", 10, keys));
     const late = new Reading(far, "cut");
