@@ -36,6 +36,8 @@ interface Load {
   readonly key: string;
   readonly parcels: Parcel[];
   sequence: number;
+  /** Its leader has not heard of the topic: it is gone, or was just made. */
+  isUnknown: boolean;
 }
 
 interface Identity {
@@ -128,9 +130,11 @@ export class Producing {
       const partition = this.#partitionOf(parcel, info.leaders.length);
       const key = `${topic}:${partition}`;
       const load = loads.get(key);
-      if (load === undefined)
-        loads.set(key, { topic, partition, key, parcels: [parcel], sequence: -1 });
-      else load.parcels.push(parcel);
+      if (load !== undefined) load.parcels.push(parcel);
+      else {
+        const begun = { topic, partition, key, parcels: [parcel] };
+        loads.set(key, { ...begun, sequence: -1, isUnknown: false });
+      }
     }
     for (const load of loads.values()) this.#number(load);
     for (const topic of new Set(parcels.map((parcel) => parcel.topic))) {
@@ -161,7 +165,12 @@ export class Producing {
     const byLeader = new Map<Broker | undefined, Load[]>();
     const leaders = new Map<string, Broker>();
     for (const load of loads) {
-      const leader = (await this.#parts.client.topic(load.topic))?.leaders[load.partition];
+      const topic = await this.#parts.client.topic(load.topic);
+      if (topic === undefined && load.isUnknown) {
+        this.#refuse(load, missing(load.topic), refused);
+        continue;
+      }
+      const leader = topic?.leaders[load.partition];
       const known = leader && (leaders.get(`${leader.host}:${leader.port}`) ?? leader);
       if (known !== undefined) leaders.set(`${known.host}:${known.port}`, known);
       byLeader.set(known, [...(byLeader.get(known) ?? []), load]);
@@ -181,6 +190,15 @@ export class Producing {
     );
     if (open.length > 0) for (const { topic } of open) this.#parts.client.forget(topic);
     return { open, failure };
+  }
+
+  #refuse(
+    { key, sequence, parcels }: Load,
+    error: WaybillError,
+    refused: Map<Parcel, WaybillError>,
+  ): void {
+    for (const parcel of parcels) refused.set(parcel, error);
+    this.#sequences.set(key, sequence);
   }
 
   async #request(leader: Broker, loads: readonly Load[]): Promise<void> {
@@ -215,12 +233,11 @@ export class Producing {
       const id = codes.get(load.key) ?? "NONE";
       // It was stored when it was sent before.
       if (id === "NONE" || id === "DUPLICATE_SEQUENCE_NUMBER") continue;
-      const error = id === unknownTopic ? missing(load.topic) : brokerError("Sending", thrown);
-      if (error.retryable) open.push(load);
-      else {
-        for (const parcel of load.parcels) refused.set(parcel, error);
-        this.#sequences.set(load.key, load.sequence);
-      }
+      // Whether there is no such topic is for the cluster to say.
+      load.isUnknown = id === unknownTopic;
+      const error = brokerError("Sending", thrown);
+      if (error.retryable || load.isUnknown) open.push(load);
+      else this.#refuse(load, error, refused);
       isLost ||= lostStates.includes(id);
     }
     if (isLost) this.#identity = undefined;
