@@ -12,7 +12,14 @@ export const systemEnvironment: Environment = {
   },
   timers: {
     set: (callback, delayMs) => {
-      const timeout = setTimeout(callback, Math.min(delayMs, delayMsMax)).unref();
+      const dueAt = performance.now() + delayMs;
+      // Node cuts fractions off and counts whole milliseconds of its own: by itself it fires up to two of them early.
+      const ring = (): void => {
+        const leftMs = dueAt - performance.now();
+        if (leftMs > 0) timeout = after(leftMs, ring);
+        else callback();
+      };
+      let timeout = after(delayMs, ring);
       return { cancel: () => clearTimeout(timeout) };
     },
     soon: (callback) => void setImmediate(callback),
@@ -27,8 +34,12 @@ export const systemEnvironment: Environment = {
   id: () => crypto.randomUUID(),
 };
 
-/** setTimeout fires at once above 2^31 - 1; who waits longer sets the timer again. */
+/** setTimeout fires at once above 2^31 - 1. */
 const delayMsMax = 2 ** 31 - 1;
+
+function after(delayMs: number, callback: () => void): NodeJS.Timeout {
+  return setTimeout(callback, Math.min(delayMs, delayMsMax)).unref();
+}
 
 /**
  * An interval that compares its own lateness: a tick that comes late waited for whatever held the loop. Node's histogram

@@ -1,12 +1,24 @@
-import type { Environment, Timer } from "@waybill/core";
+import type { Environment, ReceiveOptions, Timer } from "@waybill/core";
+import type { ConsumerConfig } from "@nats-io/jetstream";
+import { millis, nanos } from "@nats-io/transport-node";
 import type { NatsDelivery } from "./delivery.ts";
+import type { Link } from "./link.ts";
 import { type Settling, inProgress } from "./settling.ts";
+import type { Place } from "./topology.ts";
 
 export interface LeaseParts {
   readonly environment: Environment;
   readonly settling: Settling;
   /** Something that was held is held no more. */
   readonly freed: () => void;
+}
+
+export interface Agreed {
+  readonly link: Link;
+  readonly place: Place;
+  readonly options: ReceiveOptions;
+  /** Whether the time of its locks may be set on the server; else it is as it stands there. */
+  readonly mayChange: boolean;
 }
 
 const renewalsPerLock = 3;
@@ -45,6 +57,19 @@ export class Leases {
     this.#lockMs = lockMs;
     this.#timer?.cancel();
     if (!this.#closed) this.#tickLater();
+  }
+
+  /** One ack wait holds for all who share the consumer: who comes first sets it, who comes later renews by it. Answers how the consumer is set. */
+  async agree({ link, place, options, mayChange }: Agreed): Promise<ConsumerConfig> {
+    const { consumers } = link.jetstream;
+    const info = await consumers.info(place.stream, place.consumer);
+    const isAlone = info.num_waiting === 0 && info.num_ack_pending === 0;
+    const lockMs = millis(info.config.ack_wait ?? 0);
+    if (isAlone && mayChange && lockMs !== options.lockMs) {
+      await consumers.update(place.stream, place.consumer, { ack_wait: nanos(options.lockMs) });
+      this.lockMs = options.lockMs;
+    } else this.lockMs = lockMs;
+    return info.config;
   }
 
   /** Who has it a second time lost it in between. */

@@ -2,38 +2,30 @@ import type {
   Environment,
   Failure,
   Listener,
-  ReceiveOptions,
   Receiver,
   Settled,
   Settlement,
   Timer,
 } from "@waybill/core";
-import { millis, nanos } from "@nats-io/transport-node";
 import { NatsDelivery, type Settler } from "./delivery.ts";
 import { brokerError, isMissing } from "./errors.ts";
 import { typesOf } from "./interest.ts";
 import { Intake } from "./intake.ts";
-import { Leases } from "./leases.ts";
-import type { Link } from "./link.ts";
+import { type Agreed, Leases } from "./leases.ts";
 import { expiryOf, readMessage } from "./message.ts";
 import type { Note, Notes } from "./notes.ts";
 import { Pull, type Pulled, storedAt } from "./pull.ts";
 import { type Settling, missingSource } from "./settling.ts";
-import type { Names, Place } from "./topology.ts";
+import type { Names } from "./topology.ts";
 import { Unheard } from "./unheard.ts";
 
-export interface ReceiverParts {
-  readonly place: Place;
+export interface ReceiverParts extends Agreed {
   /** Of a subscription. */
   readonly subscription: string | undefined;
-  readonly options: ReceiveOptions;
   readonly listener: Listener;
-  readonly link: Link;
   readonly names: Names;
   readonly notes: Notes;
   readonly settling: Settling;
-  /** Whether the time of its locks may be set on the server; else it is as it stands there. */
-  readonly mayChange: boolean;
   readonly environment: Environment;
   /** The consumer is not there any more: makes it again, where this process declared it. */
   readonly restore: () => Promise<void>;
@@ -56,13 +48,15 @@ export class NatsReceiver implements Receiver, Settler {
   #timer: Timer | undefined;
   #paused = false;
   readonly #unheard: Unheard;
+  /** One end of intake after the other. */
+  #closing: Promise<void> = Promise.resolve();
   #stopping: Promise<void> | undefined;
   #ended = false;
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts;
     const { environment, settling } = parts;
-    this.#unheard = new Unheard(environment);
+    this.#unheard = new Unheard(parts);
     this.#leases = new Leases({ environment, settling, freed: () => this.#freed() });
     this.#intake = new Intake({
       ...parts,
@@ -127,6 +121,7 @@ export class NatsReceiver implements Receiver, Settler {
   }
 
   #open(): void {
+    if (this.#pull !== undefined) return;
     this.#opening ??= this.#tryToOpen().finally(() => {
       this.#opening = undefined;
       if (this.#pull === undefined && this.#wants) this.#reopenLater();
@@ -159,18 +154,10 @@ export class NatsReceiver implements Receiver, Settler {
     }
   }
 
-  /** One ack wait holds for all who share the consumer: who comes first sets it, who comes later renews by it. */
   async #learn(): Promise<void> {
-    const { link, place, options, mayChange } = this.#parts;
-    const { consumers } = link.jetstream;
-    const info = await consumers.info(place.stream, place.consumer);
-    const isAlone = info.num_waiting === 0 && info.num_ack_pending === 0;
-    const lockMs = millis(info.config.ack_wait ?? 0);
-    if (isAlone && mayChange && lockMs !== options.lockMs) {
-      await consumers.update(place.stream, place.consumer, { ack_wait: nanos(options.lockMs) });
-      this.#leases.lockMs = options.lockMs;
-    } else this.#leases.lockMs = lockMs;
-    if (place.kind === "subscription") this.#types = typesOf(info.config.description);
+    const { place } = this.#parts;
+    const { description } = await this.#leases.agree(this.#parts);
+    if (place.kind === "subscription") this.#types = typesOf(description);
   }
 
   #reopenLater(): void {
@@ -185,16 +172,28 @@ export class NatsReceiver implements Receiver, Settler {
     if (this.#wants) this.#open();
   }
 
-  /** What comes to its end here was sent to this receiver, and is still taken in. */
-  async #endPull(): Promise<void> {
+  #endPull(): Promise<void> {
+    const asksUntil = this.#pull?.asksUntil ?? 0;
+    const silent = this.#closing.then(() => this.#hearOut());
     // Stands at once: what is given back meanwhile has to heed it.
-    this.#unheard.note(this.#pull?.asksUntil ?? 0);
+    this.#closing = this.#giveUp(this.#unheard.note(asksUntil, silent));
+    return this.#closing;
+  }
+
+  /** What comes to its end here was sent to this receiver, and is still taken in. */
+  async #hearOut(): Promise<void> {
     await this.#opening;
     const pull = this.#pull;
     this.#pull = undefined;
     await pull?.end();
+  }
+
+  async #giveUp(dropped: Promise<void>): Promise<void> {
+    await dropped;
     await this.#intake.look();
     await this.#returnWaiting();
+    // Who resumed while it was still opening was opened for nothing.
+    if (this.#wants) this.#open();
   }
 
   async #returnWaiting(): Promise<void> {
