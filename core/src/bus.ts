@@ -22,6 +22,9 @@ import { OutboxMessages } from "./stores/outbox.ts";
 import { withStores } from "./stores/store-health.ts";
 import type { CallOrigin } from "./speaking/speech.ts";
 import { Streams } from "./operating/streams.ts";
+import { AllViews, ViewLook } from "./views/look.ts";
+import type { View, ViewRowOf } from "./views/view.ts";
+import { withViews } from "./views/view-health.ts";
 import type { AnyContract } from "./wiring/uses.ts";
 
 export interface CloseOptions {
@@ -47,6 +50,10 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   readonly outbox: OutboxMessages;
   /** The sagas of a connected service: those that run, and those that have finished and are not forgotten yet. Error: NOT_FOUND. */
   sagas<S extends Saga>(saga: S): SagaLook<SagaStateOf<S>, SagaPhaseOf<S>>;
+  /** The views that this process keeps: how far each has come, and waiting for one. */
+  views(): AllViews;
+  /** The rows of a view that a connected service is or reads. Error: NOT_FOUND. */
+  views<V extends View>(view: V): ViewLook<ViewRowOf<V>>;
   /** What can be delivered and is not in anybody's hands. */
   readonly waiting: StoredMessages;
   /** How far groups of streams have come, and putting them to another place. */
@@ -155,7 +162,7 @@ export class ConnectedBus implements Bus {
   }
 
   async health(): Promise<Health> {
-    const { runtime, listeners, servings, breakers, loop, stores } = this.#running;
+    const { runtime, listeners, servings, breakers, loop, stores, views } = this.#running;
     const running = new Map(
       [...listeners, ...servings].map(({ address, inFlight }) => [address, inFlight]),
     );
@@ -165,7 +172,7 @@ export class ConnectedBus implements Bus {
       eventLoop: loop?.health(),
       complaints: loop?.complaints() ?? [],
     });
-    return withStores(health, stores);
+    return withViews(await withStores(health, stores), views);
   }
 
   async transaction<Result>(
@@ -188,6 +195,16 @@ export class ConnectedBus implements Bus {
     const store = stores.of(name);
     if (definition !== undefined && store !== undefined) return new SagaLook(definition, store);
     throw new WaybillError("NOT_FOUND", `No connected service is a saga of the name "${name}".`);
+  }
+
+  views(): AllViews;
+  views<V extends View>(view: V): ViewLook<ViewRowOf<V>>;
+  views(view?: View): AllViews | ViewLook<any> {
+    const { views, runtime, speech } = this.#running;
+    const parts = { bell: views.bell, runtime, speech };
+    return view === undefined
+      ? new AllViews(views, parts)
+      : new ViewLook(views.find(view.name), parts);
   }
 
   ledger(): Promise<Ledger> {

@@ -37,6 +37,7 @@ import { Speech } from "./speaking/speech.ts";
 import { loadMeter } from "./telemetry.ts";
 import { callSteps, messageSteps, outgoingSteps } from "./steps/index.ts";
 import { type AnyContract, type DeclaredIn, declaredIn } from "./wiring/uses.ts";
+import { OpenViews } from "./views/open-views.ts";
 import { Vigil } from "./vigil.ts";
 import { type DeclareMode, checkDeclareMode, declareAll } from "./wiring/verifying.ts";
 import { type Wiring, wire } from "./wiring/wiring.ts";
@@ -138,7 +139,9 @@ async function runWithStores(
 ): Promise<ConnectedBus> {
   const stores = await Stores.open(wiring.services, runtime);
   try {
-    return new ConnectedBus(await run(runtime, wiring, { ...options, stores }));
+    const views = new OpenViews(wiring.services, stores);
+    await views.declare();
+    return new ConnectedBus(await run(runtime, wiring, { ...options, stores, views }));
   } catch (error) {
     await stores.close(0);
     throw error;
@@ -148,9 +151,9 @@ async function runWithStores(
 async function run(
   runtime: Runtime,
   wiring: Wiring,
-  options: RunOptions & { readonly stores: Stores },
+  options: RunOptions & { readonly stores: Stores; readonly views: OpenViews },
 ): Promise<Running> {
-  const { declare = "create" } = options;
+  const { declare = "create", stores, views } = options;
   checkCapabilities(wiring, runtime);
   checkDeclareMode(declare, runtime.brokers, wiring.topology);
   const speech = toSpeech(runtime, wiring, options.steps ?? []);
@@ -160,9 +163,10 @@ async function run(
     options.localCalls !== false && local.has(contract.name) ? local : remotes.of(contract),
   );
   speech.useCalls(calls);
+  speech.useViews(views);
   const steps = options.steps ?? [];
   const breakers = circuitBreakers(wiring.intakes, runtime);
-  const messages = placeSteps(messageSteps(speech, breakers, options.stores), "incoming", steps);
+  const messages = placeSteps(messageSteps(speech, breakers, { stores, views }), "incoming", steps);
   const callers = placeSteps(callSteps(speech), "incoming", forCalls(steps, speech));
   // All is compiled before anything is declared or begins to receive: what cannot work leaves no trace.
   const responders = new Map<Intake, RouteResponder>();
@@ -184,7 +188,7 @@ async function run(
     servings.push(await serveCalls(intake, responder, { runtime, local, remote }));
   }
   const meter = await loadMeter();
-  options.stores.start();
+  stores.start();
   for (const listener of listeners) listener.start();
   if (wiring.intakes.length > 0) runtime.vigil.hold();
   return {
@@ -196,8 +200,9 @@ async function run(
     servings,
     breakers: [...breakers.values()],
     loop: watchLag(wiring.intakes, runtime),
-    stores: options.stores,
-    endForgetting: forgetSagas(wiring.services, options.stores, runtime),
+    stores,
+    views,
+    endForgetting: forgetSagas(wiring.services, stores, runtime),
     channels: [local, ...remotes.all],
     endDepths: meter === undefined ? undefined : watchDepths(meter, wiring, runtime),
   };

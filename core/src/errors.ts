@@ -41,6 +41,7 @@ export type ErrorCode =
   | "UNAUTHORISED"
   | "UNROUTABLE"
   | "VERSION_UNKNOWN"
+  | "VIEW_BEHIND"
   | "WIRING_INVALID";
 
 export interface ErrorOptions {

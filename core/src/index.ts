@@ -62,6 +62,7 @@ export * from "./ports/environment.ts";
 export * from "./ports/logger.ts";
 export type * from "./ports/saga-rows.ts";
 export type * from "./ports/store.ts";
+export type * from "./ports/view-rows.ts";
 export * from "./ports/transport.ts";
 export type * from "./ports/wire.ts";
 export type { RetryPolicy } from "./handling/retry.ts";
@@ -126,4 +127,31 @@ export { type Termination, terminated } from "./termination.ts";
 export { type BrokerTopology, type TopologyOptions, topology } from "./topology.ts";
 export { type KnownTopology, discrepanciesOf } from "./wiring/discrepancies.ts";
 export { type DeclareMode, refuseDiscrepancies } from "./wiring/verifying.ts";
+export type {
+  BackfillContext,
+  ViewBinding,
+  ViewContext,
+  ViewContract,
+  ViewDefinition,
+  ViewFill,
+  ViewSource,
+} from "./views/definition.ts";
+export { Fold, rowKeyOf } from "./views/fold.ts";
+export type { AllViews, ViewLook } from "./views/look.ts";
+export type { ViewPageOf, ViewQuery, ViewReader } from "./views/reader.ts";
+export type { RebuildOptions, RebuildReport } from "./views/rebuild.ts";
+export { readRow } from "./views/record.ts";
+export type { ViewSourceStatus, ViewStatus } from "./views/status.ts";
+export { checkView } from "./views/view-checks.ts";
+export {
+  type FillOf,
+  type View,
+  type ViewEventOptions,
+  type ViewOptions,
+  type ViewReducer,
+  type ViewRowOf,
+  type ViewStreamOptions,
+  view,
+} from "./views/view.ts";
+export type { ViewToken, WaitForOptions } from "./views/waiting.ts";
 export type { AnyContract, DeclaredIn, Uses } from "./wiring/uses.ts";

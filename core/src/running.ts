@@ -7,6 +7,7 @@ import type { Channel } from "./ports/channel.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Speech } from "./speaking/speech.ts";
 import type { Stores } from "./stores/stores.ts";
+import type { OpenViews } from "./views/open-views.ts";
 import type { Wiring } from "./wiring/wiring.ts";
 
 /** Everything that runs behind a bus. */
@@ -25,6 +26,7 @@ export interface Running {
   /** Ends the metrics of depth and lag; undefined where nobody collects any. */
   readonly endDepths: (() => void) | undefined;
   readonly stores: Stores;
+  readonly views: OpenViews;
   /** Ends the forgetting of old sagas; undefined where no service is one. */
   readonly endForgetting: (() => Promise<void>) | undefined;
 }

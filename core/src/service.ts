@@ -15,7 +15,8 @@ import type { RateLimit } from "./flow/rate-limit.ts";
 import type { Outcome } from "./handling/outcome.ts";
 import type { RetryPolicy } from "./handling/retry.ts";
 import type { SagaBinding, SagaDefinition } from "./sagas/definition.ts";
-import type { AnyContract, DeclaredIn, InStore, Uses } from "./wiring/uses.ts";
+import type { ViewBinding, ViewDefinition } from "./views/definition.ts";
+import type { AnyContract, DeclaredIn, InStore, InViews, Uses } from "./wiring/uses.ts";
 
 type Result<Value> = Value | Promise<Value>;
 
@@ -27,13 +28,13 @@ export type ConsumeHandler<Item, Declared, Beside = unknown> = (
   item: Item,
   context: ConsumeContext<Declared> & Beside,
 ) => Result<Outcome | void>;
-export type AnswerHandler<Input, Output, Declared> = (
+export type AnswerHandler<Input, Output, Declared, Beside = unknown> = (
   input: Input,
-  context: Context<Declared>,
+  context: Context<Declared> & Beside,
 ) => Result<Output>;
-export type ServeHandler<Input, Item, Upstream, Declared, Cursor = never> = (
+export type ServeHandler<Input, Item, Upstream, Declared, Cursor = never, Beside = unknown> = (
   input: Input,
-  context: FeedContext<Declared, Upstream, Cursor>,
+  context: FeedContext<Declared, Upstream, Cursor> & Beside,
 ) => AsyncIterable<Item>;
 
 export interface HandlerOptions<Value = any> {
@@ -137,6 +138,8 @@ export interface Binding {
   readonly place: string;
   /** For the handler of a saga. */
   readonly saga?: SagaBinding;
+  /** For a source of a view. */
+  readonly view?: ViewBinding;
 }
 
 /**
@@ -150,6 +153,8 @@ export interface Service<U extends Uses = any, Bound = any> {
   readonly place: string;
   /** For a service that is a saga. */
   readonly saga?: SagaDefinition;
+  /** For a service that is a view. */
+  readonly view?: ViewDefinition;
   /** For the compiler alone; no service has it. */
   readonly bound?: Bound;
 }
@@ -159,35 +164,35 @@ export interface ServiceBuilder<U extends Uses = any, Bound = any> extends Servi
   /** Binds the one owner of a command. The message is complete when the handler returns and retried when it throws. */
   handle<Name extends string, Input, State = never>(
     command: Command<Name, Input>,
-    handler: NoInfer<MessageHandler<Input, DeclaredIn<U>, State, InStore<U>>>,
+    handler: NoInfer<MessageHandler<Input, DeclaredIn<U>, State, InStore<U> & InViews<U>>>,
     options?: NoInfer<HandlerOptions<Input>> & Stateful<State>,
   ): ServiceBuilder<U, Bound | Command<Name, Input>>;
 
   /** Binds a durable subscription: this service gets its own copy of every event that fits `where`. */
   on<Name extends string, Payload, Shown extends Record<string, any>, State = never>(
     event: Event<Name, Payload, Shown>,
-    handler: NoInfer<MessageHandler<Payload, DeclaredIn<U>, State, InStore<U>>>,
+    handler: NoInfer<MessageHandler<Payload, DeclaredIn<U>, State, InStore<U> & InViews<U>>>,
     options?: NoInfer<SubscriptionOptions<Payload, Shown>> & Stateful<State>,
   ): ServiceBuilder<U, Bound | Event<Name, Payload, Shown>>;
 
   /** Binds the one owner of a query. A handler that throws answers with an error; nothing is retried behind the caller's back. */
   answer<Name extends string, Input, Output>(
     query: Query<Name, Input, Output>,
-    handler: NoInfer<AnswerHandler<Input, Output, DeclaredIn<U>>>,
+    handler: NoInfer<AnswerHandler<Input, Output, DeclaredIn<U>, InViews<U>>>,
     options?: NoInfer<AnswerOptions<Input>>,
   ): ServiceBuilder<U, Bound | Query<Name, Input, Output>>;
 
   /** Binds the one owner of a feed: an async generator whose items reach the caller, at the caller's pace. */
   serve<Name extends string, Input, Item, Upstream, Cursor>(
     feed: Feed<Name, Input, Item, Upstream, Cursor>,
-    handler: NoInfer<ServeHandler<Input, Item, Upstream, DeclaredIn<U>, Cursor>>,
+    handler: NoInfer<ServeHandler<Input, Item, Upstream, DeclaredIn<U>, Cursor, InViews<U>>>,
     options?: NoInfer<Omit<AnswerOptions<Input>, "timeoutMs">>,
   ): ServiceBuilder<U, Bound | Feed<Name, Input, Item, Upstream, Cursor>>;
 
   /** Binds a reader of a stream. Items of one partition come one after another; a failing one is retried in place, then set aside. */
   consume<Name extends string, Item>(
     stream: Stream<Name, Item>,
-    handler: NoInfer<ConsumeHandler<Item, DeclaredIn<U>, InStore<U>>>,
+    handler: NoInfer<ConsumeHandler<Item, DeclaredIn<U>, InStore<U> & InViews<U>>>,
     options?: NoInfer<ConsumeOptions<Item>>,
   ): ServiceBuilder<U, Bound | Stream<Name, Item>>;
 
@@ -214,7 +219,9 @@ export interface ServiceBuilder<U extends Uses = any, Bound = any> extends Servi
 }
 
 /** The type of the context that a service's handlers get: what a function that handlers share names. */
-export type ContextOf<S extends Service> = Context<DeclaredIn<S["uses"]>> & InStore<S["uses"]>;
+export type ContextOf<S extends Service> = Context<DeclaredIn<S["uses"]>> &
+  InStore<S["uses"]> &
+  InViews<S["uses"]>;
 
 /**
  * Declares a service.

@@ -10,6 +10,7 @@ export {
   type SagaPlay,
   playSaga,
 } from "./play-saga.ts";
+export { type PlayedView, type ViewPlay, playView } from "./play-view.ts";
 export { seededRandom } from "./random.ts";
 export type { CaseResult, FailureResults, SuiteResults } from "./results.ts";
 export { type StallingEnvironment, stallingEnvironment } from "./stall.ts";

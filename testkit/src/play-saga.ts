@@ -1,4 +1,4 @@
-import { type Command, type Event, type Schema, validate } from "@waybill/contracts";
+import type { Command, Event } from "@waybill/contracts";
 import {
   type InputOf,
   type PayloadOf,
@@ -17,6 +17,7 @@ import {
   readSaga,
   takeTurn,
 } from "@waybill/core";
+import { validatedCopy } from "./validated-copy.ts";
 
 /** What one message did. */
 export interface SagaPlay<Parts extends SagaParts> {
@@ -175,7 +176,7 @@ async function valueOf(
     if (last !== undefined) return { name, ...last };
     throw new WaybillError("NOT_FOUND", `Nothing has set the timeout "${name}" in this play.`);
   }
-  return checked(
+  return validatedCopy(
     trigger.kind === "event" ? trigger.payload : trigger.input,
     message.value,
     trigger.name,
@@ -211,7 +212,7 @@ function speechOf({ stage, world, said, alarm }: Speaking): TurnSpeech {
         `The saga "${saga.name}" does not declare "${contract.name}".`,
       );
     const schema = contract.kind === "event" ? contract.payload : contract.input;
-    await checked(schema, given, contract.name);
+    await validatedCopy(schema, given, contract.name);
     const value = structuredClone(given);
     if (contract.name === alarm) {
       const { name, token } = value as { name: string; token: string };
@@ -272,13 +273,4 @@ async function playOf({ saga }: Stage, { row, said, outcome }: Ended): Promise<S
     sentOf: ({ name }) => of(said.sent, name),
     publishedOf: ({ name }) => of(said.published, name),
   };
-}
-
-/** The validated value, its own copy. Error: MESSAGE_INVALID. */
-async function checked(schema: Schema<any>, value: unknown, contract: string): Promise<unknown> {
-  const result = await validate(schema, structuredClone(value));
-  if (!("issues" in result) || result.issues === undefined)
-    return (result as { readonly value: unknown }).value;
-  const list = result.issues.map(({ path, message }) => `${path}: ${message}`).join("; ");
-  throw new WaybillError("MESSAGE_INVALID", `"${contract}" does not fit its contract: ${list}`);
 }

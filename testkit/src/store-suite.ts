@@ -5,6 +5,8 @@ import { sagaRowCases } from "./store/saga-rows.ts";
 import { sagaCases } from "./store/sagas.ts";
 import { type StoreCase, StoreStage, type StoreSubject } from "./store/stage.ts";
 import { transactionCases } from "./store/transactions.ts";
+import { viewRowCases } from "./store/view-rows.ts";
+import { viewCases } from "./store/views.ts";
 
 export interface StoreSuiteOptions {
   /** A database of its own for each case. */
@@ -17,10 +19,12 @@ export const storeCases: readonly StoreCase[] = [
   ...failureStoreCases,
   ...sagaRowCases,
   ...sagaCases,
+  ...viewRowCases,
+  ...viewCases,
 ];
 
 /**
- * Proves a store: transactions, inbox, outbox, sagas, and whole applications on it whose processes, brokers and databases fail. On real time.
+ * Proves a store: transactions, inbox, outbox, sagas, views, and whole applications on it whose processes, brokers and databases fail. On real time.
  *
  * @example
  * storeSuite("sqlite", { create: subject });

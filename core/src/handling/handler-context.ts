@@ -16,6 +16,8 @@ import type { Logger } from "../ports/logger.ts";
 import type { Outgoing, Position } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
 import type { SagaTurn } from "../sagas/turn.ts";
+import type { Folding } from "../views/fold.ts";
+import type { ViewReader } from "../views/reader.ts";
 import { Said } from "../speaking/said.ts";
 import type { CallOrigin, Speech } from "../speaking/speech.ts";
 import { validated } from "../steps/validate.ts";
@@ -95,6 +97,11 @@ export class HandlerContext implements OpenContext {
     return this.#message.turn;
   }
 
+  /** For the handlers of views. */
+  get viewFold(): Folding | undefined {
+    return this.#message.fold;
+  }
+
   // The verbs are accessors, so that they can be taken out of it: `const { publish } = context`. It costs a closure where one is used.
 
   get now(): Context["now"] {
@@ -128,6 +135,11 @@ export class HandlerContext implements OpenContext {
 
   get open(): (feed: Feed, input: unknown, options?: OpenOptions<any, any>) => AsyncIterable<any> {
     return (feed, input, options = {}) => this.#speech.open(feed, input, this.#calling(options));
+  }
+
+  get view(): (view: { readonly name: string }) => ViewReader<any> {
+    const { service } = this;
+    return ({ name }) => this.#speech.view(name, { service, rows: this.#message.views });
   }
 
   held(): Promise<void> | undefined {

@@ -4,7 +4,9 @@ import type { Body, Envelope, Header } from "../envelope.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Delivery, Destination, Failure, Outgoing, StateChange } from "../ports/transport.ts";
 import type { SagaRows } from "../ports/saga-rows.ts";
+import type { ViewRows } from "../ports/view-rows.ts";
 import type { SagaTurn } from "../sagas/turn.ts";
+import type { Folding } from "../views/fold.ts";
 import type { Route } from "../wiring/route.ts";
 import type { AnyContract } from "../wiring/uses.ts";
 
@@ -33,6 +35,12 @@ export interface Incoming {
   sagas?: SagaRows;
   /** What this message does to its saga, set by `saga`. */
   turn?: SagaTurn | undefined;
+  /** The views in that transaction. */
+  views?: ViewRows;
+  /** The generations of its view that have not taken it yet, set by `transact`. */
+  generations?: readonly number[];
+  /** What this message does to its rows, set by `view`. */
+  fold?: Folding | undefined;
   /** Somebody else changed its saga meanwhile, so that it runs once more, with the saga to itself. */
   raced?: boolean;
   /** What an `answer` or `serve` handler returned. */

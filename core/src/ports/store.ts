@@ -1,6 +1,7 @@
 import type { Environment } from "./environment.ts";
 import type { Logger } from "./logger.ts";
 import type { SagaRows, Sagas } from "./saga-rows.ts";
+import type { ViewRows, Views } from "./view-rows.ts";
 import type { Destination, Failure, Outgoing } from "./transport.ts";
 
 /** What `service(name, { store })` names: settings that can be opened, once per bus. `Client` is what a handler gets as `context.transaction`. */
@@ -34,6 +35,7 @@ export interface Store<Client = unknown> extends AsyncDisposable {
   readonly name: string;
   readonly outbox: Outbox;
   readonly sagas: Sagas;
+  readonly views: Views;
   /**
    * Commits when `work` resolves, and then resolves; nothing of it stays when it rejects. Errors: what `work` threw; STORAGE_BUSY, STORAGE_FULL and
    * STORAGE_FAILED, with nothing stored; COMMIT_UNKNOWN when the database went away while it committed.
@@ -53,6 +55,7 @@ export interface TransactionOptions {
 export interface StoreTransaction<Client = unknown> {
   readonly client: Client;
   readonly sagas: SagaRows;
+  readonly views: ViewRows;
   /** Inserts the record that a message was handled; false when it is there already. Waits for another transaction that claims the same. */
   claim(address: string, message: string): boolean | Promise<boolean>;
   /** Writes messages into the outbox, to be sent after COMMIT. */
@@ -75,8 +78,8 @@ export interface Outbox {
   /** The transport refuses it: it stands aside with the reason, and those behind it go on. */
   setAside(row: OutboxRow, failure: OutboxFailure): Promise<void>;
   /**
-   * This process lives for another `leaseMs`, on the store's clock; takes over from those whose lease ran out, and forgets what the inbox need not
-   * remember any more, one small step of it.
+   * This process lives for another `leaseMs`, on the store's clock; takes over from those whose lease ran out, and forgets what inbox and views need
+   * not remember any more, one small step of it.
    */
   renew(leaseMs: number): Promise<Renewal>;
   state(): Promise<OutboxState>;

@@ -38,7 +38,7 @@ export async function readSaga(definition: SagaDefinition, row: SagaRow): Promis
     if (Buffer.byteLength(row.body) > sagaBytesMax)
       throw new TypeError(`it has more than ${sagaBytesMax} bytes`);
     const { state, undo, timeouts } = shapeOf(jsonCodec.decode(row.body));
-    return { state: await fitting(definition.state, state), undo, timeouts };
+    return { state: await fitting(definition.state, state, "state"), undo, timeouts };
   } catch (cause) {
     throw new WaybillError(
       "STATE_INVALID",
@@ -100,18 +100,17 @@ export function checkId(name: string, id: unknown): string {
 }
 
 /** No database takes a zero character in its text. */
-function isStorable(id: string): boolean {
+export function isStorable(id: string): boolean {
   return id.isWellFormed() && !id.includes("\0");
 }
 
-async function fitting(schema: Schema, value: unknown): Promise<unknown> {
+/** What was stored, as its schema gives it. Throws what does not fit. */
+export async function fitting(schema: Schema, value: unknown, what: string): Promise<unknown> {
   const result = await validate(schema, value);
   if (!("issues" in result) || result.issues === undefined)
     return (result as { readonly value: unknown }).value;
-  const list = result.issues.map(
-    ({ path, message }) => `${path === "" ? "state" : path}: ${message}`,
-  );
-  throw new TypeError(`its state does not fit: ${list.join("; ")}`);
+  const list = result.issues.map(({ path, message }) => `${path === "" ? what : path}: ${message}`);
+  throw new TypeError(`its ${what} does not fit: ${list.join("; ")}`);
 }
 
 function isText(value: unknown): boolean {

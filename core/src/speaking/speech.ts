@@ -6,6 +6,8 @@ import { type Sending, type WritableHeader, destinationOf } from "../handling/me
 import type { Sender } from "../handling/pipeline.ts";
 import type { Destination, Outgoing } from "../ports/transport.ts";
 import { type Runtime, runtimeOf } from "../runtime.ts";
+import type { OpenViews, ViewReading } from "../views/open-views.ts";
+import type { ViewReader } from "../views/reader.ts";
 import type { AnyContract } from "../wiring/uses.ts";
 
 /** Who speaks, on account of what, and how. */
@@ -56,6 +58,7 @@ export class Speech {
   /** By service. */
   readonly #ways: ReadonlyMap<string, ReadonlyMap<AnyContract, Way>>;
   #calling: Calling | undefined;
+  #views: OpenViews | undefined;
   #time = "";
   #timeAt = Number.NaN;
 
@@ -76,6 +79,16 @@ export class Speech {
   /** Calls stand on speech and speech offers calls to handlers, so they are introduced to each other afterwards. */
   useCalls(calling: Calling): void {
     this.#calling = calling;
+  }
+
+  /** Handlers read views, which are opened after all that speaks. */
+  useViews(views: OpenViews): void {
+    this.#views = views;
+  }
+
+  /** Error: CONTRACT_NOT_DECLARED. */
+  view(name: string, reading: ViewReading): ViewReader {
+    return (this.#views as OpenViews).reader(name, reading);
   }
 
   ask(query: Query, input: unknown, origin: CallOrigin<CallOptions>): Promise<unknown> {

@@ -2,6 +2,7 @@ import type { IncomingStep, OutgoingStep } from "../handling/pipeline.ts";
 import type { Speech } from "../speaking/speech.ts";
 import type { CircuitBreaker } from "../flow/circuit-breaker.ts";
 import type { Stores } from "../stores/stores.ts";
+import type { OpenViews } from "../views/open-views.ts";
 import { breaking } from "./break.ts";
 import { decode } from "./decode.ts";
 import { dispatch } from "./dispatch.ts";
@@ -16,12 +17,13 @@ import { settle } from "./settle.ts";
 import { traceIncoming, traceOutgoing } from "./trace.ts";
 import { transact } from "./transact.ts";
 import { validate, validateOutgoing } from "./validate.ts";
+import { view } from "./view.ts";
 
 /** What happens to a command, an event or a stream's item on its way in, outermost first. */
 export function messageSteps(
   speech: Speech,
   breakers: ReadonlyMap<string, CircuitBreaker>,
-  stores: Stores,
+  { stores, views }: { readonly stores: Stores; readonly views: OpenViews },
 ): readonly IncomingStep[] {
   return [
     settle,
@@ -34,8 +36,9 @@ export function messageSteps(
     race,
     decode,
     validate,
-    transact(stores),
+    transact(stores, views.bell),
     saga,
+    view,
     dispatch(speech),
   ];
 }

@@ -5,25 +5,27 @@ import type { Incomer, IncomingStep } from "../handling/pipeline.ts";
 import type { Store, StoreTransaction } from "../ports/store.ts";
 import { addressOf } from "../ports/transport.ts";
 import type { Stores } from "../stores/stores.ts";
+import type { ViewBell } from "../views/bell.ts";
 
 /**
  * Runs the handlers of a service with a store inside one transaction of it: the record that the message was handled, what the handler writes,
  * and what it sends are committed together, and only then is the message settled. A message that is recorded already is completed without
  * running. Nothing where a service has no store.
  */
-export function transact(stores: Stores): IncomingStep {
+export function transact(stores: Stores, bell: ViewBell): IncomingStep {
   return {
     name: "transact",
-    wrap: (next, { service, source, contract }, { counters, logger }) => {
+    wrap: (next, { service, source, contract, binding }, { counters, logger }) => {
       const store = stores.of(service);
       if (store === undefined) return next;
-      const address = addressOf(source);
       const counted = counters.of(contract.name);
-      const run = running(next, { store, address });
+      const claim = binding.view === undefined ? claimOf(addressOf(source)) : viewClaimOf(service);
+      const run = running(next, { store, claim });
       return async (message) => {
         try {
           const outcome = await run(message);
           message.held = [];
+          if (binding.view !== undefined) bell.ring(service, message.envelope.header);
           if (outcome !== undefined) return outcome;
           counted.repeated += 1;
           return complete();
@@ -31,7 +33,7 @@ export function transact(stores: Stores): IncomingStep {
           if (error instanceof Undone) return error.outcome;
           if (!isUnknown(error)) throw error;
           // Its answer comes when the transaction has ended; only then are its rows there, or not.
-          const isStored = await isRecorded(message, { store, address });
+          const isStored = await isRecorded(message, { store, claim });
           stores.doubt(service);
           if (!isStored) throw error;
           const { id, type } = message.envelope.header;
@@ -49,21 +51,44 @@ export function transact(stores: Stores): IncomingStep {
   };
 }
 
+/** Notes that a message is handled; false: it was before. */
+type Claim = (transaction: StoreTransaction, message: Incoming) => boolean | Promise<boolean>;
+
 interface Claiming {
   readonly store: Store;
-  readonly address: string;
+  readonly claim: Claim;
+}
+
+function claimOf(address: string): Claim {
+  return (transaction, message) => transaction.claim(address, recordOf(message));
+}
+
+/** A view knows its messages by generation. */
+function viewClaimOf(view: string): Claim {
+  return async ({ views }, message) => {
+    const { id, causationid: cause, conversationid } = message.envelope.header;
+    const isKnown = conversationid === id || conversationid === cause;
+    message.generations = await views.claim({
+      view,
+      message: recordOf(message),
+      cause,
+      conversation: isKnown ? undefined : conversationid,
+    });
+    return message.generations.length > 0;
+  };
 }
 
 /** Undefined: it was handled before. */
 function running(
   next: Incomer,
-  { store, address }: Claiming,
+  { store, claim }: Claiming,
 ): (message: Incoming) => Promise<Outcome | undefined> {
   return (message) =>
     store.transaction(async (transaction) => {
-      if (!(await transaction.claim(address, recordOf(message)))) return undefined;
+      if (!(await claim(transaction, message))) return undefined;
       message.transaction = transaction.client;
       message.sagas = transaction.sagas;
+      message.views = transaction.views;
       const outcome = await next(message);
       if (outcome.outcome !== "complete") throw new Undone(outcome);
       checkLock(message);
@@ -74,10 +99,10 @@ function running(
 }
 
 /** Claiming waits for a transaction that is still ending, so its answer is the truth. */
-async function isRecorded(message: Incoming, { store, address }: Claiming): Promise<boolean> {
+async function isRecorded(message: Incoming, { store, claim }: Claiming): Promise<boolean> {
   try {
     await store.transaction(async (transaction: StoreTransaction) => {
-      if (await transaction.claim(address, recordOf(message))) throw unclaimed;
+      if (await claim(transaction, message)) throw unclaimed;
     });
     return true;
   } catch {

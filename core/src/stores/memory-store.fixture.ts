@@ -70,6 +70,16 @@ export function memoryStore(environment: Environment): MemoryStore {
         discard: unused,
       },
       sagas: { find: unused, list: unused, forget: unused },
+      views: {
+        find: unused,
+        list: unused,
+        declare: unused,
+        state: unused,
+        isApplied: unused,
+        begin: unused,
+        finish: unused,
+        abandon: unused,
+      },
       transaction: (work) => transaction(host, insert, work),
       [Symbol.asyncDispose]: async () => undefined,
     }),
@@ -87,6 +97,14 @@ async function transaction<Result>(
   const result = await work({
     client: undefined,
     sagas: { load: unused, insert: unused, update: unused },
+    views: {
+      find: unused,
+      list: unused,
+      claim: unused,
+      load: unused,
+      save: unused,
+      advance: unused,
+    },
     claim: () => true,
     append: (batch) => void said.push(...batch),
   });

@@ -18,7 +18,10 @@ interface Look {
 const severity: readonly Health["status"][] = ["up", "degraded", "failed", "down"];
 
 /** The same with what the stores say: their outboxes, or that they do not answer. */
-export async function withStores(health: Omit<Health, "stores">, stores: Stores): Promise<Health> {
+export async function withStores(
+  health: Omit<Health, "stores" | "views">,
+  stores: Stores,
+): Promise<Omit<Health, "views">> {
   const looks = await Promise.all(stores.all.map(lookAt));
   const worst = [health.status, ...looks.map(({ status }) => status)].toSorted(
     (left, right) => severity.indexOf(right) - severity.indexOf(left),

@@ -1,6 +1,7 @@
 import { WaybillError, messageOf } from "../errors.ts";
 import type { OutboxRow, Store, StoreFactory } from "../ports/store.ts";
 import type { Service } from "../service.ts";
+import type { Uses } from "../wiring/uses.ts";
 import { within } from "../within.ts";
 import { Relay, type RelayRuntime } from "./relay.ts";
 
@@ -36,11 +37,8 @@ export class Stores {
   static async open(services: readonly Service[], runtime: RelayRuntime): Promise<Stores> {
     const opened = new Map<StoreFactory, OpenStore>();
     try {
-      for (const { uses } of services) {
-        const factory = (uses as Uses).store;
-        if (factory !== undefined && !opened.has(factory))
-          opened.set(factory, await openStore(factory, runtime));
-      }
+      for (const factory of services.flatMap(storesOf))
+        if (!opened.has(factory)) opened.set(factory, await openStore(factory, runtime));
     } catch (error) {
       await new Stores(opened, [], runtime).close(0);
       throw error;
@@ -96,8 +94,12 @@ export class Stores {
 
 const storeMsMax = 10_000;
 
-interface Uses {
-  readonly store?: StoreFactory;
+/** Its own, and those of the views that it reads. */
+function storesOf({ uses }: Service): readonly StoreFactory[] {
+  const { store, views = [] } = uses as Uses;
+  return [store, ...views.map((view) => (view.uses as Uses).store)].filter(
+    (factory) => factory !== undefined,
+  );
 }
 
 async function openStore(factory: StoreFactory, runtime: RelayRuntime): Promise<OpenStore> {

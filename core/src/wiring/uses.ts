@@ -1,4 +1,6 @@
 import type { StoreFactory } from "../ports/store.ts";
+import type { ViewReader } from "../views/reader.ts";
+import type { View, ViewRowOf } from "../views/view.ts";
 import type { Command, Contract, Event, Feed, Query, Stream } from "@waybill/contracts";
 
 /** What a service says to others: the first lines of a service, and the edges of the map. */
@@ -10,6 +12,8 @@ export interface Uses {
   readonly appends?: readonly Stream[];
   /** Where the service keeps its own data: its handlers run in transactions of it, with outbox and inbox. */
   readonly store?: StoreFactory;
+  /** Views that its handlers read, in the store of each. */
+  readonly views?: readonly View[];
 }
 
 export type AnyContract = Command | Event | Query | Feed | Stream;
@@ -30,14 +34,23 @@ export type InStore<U> = U extends { readonly store: StoreFactory<infer Client> 
     }
   : unknown;
 
+/** What the handlers of a service that reads views get besides. */
+export type InViews<U> = U extends { readonly views: readonly (infer Read extends View)[] }
+  ? {
+      /** The rows of a view that the service declares. In a transaction of the same store they are read in it. */
+      view<V extends Read>(this: void, view: V): ViewReader<ViewRowOf<V>>;
+    }
+  : unknown;
+
 /** Every verb with the kind of contract it takes. */
-export const useVerbs: Readonly<Record<Exclude<keyof Uses, "store">, Contract["kind"]>> = {
-  asks: "query",
-  sends: "command",
-  publishes: "event",
-  opens: "feed",
-  appends: "stream",
-};
+export const useVerbs: Readonly<Record<Exclude<keyof Uses, "store" | "views">, Contract["kind"]>> =
+  {
+    asks: "query",
+    sends: "command",
+    publishes: "event",
+    opens: "feed",
+    appends: "stream",
+  };
 
 export function declaredIn(uses: Uses): readonly AnyContract[] {
   return [

@@ -13,6 +13,7 @@ import { addressOf } from "../ports/transport.ts";
 import { retryPolicy } from "../handling/retry.ts";
 import type { CallDepthPolicy } from "../runtime.ts";
 import { sagaFaults } from "../sagas/saga-checks.ts";
+import { viewFaults } from "../views/view-checks.ts";
 import { storeFaults } from "../stores/store-checks.ts";
 import { stateFaults, stateSharingFaults } from "./session-checks.ts";
 import type { Binding, HandlerDefaults, HandlerOptions, Service } from "../service.ts";
@@ -40,6 +41,7 @@ export function checkServices(services: readonly Service[]): readonly string[] {
       ...sound.flatMap(bindingFaults),
       ...sound.flatMap(storeFaults),
       ...sound.flatMap(sagaFaults),
+      ...sound.flatMap(viewFaults),
       ...ownerFaults(sound),
       ...sharedFormerNameFaults(sound),
       ...subscriptionFaults(sound),
@@ -97,7 +99,7 @@ function withoutFaulty(service: Service): Service {
 /** Type checks find these in TypeScript; services written in JavaScript come here. */
 function kindFaults(service: Service): readonly string[] {
   const verbs = Object.entries(service.uses as object).flatMap(([verb, list]) => {
-    if (verb === "store") return [];
+    if (verb === "store" || verb === "views") return [];
     if (!Object.hasOwn(useVerbs, verb))
       return [
         `Service "${service.name}" uses "${verb}", which is no verb; there are ${Object.keys(useVerbs).join(", ")}.`,

@@ -10,6 +10,7 @@ import type {
 } from "@waybill/core";
 import { storageError } from "./errors.ts";
 import { type StoredAside, type StoredRow, readRow } from "./rows.ts";
+import { forgetViews } from "./views.ts";
 
 interface OutboxParts {
   readonly pool: Pool;
@@ -91,7 +92,12 @@ export class PostgresOutbox implements Outbox {
         where handled_at < clock_timestamp() - $1 * interval '1 millisecond' limit $2)) returning 1`,
       [this.#parts.inboxMs, forgetMax],
     );
-    return { lost, taken: taken.length > 0, more: forgotten.length === forgetMax };
+    const isMore = await forgetViews(this.#parts.pool, this.#parts.name, {
+      inboxMs: this.#parts.inboxMs,
+      now: this.#parts.environment.clock.now(),
+      limit: forgetMax,
+    });
+    return { lost, taken: taken.length > 0, more: isMore || forgotten.length === forgetMax };
   }
 
   /** Others may take over at once. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { SagaRows, Store } from "@waybill/core";
+import type { SagaRows, Store, ViewRows } from "@waybill/core";
 import { StoreStage, storeCases } from "@waybill/testkit";
 import { subject } from "./subject.fixture.ts";
 
@@ -9,6 +9,7 @@ interface Bug {
   /** The case that must notice it. */
   readonly caughtBy: string;
   readonly plant: (sagas: SagaRows) => Partial<SagaRows>;
+  readonly plantView?: (views: ViewRows) => Partial<ViewRows>;
 }
 
 /** Whatever is there, it is written over. */
@@ -35,15 +36,22 @@ const bugs: readonly Bug[] = [
     caughtBy: "saga.row-race",
     plant: (sagas) => ({ load: (key) => sagas.load(key) }),
   },
+  {
+    name: "a view whose rows are read without waiting, so that of two changes one is lost",
+    caughtBy: "view.race",
+    plant: () => ({}),
+    plantView: (views) => ({ load: (key) => views.find(key) }),
+  },
 ];
 
-for (const { name, caughtBy, plant } of bugs)
+for (const { name, caughtBy, plant, plantView } of bugs)
   test(`a store with a mistake is caught: ${name}`, async () => {
     const found = storeCases.find(({ id }) => id === caughtBy);
     const planted = (store: Store): Store => ({
       name: store.name,
       outbox: store.outbox,
       sagas: store.sagas,
+      views: store.views,
       transaction: (work, options) =>
         store.transaction((each) => {
           const { client, sagas } = each;
@@ -56,6 +64,7 @@ for (const { name, caughtBy, plant } of bugs)
           return work({
             client,
             sagas: mistaken,
+            views: { ...each.views, ...plantView?.(each.views) },
             claim: (address, message) => each.claim(address, message),
             append: (batch) => each.append(batch),
           });

@@ -19,7 +19,7 @@ test("a database without Waybill's tables is refused where migrating is forbidde
     const [first, ...others] = factory.migrations;
     await made.client.query(first?.sql ?? "");
     await assert.rejects(factory.open(host), {
-      message: /have version 1, and version 2 is needed/,
+      message: /have version 1, and version \d+ is needed/,
     });
     for (const { sql } of others) await made.client.query(sql);
     await (await factory.open(host))[Symbol.asyncDispose]();
@@ -36,7 +36,10 @@ test("many processes may migrate at once", async () => {
     const stores = await Promise.all(Array.from({ length: 5 }, () => made.factory().open(host)));
     for (const store of stores) await store[Symbol.asyncDispose]();
     const { rows } = await made.client.query("select version from waybill_schema order by version");
-    assert.deepEqual(rows, [{ version: 1 }, { version: 2 }]);
+    assert.deepEqual(
+      rows,
+      postgres({ url: "postgres://localhost/any" }).migrations.map(({ version }) => ({ version })),
+    );
   } finally {
     await made.close();
   }

@@ -1,6 +1,6 @@
 import type { ClientBase, Pool } from "pg";
 import type { SagaLine, SagaRow, SagaRows, Sagas } from "@waybill/core";
-import { storageError } from "./errors.ts";
+import { type Statement, running, runningInside } from "./statements.ts";
 
 const line = "saga, id, version, phase, started_at, changed_at, finished_at, forget_at";
 const load = `select ${line}, body from waybill_saga where saga = $1 and id = $2`;
@@ -21,27 +21,12 @@ interface StoredSaga extends StoredLine {
   readonly body: string;
 }
 
-interface Statement {
-  readonly name: string;
-  readonly text: string;
-  readonly values: readonly unknown[];
-}
-
 /**
  * Inside a transaction. An UPDATE waits for who changes the same row, and then sees which version that left. `check` throws when there is no
  * transaction any more: what is written then would be stored alone.
  */
 export function sagaRows(client: ClientBase, store: string, check: () => void): SagaRows {
-  const ask = running(client, store);
-  // BEGIN is on its way with the first statement.
-  let isBegun = false;
-  const run = async <Row = unknown>(statement: Statement): Promise<readonly Row[]> => {
-    if (isBegun) check();
-    const rows = await ask<Row>(statement);
-    isBegun = true;
-    check();
-    return rows;
-  };
+  const run = runningInside(client, store, check);
   const isDone = async (statement: Statement): Promise<boolean> =>
     (await run(statement)).length === 1;
   return {
@@ -104,20 +89,6 @@ export function sagas(pool: Pool, store: string): Sagas {
       });
       return gone.length;
     },
-  };
-}
-
-function running(
-  client: Pick<ClientBase, "query">,
-  store: string,
-): <Row = unknown>(statement: Statement) => Promise<readonly Row[]> {
-  return async <Row>({ name, text, values }: Statement) => {
-    try {
-      const { rows } = await client.query({ name, text, values: [...values] });
-      return rows as Row[];
-    } catch (error) {
-      throw storageError(error, store);
-    }
   };
 }
 

@@ -8,6 +8,8 @@ import {
   type Sagas,
   type StoreTransaction,
   type TransactionOptions,
+  type ViewRows,
+  type Views,
   WaybillError,
 } from "@waybill/core";
 import { type PostgresTransaction, clientView } from "./client.ts";
@@ -17,6 +19,8 @@ import { PostgresOutbox } from "./outbox.ts";
 import { parametersOf } from "./rows.ts";
 import { sagaRows, sagas } from "./sagas.ts";
 import { Slots } from "./slots.ts";
+import { viewRows } from "./view-rows.ts";
+import { views } from "./views.ts";
 
 /** Rows in one INSERT; PostgreSQL takes 65,535 parameters. */
 const insertMax = 500;
@@ -32,6 +36,7 @@ export class PostgresStore implements Store<PostgresTransaction> {
   readonly name: string;
   readonly outbox: PostgresOutbox;
   readonly sagas: Sagas;
+  readonly views: Views;
   readonly #pool: Pool;
   readonly #host: StoreHost;
   readonly #slots: Slots;
@@ -46,6 +51,7 @@ export class PostgresStore implements Store<PostgresTransaction> {
     this.#slots = new Slots(connectionsMax, environment);
     this.outbox = new PostgresOutbox({ pool, name, environment, inboxMs });
     this.sagas = sagas(pool, name);
+    this.views = views(pool, name);
   }
 
   async transaction<Result>(
@@ -163,6 +169,10 @@ class OpenTransaction implements StoreTransaction<PostgresTransaction> {
 
   get sagas(): SagaRows {
     return sagaRows(this.#client, this.#name, () => checkOpen(this.#client));
+  }
+
+  get views(): ViewRows {
+    return viewRows(this.#client, this.#name, () => checkOpen(this.#client));
   }
 
   async claim(address: string, message: string): Promise<boolean> {

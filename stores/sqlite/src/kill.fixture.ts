@@ -87,6 +87,7 @@ function mortal(
         name: store.name,
         outbox,
         sagas: store.sagas,
+        views: store.views,
         transaction,
         [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
       };

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Migration, WaybillError } from "@waybill/core";
+import { viewTables } from "./views-schema.ts";
 
 /** Never changed once released: a change is a new version. */
 export const migrations: readonly Migration[] = [
@@ -60,6 +61,12 @@ create index waybill_saga_phase on waybill_saga (saga, phase, id);
 create index waybill_saga_forget on waybill_saga (forget_at) where forget_at is not null;
 
 insert into waybill_schema (version) values (2);`,
+  },
+  {
+    version: 3,
+    sql: `${viewTables}
+
+insert into waybill_schema (version) values (3);`,
   },
 ];
 

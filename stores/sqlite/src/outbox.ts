@@ -23,6 +23,8 @@ interface OutboxParts {
   readonly write: <Result>(act: () => Result) => Promise<Result>;
   /** Reads outside of it: with nothing that is not committed. */
   readonly read: <Result>(act: (sql: Statements) => Result) => Promise<Result>;
+  /** What views need not remember any more, one small step of it; true: there is more. In a transaction. */
+  readonly forget: (before: number, limit: number) => boolean;
 }
 
 /** Records of the inbox that are forgotten in one step. */
@@ -68,7 +70,7 @@ export class SqliteOutbox implements Outbox {
 
   /** On the machine's own clock where there is one, for all processes on the file are on one machine. */
   async renew(leaseMs: number): Promise<Renewal> {
-    const { sql, environment, inboxMs, lease } = this.#parts;
+    const { sql, environment, inboxMs, lease, forget } = this.#parts;
     const now = Math.floor(lease.now());
     const fresh = environment.id();
     const done = await this.#parts.write(() => {
@@ -77,11 +79,10 @@ export class SqliteOutbox implements Outbox {
       if (!isAlive) sql.register.run(me, now + leaseMs, lease.boot);
       const taken = sql.takeOver.run(me, now, lease.boot).changes !== 0;
       if (!taken) sql.forgetKept.run(me);
-      const forgotten = sql.forget.run(
-        Math.floor(environment.clock.now()) - inboxMs,
-        forgetMax,
-      ).changes;
-      return { me, lost: !isAlive, taken, more: forgotten === forgetMax };
+      const before = Math.floor(environment.clock.now()) - inboxMs;
+      const forgotten = sql.forget.run(before, forgetMax).changes;
+      const isMore = forget(before, forgetMax);
+      return { me, lost: !isAlive, taken, more: forgotten === forgetMax || isMore };
     });
     const { me, ...renewal } = done;
     this.instance = me;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Outgoing, SagaRow, SagaRows, Store, StoreTransaction } from "@waybill/core";
+import type { Outgoing, SagaRow, SagaRows, Store, StoreTransaction, ViewRows } from "@waybill/core";
 import { StoreStage, storeCases } from "@waybill/testkit";
 import { subject } from "./subject.fixture.ts";
 
@@ -68,6 +68,31 @@ const bugs: readonly Bug[] = [
       }
     },
   },
+  {
+    name: "a view without an inbox, so that a message that comes again is taken again",
+    caughtBy: "view.redelivered",
+    plant: (store) => (work, options) =>
+      store.transaction(
+        (each) => work({ ...bound(each), views: { ...each.views, claim: () => [1] } }),
+        options,
+      ),
+  },
+  {
+    name: "a view whose messages are noted and whose rows are saved later",
+    caughtBy: "view.crash",
+    plant: (store) => async (work, options) => {
+      const saved: Parameters<ViewRows["save"]>[] = [];
+      const save = (...row: Parameters<ViewRows["save"]>): void => void saved.push(row);
+      try {
+        return await store.transaction(
+          (each) => work({ ...bound(each), views: { ...each.views, save } }),
+          options,
+        );
+      } finally {
+        for (const row of saved) await store.transaction(({ views }) => views.save(...row));
+      }
+    },
+  },
 ];
 
 for (const { name, caughtBy, plant } of bugs)
@@ -77,6 +102,7 @@ for (const { name, caughtBy, plant } of bugs)
       name: store.name,
       outbox: store.outbox,
       sagas: store.sagas,
+      views: store.views,
       transaction: plant(store),
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     });
@@ -92,6 +118,7 @@ function bound(transaction: StoreTransaction): StoreTransaction {
   return {
     client: transaction.client,
     sagas: transaction.sagas,
+    views: transaction.views,
     claim: (address, message) => transaction.claim(address, message),
     append: (batch) => transaction.append(batch),
   };

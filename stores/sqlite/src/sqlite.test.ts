@@ -37,7 +37,9 @@ test("a file without Waybill's tables is refused where migrating is forbidden, a
   const { migrations } = sqlite({ file: made.file });
   const [first, ...others] = migrations;
   made.db.exec(first?.sql ?? "");
-  await assert.rejects(made.factory().open(host), { message: /have version 1, and version 2 is/ });
+  await assert.rejects(made.factory().open(host), {
+    message: /have version 1, and version \d+ is needed/,
+  });
   for (const { sql } of others) made.db.exec(sql);
   await (await made.factory().open(host))[Symbol.asyncDispose]();
   made.db.exec("insert into waybill_schema (version) values (99)");

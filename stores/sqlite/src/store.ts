@@ -9,6 +9,8 @@ import {
   type StoreHost,
   type StoreTransaction,
   type TransactionOptions,
+  type ViewRows,
+  type Views,
   WaybillError,
 } from "@waybill/core";
 import { Client, type SqliteTransaction, type View } from "./client.ts";
@@ -17,6 +19,7 @@ import type { Settings } from "./options.ts";
 import { SqliteOutbox } from "./outbox.ts";
 import { type SagaStatements, prepareSagas, sagaRows, sagas } from "./sagas.ts";
 import { type Statements, prepare } from "./statements.ts";
+import { type ViewStatements, forgetViews, prepareViews, viewRows, views } from "./views.ts";
 import { type Job, Writer } from "./writer.ts";
 
 export interface StoreParts {
@@ -32,9 +35,11 @@ export class SqliteStore implements Store<SqliteTransaction> {
   readonly name: string;
   readonly outbox: SqliteOutbox;
   readonly sagas: Sagas;
+  readonly views: Views;
   readonly #parts: StoreParts;
   readonly #sql: Statements;
   readonly #sagaSql: SagaStatements;
+  readonly #viewSql: ViewStatements;
   readonly #client: Client;
   readonly #writer: Writer;
 
@@ -48,6 +53,7 @@ export class SqliteStore implements Store<SqliteTransaction> {
     this.#client = new Client(db);
     this.#writer = new Writer({ db, file, environment, busyMsMax: settings.busyMsMax });
     const reading = reader === undefined ? undefined : prepare(reader);
+    this.#viewSql = prepareViews(db);
     const write = <Result>(act: () => Result): Promise<Result> => this.#write(act);
     this.outbox = new SqliteOutbox({
       sql: this.#sql,
@@ -57,6 +63,7 @@ export class SqliteStore implements Store<SqliteTransaction> {
       write,
       read: async (act) =>
         reading === undefined ? write(() => act(this.#sql)) : this.#guarded(() => act(reading)),
+      forget: (before, limit) => forgetViews(this.#viewSql, { before, limit }),
     });
     this.#sagaSql = prepareSagas(db);
     const readingSagas = reader === undefined ? undefined : prepareSagas(reader);
@@ -66,6 +73,14 @@ export class SqliteStore implements Store<SqliteTransaction> {
         readingSagas === undefined
           ? write(() => act(this.#sagaSql))
           : this.#guarded(() => act(readingSagas)),
+    });
+    const readingViews = reader === undefined ? undefined : prepareViews(reader);
+    this.views = views({
+      write: (act) => write(() => act(this.#viewSql)),
+      read: async (act) =>
+        readingViews === undefined
+          ? write(() => act(this.#viewSql))
+          : this.#guarded(() => act(readingViews)),
     });
   }
 
@@ -79,6 +94,7 @@ export class SqliteStore implements Store<SqliteTransaction> {
       const open = new OpenTransaction(this.#client.open(), {
         sql: this.#sql,
         sagaSql: this.#sagaSql,
+        viewSql: this.#viewSql,
         now: Math.floor(environment.clock.now()),
         owner: this.outbox,
         file: this.#parts.settings.file,
@@ -156,6 +172,7 @@ export class SqliteStore implements Store<SqliteTransaction> {
 interface Writing {
   readonly sql: Statements;
   readonly sagaSql: SagaStatements;
+  readonly viewSql: ViewStatements;
   readonly now: number;
   readonly owner: { readonly instance: string };
   readonly file: string;
@@ -175,6 +192,11 @@ class OpenTransaction implements StoreTransaction<SqliteTransaction> {
 
   get sagas(): SagaRows {
     return sagaRows(this.#writing.sagaSql, (act) => this.#guarded(act));
+  }
+
+  get views(): ViewRows {
+    const { viewSql, now } = this.#writing;
+    return viewRows(viewSql, now, (act) => this.#guarded(act));
   }
 
   claim(address: string, message: string): boolean {

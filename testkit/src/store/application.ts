@@ -8,6 +8,7 @@ import {
   type StoreTransaction,
   type Transport,
   type TransportFactory,
+  type ViewRows,
   connect,
   memory,
   service,
@@ -97,12 +98,14 @@ export function troubled({ subject, plant }: StoreStage, trouble: Trouble): Stor
         name: store.name,
         outbox: outboxOf(store, trouble),
         sagas: store.sagas,
+        views: store.views,
         transaction: async (work, options) => {
           trouble.beforeBegin?.();
           let claimed = "";
           const noting = (transaction: StoreTransaction): StoreTransaction => ({
             client: transaction.client,
             sagas: transaction.sagas,
+            views: viewsOf(transaction, (message) => void (claimed = message)),
             append: (batch) => transaction.append(batch),
             claim: (address, message) => {
               claimed = message;
@@ -119,6 +122,21 @@ export function troubled({ subject, plant }: StoreStage, trouble: Trouble): Stor
         },
         [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
       });
+    },
+  };
+}
+
+/** The same, and says what is claimed. */
+function viewsOf({ views }: StoreTransaction, noted: (message: string) => void): ViewRows {
+  return {
+    find: (key) => views.find(key),
+    list: (page) => views.list(page),
+    load: (place) => views.load(place),
+    save: (place, row) => views.save(place, row),
+    advance: (mark) => views.advance(mark),
+    claim: (message) => {
+      noted(message.message);
+      return views.claim(message);
     },
   };
 }
