@@ -9,6 +9,7 @@ import {
 import { AddressBook } from "./addresses.ts";
 import type { Connection } from "./storage/connection.ts";
 import type { Database } from "./storage/database.ts";
+import { Durability } from "./storage/durability.ts";
 import { Forwarder } from "./queues/forward.ts";
 import { simpleOperation } from "./queues/lease.ts";
 import { Presence, removeInstance } from "./processes/instances.ts";
@@ -47,6 +48,7 @@ export class Broker implements Connection {
   readonly writer: Writer;
   readonly wake: Wake;
   readonly turns: Turns;
+  readonly durability: Durability;
   readonly #sweeper: Sweeper;
   readonly #forwarder: Forwarder;
   readonly #retention: Retention;
@@ -68,7 +70,11 @@ export class Broker implements Connection {
     this.addresses = new AddressBook(this.sql);
     this.wake = new Wake(this);
     this.turns = new Turns(file, host.environment);
-    this.writer = new Writer(this, (transaction) => this.#committed(transaction));
+    this.durability = new Durability(file, settings);
+    this.writer = new Writer(this, {
+      committed: (transaction) => this.wake.ring(transaction),
+      stored: (transaction) => this.#stored(transaction),
+    });
     this.#sweeper = new Sweeper(this);
     this.#forwarder = new Forwarder(this);
     this.#retention = new Retention(this);
@@ -112,11 +118,12 @@ export class Broker implements Connection {
     );
     this.wake.close();
     this.turns.close();
+    this.durability.close();
     this.db.close();
   }
 
-  #committed(transaction: Transaction): void {
-    this.wake.committed(transaction);
+  #stored(transaction: Transaction): void {
+    this.wake.stored(transaction);
     this.#forwarder.committed(transaction);
     this.#sweeper.dueAt(transaction.nextDue);
     for (const { envelope, to } of transaction.unrouted) this.#host.unrouted(envelope, to.name);

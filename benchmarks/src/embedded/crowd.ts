@@ -106,6 +106,10 @@ async function race(
   const sentEach = (await Promise.all(producers.map((actor) => actor.result()))).map(
     ({ result }) => result,
   );
+  for (const consumer of consumers) {
+    await consumer.begin(0);
+    await consumer.result();
+  }
   const handled = (handledEach.reduce((sum, each) => sum + each, 0) / ms) * 1_000;
   return {
     handled,

@@ -63,11 +63,15 @@ export class Wake {
     this.#timer = undefined;
   }
 
-  /** After a COMMIT of this process. */
-  committed(transaction: Transaction): void {
+  /** After a COMMIT of this process: wakes the others. */
+  ring({ madeReady, appended }: Transaction): void {
+    if (madeReady.size > 0 || appended.size > 0) writeSync(this.#bell, this.#byte, 0, 1, 0);
+  }
+
+  /** Wakes those of this process, when its operations know of the COMMIT. */
+  stored(transaction: Transaction): void {
     const { madeReady, appended } = transaction;
     if (madeReady.size === 0 && appended.size === 0) return;
-    writeSync(this.#bell, this.#byte, 0, 1, 0);
     for (const waiter of this.#waiters) if (waiter.concerns(transaction)) waiter.signal();
   }
 

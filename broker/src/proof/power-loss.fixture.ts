@@ -25,7 +25,8 @@ const transport = await embedded({ directory, synchronous: synchronous as "full"
 await transport.declare(topology({ queues: [{ name: "in" }, { name: "out" }] }));
 const acks = openSync(join(directory, "acks"), "a");
 const rival = new DatabaseSync(join(directory, "waybill.db"));
-rival.exec(`pragma synchronous = ${synchronous}`);
+// As every process of the broker opens it: a checkpoint syncs what it moves.
+rival.exec("pragma synchronous = normal");
 let sent = 0;
 let settled = 0;
 probe(

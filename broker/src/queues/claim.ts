@@ -111,7 +111,8 @@ export class ClaimOperation implements Operation {
     this.#claimer.claimed({ grant, batch, drained, blocked });
   }
 
-  failed(error: WaybillError): void {
+  failed(error: WaybillError, fate?: "unsynced"): void {
+    if (fate === "unsynced") this.#claimer.lease.giveUp();
     this.#claimer.claimFailed(error);
   }
 

@@ -72,6 +72,13 @@ export class Lease {
     this.#renewLater();
   }
 
+  /** It is not known whether what was locked under it would survive a loss of power. It is renewed no more, and others get everything when it ends. */
+  giveUp(): void {
+    if (this.#id === undefined) return;
+    this.#id = undefined;
+    this.#holder.lost();
+  }
+
   /** Gives the row back; to be called when nothing is held. */
   close(): void {
     this.#closed = true;

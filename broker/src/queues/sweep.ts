@@ -5,7 +5,7 @@ import { forgetOver } from "./dedup.ts";
 import { expire } from "../operating/dead-letters.ts";
 import { removeInstance, reopenLease } from "../processes/instances.ts";
 import { addressOfLine, arriveAgain, lineOf, sessionOf, wakeResting } from "./sessions.ts";
-import type { Transaction } from "../storage/transaction.ts";
+import { rowsChanged, type Transaction } from "../storage/transaction.ts";
 import type { Operation } from "../storage/writer.ts";
 
 /** Rows of each kind that one step moves. */
@@ -122,7 +122,7 @@ class SweepOperation implements Operation {
   }
 
   run(transaction: Transaction): void {
-    const before = rowsChanged(transaction);
+    const before = rowsChanged(transaction.sql);
     moveDue(transaction);
     wakeResting(transaction, stepMax);
     endLeases(transaction);
@@ -130,7 +130,7 @@ class SweepOperation implements Operation {
     buryDeadInstances(transaction);
     emptyRemoved(transaction);
     forgetOver(transaction, stepMax);
-    this.#moved = rowsChanged(transaction) !== before;
+    this.#moved = rowsChanged(transaction.sql) !== before;
   }
 
   done(): void {
@@ -140,10 +140,6 @@ class SweepOperation implements Operation {
   failed(error: WaybillError): void {
     this.#failed(error);
   }
-}
-
-function rowsChanged({ sql }: Transaction): number {
-  return (sql.rowsChanged.get() as { count: number }).count;
 }
 
 interface ScheduledRow {

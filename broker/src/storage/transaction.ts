@@ -31,6 +31,8 @@ export class Transaction {
   nextDue: number = Number.POSITIVE_INFINITY;
   #seq: number;
   readonly #seqBefore: number;
+  readonly #rowsBefore: number;
+  #rows: number;
 
   constructor(sql: Statements, addresses: AddressBook, clock: Clock) {
     this.sql = sql;
@@ -41,6 +43,8 @@ export class Transaction {
     this.#seqBefore = seq;
     addresses.refresh(topology);
     this.addresses = addresses;
+    this.#rowsBefore = rowsChanged(sql);
+    this.#rows = this.#rowsBefore;
   }
 
   /** Rises with the order of commits, over all processes, and never comes again. */
@@ -64,7 +68,18 @@ export class Transaction {
     const { addresses } = this;
     this.book.write(this.sql, addresses.types, (address) => addresses.get(address) !== undefined);
     if (this.#seq !== this.#seqBefore) this.sql.writeSeq.run(this.#seq);
+    this.#rows = rowsChanged(this.sql);
   }
+
+  /** Whether it has written anything; known when it is finished. */
+  get hasChanged(): boolean {
+    return this.#rows !== this.#rowsBefore;
+  }
+}
+
+/** Rows that this connection has changed since it was opened. */
+export function rowsChanged(sql: Statements): number {
+  return (sql.rowsChanged.get() as { count: number }).count;
 }
 
 /** The operation cannot be done and has changed nothing; the others of its transaction can. */

@@ -15,8 +15,9 @@ import { type Operation, Writer } from "./writer.ts";
 interface Setting {
   readonly database: Database;
   readonly writer: Writer;
-  /** How often a transaction was begun and committed. */
-  readonly counts: { commits: number };
+  /** How often a transaction was begun and committed, and what was changed brought to the disk. */
+  readonly counts: { commits: number; syncs: number };
+  readonly disk: { sync(): void };
 }
 
 async function withWriter(
@@ -39,17 +40,23 @@ async function withWriter(
       environment,
       logger: silent,
       turns,
+      durability: {
+        sync: () => {
+          counts.syncs += 1;
+          disk.sync();
+        },
+      },
     },
-    () => {
-      counts.commits += 1;
-    },
+    { committed: () => void (counts.commits += 1), stored: () => {} },
   );
-  const counts = { commits: 0 };
-  return { database, writer, counts };
+  const counts = { commits: 0, syncs: 0 };
+  const disk = { sync: (): void => {} };
+  return { database, writer, counts, disk };
 }
 
 interface Noted extends Operation {
   outcome: "open" | "done" | WaybillError["code"];
+  fate: "unsynced" | undefined;
 }
 
 function operation(run: (transaction: Transaction) => void): Noted {
@@ -57,9 +64,13 @@ function operation(run: (transaction: Transaction) => void): Noted {
     weight: 1,
     bytes: 0,
     outcome: "open",
+    fate: undefined,
     run,
     done: () => void (noted.outcome = "done"),
-    failed: ({ code }) => void (noted.outcome = code),
+    failed: ({ code }, fate) => {
+      noted.outcome = code;
+      noted.fate = fate;
+    },
   };
   return noted;
 }
@@ -75,6 +86,50 @@ test("what is submitted in one turn shares one transaction", async (context) => 
   await writer.drained();
   assert.ok(operations.every(({ outcome }) => outcome === "done"));
   assert.equal(counts.commits, 1);
+});
+
+test("nothing is acknowledged before it is on the disk, and meanwhile others write", async (context) => {
+  const { writer, database, counts, disk } = await withWriter(context);
+  const sent = operation(store);
+  const seen: unknown[] = [];
+  disk.sync = () => {
+    const rival = new DatabaseSync(database.file, { timeout: 0 });
+    rival.exec("begin immediate");
+    seen.push(sent.outcome, rival.prepare("select count(*) as count from message").get());
+    rival.exec("rollback");
+    rival.close();
+  };
+  writer.submit(sent);
+  await writer.drained();
+  assert.deepEqual([seen[0], { ...(seen[1] as object) }], ["open", { count: 1 }]);
+  assert.equal(sent.outcome, "done");
+  writer.submit(operation(() => {}));
+  await writer.drained();
+  assert.deepEqual(counts, { commits: 2, syncs: 1 }, "what changes nothing needs no disk");
+});
+
+test("what the disk did not take is not acknowledged, and what comes later is", async (context) => {
+  const { writer, counts, disk } = await withWriter(context);
+  const [refusing, lost, later] = [
+    operation(() => {
+      throw new Refusal(new Error("no"));
+    }),
+    operation(store),
+    operation(store),
+  ];
+  disk.sync = () => {
+    throw new Error("EIO");
+  };
+  writer.submit(lost);
+  writer.submit(refusing);
+  await writer.drained();
+  assert.deepEqual([lost.outcome, lost.fate], ["STORAGE_FAILED", "unsynced"]);
+  assert.deepEqual([refusing.outcome, refusing.fate], ["STORAGE_FAILED", undefined]);
+  disk.sync = () => {};
+  writer.submit(later);
+  await writer.drained();
+  assert.equal(later.outcome, "done");
+  assert.deepEqual(counts, { commits: 2, syncs: 2 });
 });
 
 test("a transaction is bounded in messages", async (context) => {

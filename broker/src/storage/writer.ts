@@ -1,32 +1,10 @@
-import type { Environment, Logger, WaybillError } from "@waybill/core";
-import type { AddressBook } from "../addresses.ts";
+import type { WaybillError } from "@waybill/core";
 import { isBusy, messageOf, storageError } from "../errors.ts";
 import { afterPause } from "../pause.ts";
-import type { Statements } from "./statements.ts";
+import type { Lane, Operation, WriterEvents, WriterOptions } from "./operation.ts";
 import { Refusal, Transaction } from "./transaction.ts";
-import type { Turns } from "../processes/turns.ts";
 
-/** A small change that joins a transaction with others. */
-export interface Operation {
-  /** Messages it writes or moves, at least 1. */
-  readonly weight: number;
-  readonly bytes: number;
-  /** Changes the database. May run again after a rollback, so it leaves what it learned in itself only and starts afresh. Throws Refusal before its first change. */
-  run(transaction: Transaction): void;
-  /** After COMMIT: it is stored. */
-  done(): void;
-  /** Nothing of it is stored. */
-  failed(error: WaybillError): void;
-}
-
-export interface WriterOptions {
-  readonly file: string;
-  readonly sql: Statements;
-  readonly addresses: AddressBook;
-  readonly environment: Environment;
-  readonly logger: Logger;
-  readonly turns: Turns;
-}
+export type { Lane, Operation } from "./operation.ts";
 
 interface Applied {
   readonly transaction: Transaction;
@@ -56,16 +34,14 @@ const crowdMs = 200;
 /** In a crowd a process writes for so long before it lets others go first: each handing over costs a pause, and the page cache of who comes next. */
 const burstMs = 5;
 
-/** urgent: before all that waits, such as renewals. last: after everything else of the turn, so that a claim sees what was sent and settled in it. */
-export type Lane = "urgent" | "normal" | "last";
-
 /**
- * Group commit: what is submitted during one turn of the event loop is applied in one transaction and shares its fsync.
+ * Group commit: what is submitted during one turn of the event loop is applied in one transaction and shares its fsync, for which
+ * the write lock is not held.
  * Never waits inside SQLite for another process; it tries again later and leaves the event loop free.
  */
 export class Writer {
   readonly #options: WriterOptions;
-  readonly #committed: (transaction: Transaction) => void;
+  readonly #events: WriterEvents;
   #urgent: Operation[] = [];
   #normal: Operation[] = [];
   #last: Operation[] = [];
@@ -80,10 +56,9 @@ export class Writer {
   waiting = 0;
   waitingBytes = 0;
 
-  /** `committed` is called after each COMMIT. */
-  constructor(options: WriterOptions, committed: (transaction: Transaction) => void) {
+  constructor(options: WriterOptions, events: WriterEvents) {
     this.#options = options;
-    this.#committed = committed;
+    this.#events = events;
   }
 
   submit(operation: Operation, lane: Lane = "normal"): void {
@@ -199,15 +174,28 @@ export class Writer {
     return { transaction, ran, refused };
   }
 
-  /** Does not throw: from here on everything is stored. */
+  /** Does not throw: from here on everything is committed. The others go on with it while the disk works. */
   #finish(batch: readonly Operation[], { transaction, refused }: Applied): void {
     this.#release(batch);
+    this.#guard(() => this.#events.committed(transaction));
+    const unsynced = this.#sync(transaction);
     for (const operation of batch) {
       const error = refused.get(operation);
       if (error !== undefined) this.#fail(operation, error);
+      else if (unsynced !== undefined) this.#guard(() => operation.failed(unsynced, "unsynced"));
       else this.#guard(() => operation.done());
     }
-    this.#guard(() => this.#committed(transaction));
+    this.#guard(() => this.#events.stored(transaction));
+  }
+
+  /** Never tries again: a disk that lost a write once says yes the next time. */
+  #sync(transaction: Transaction): WaybillError | undefined {
+    try {
+      if (transaction.hasChanged) this.#options.durability.sync();
+      return undefined;
+    } catch (error) {
+      return storageError(error, this.#options.file);
+    }
   }
 
   /** One of them spoiled the transaction; alone, each gets its own answer. */

@@ -132,7 +132,8 @@ export class FetchOperation implements Operation {
     this.#fetcher.fetched(this.#fetched);
   }
 
-  failed(error: WaybillError): void {
+  failed(error: WaybillError, fate?: "unsynced"): void {
+    if (fate === "unsynced") this.#fetcher.lease.giveUp();
     this.#fetcher.fetchFailed(error);
   }
 }
