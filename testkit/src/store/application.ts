@@ -79,7 +79,7 @@ export async function application(
     logger: stage.logger,
     handlers: { lockMs: 1_000, retry: { immediate: 0, attempts: 50, delayMs: 2, factor: 1 } },
   });
-  stage.closing(() => bus.close({ deadlineMs: 2_000 }));
+  stage.closing(() => bus.close({ deadlineMs: 30_000 }));
   const send = (text: string, id = text): Promise<unknown> => bus.send(Work, { text }, { id });
   return { bus, store, runs, arrived, send };
 }

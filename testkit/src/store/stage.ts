@@ -41,7 +41,7 @@ export interface OpenedStore {
 export interface StageOptions {
   /** A mistake to be noticed: what each store is replaced by. */
   readonly plant?: (store: Store) => Store;
-  /** How long a case waits for anything, in milliseconds. Default 15,000. */
+  /** How long a case waits for anything, in milliseconds. Default 60,000. */
   readonly waitMsMax?: number;
 }
 
@@ -55,7 +55,7 @@ export class StoreStage {
 
   constructor(
     subject: StoreSubject,
-    { plant = (store) => store, waitMsMax = 15_000 }: StageOptions = {},
+    { plant = (store) => store, waitMsMax = 60_000 }: StageOptions = {},
   ) {
     this.subject = subject;
     this.plant = plant;

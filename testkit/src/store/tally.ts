@@ -96,7 +96,7 @@ export async function tallying(
     logger: stage.logger,
     handlers: { lockMs: 1_000, retry: { immediate: 0, attempts: 8, delayMs: 2, factor: 1 } },
   });
-  stage.closing(() => bus.close({ deadlineMs: 2_000 }));
+  stage.closing(() => bus.close({ deadlineMs: 30_000 }));
   return {
     bus,
     tally,

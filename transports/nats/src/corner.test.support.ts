@@ -36,7 +36,7 @@ export function subject(): ChaosSubject {
   return {
     factory: corner.factory(),
     target: { port },
-    through: (by) => corner.factory({ url: `nats://127.0.0.1:${by}`, pingIntervalMs: 500 }),
+    through: (by) => corner.factory({ url: `nats://127.0.0.1:${by}`, pingIntervalMs: 900 }),
     prepare: (topology) => makeByHand(host, topology, corner.prefix),
     dispose: () => corner[Symbol.asyncDispose](),
   };
@@ -59,7 +59,7 @@ export function open(factory: TransportFactory): Promise<Transport> {
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  patienceMs = 15_000,
+  patienceMs = 60_000,
 ): Promise<void> {
   const giveUpAt = performance.now() + patienceMs;
   while (!(await condition())) {

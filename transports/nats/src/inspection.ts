@@ -27,6 +27,9 @@ export interface InspectionParts {
   readonly drain: (address: string) => Promise<number>;
 }
 
+/** Pages whose ends are remembered. */
+const endsMax = 1_000;
+
 /** What JetStream lets an operator see and move: single messages, by their subject. */
 export class NatsInspection extends PartialInspection {
   protected readonly limits = {
@@ -34,6 +37,8 @@ export class NatsInspection extends PartialInspection {
     instead: "Look at the stream with the nats command.",
   };
   readonly #parts: InspectionParts;
+  /** By state and handle, where the last messages of the latest pages stood: what was removed since tells it no more. */
+  readonly #ends = new Map<string, number>();
 
   constructor(parts: InspectionParts) {
     super();
@@ -65,16 +70,17 @@ export class NatsInspection extends PartialInspection {
     const { aside, addresses } = this.#parts;
     const wanted = this.asideOf(state);
     const from = after === undefined ? undefined : readHandle(after)?.address;
-    const last = after === undefined ? undefined : await aside.find(after, wanted);
+    const end = after === undefined ? 0 : await this.#endOf(after, wanted);
     const all = address === undefined ? await addresses.withAside(wanted) : [address];
     const listed: StoredMessage[] = [];
     for (const each of from === undefined ? all : all.filter((name) => name >= from)) {
-      let sequence = each === from && last !== undefined ? last.sequence + 1 : 1;
+      let sequence = each === from ? end + 1 : 1;
       while (listed.length < limit) {
         const found = await aside.next(each, wanted, sequence);
         if (found === undefined) break;
         listed.push(found.stored);
         sequence = found.sequence + 1;
+        if (listed.length === limit) this.#noteEnd(found);
       }
     }
     return listed;
@@ -137,6 +143,21 @@ export class NatsInspection extends PartialInspection {
       );
     if (state === "ready") return this.#parts.drain(address);
     return this.#parts.aside.purge(address, state);
+  }
+
+  /** Zero where it is gone, and its page was another process's. */
+  async #endOf(after: string, state: AsideState): Promise<number> {
+    const last = await this.#parts.aside.find(after, state);
+    return last?.sequence ?? this.#ends.get(`${state} ${after}`) ?? 0;
+  }
+
+  #noteEnd({ stored, sequence }: Found): void {
+    const name = `${stored.state} ${stored.handle}`;
+    // The newest stand at the end.
+    this.#ends.delete(name);
+    this.#ends.set(name, sequence);
+    const [oldest] = this.#ends.keys();
+    if (this.#ends.size > endsMax && oldest !== undefined) this.#ends.delete(oldest);
   }
 
   async #find(handle: string): Promise<Found | undefined> {

@@ -8,7 +8,7 @@ import { Corner, open, port, until } from "../corner.test.support.ts";
 
 const name = "readings";
 const group = { kind: "stream", name, group: "readers" } as const;
-const limits: ReceiveOptions = { prefetch: 20, prefetchBytes: 1_000_000, lockMs: 1_000 };
+const limits: ReceiveOptions = { prefetch: 20, prefetchBytes: 1_000_000, lockMs: 5_000 };
 
 function item(id: string, key: string, body: string | Uint8Array = id): Outgoing {
   return {
@@ -115,7 +115,9 @@ test("members that are cut off lose what they hold to the others; nothing is los
   await using transport = await declared(corner, 6);
   await using proxy = await TcpFaultProxy.listen({ port });
   const url = `nats://127.0.0.1:${proxy.port}`;
-  await using cut = await open(corner.factory({ url, pingIntervalMs: 300, connectTimeoutMs: 500 }));
+  await using cut = await open(
+    corner.factory({ url, pingIntervalMs: 1_000, connectTimeoutMs: 2_000 }),
+  );
   await using other = await open(corner.factory());
   const completed = new Map<string, string[]>();
   const attempts = new Map<string, number[]>();
@@ -168,7 +170,8 @@ test("members that are cut off lose what they hold to the others; nothing is los
   }
   await until("who was cut off is told", () => held.every((delivery) => slow.lost.has(delivery)));
   assert.equal(await held[0]?.settle({ kind: "complete" }), "lockLost");
-  for (const id of new Set(held.map(idOf))) assert.deepEqual(attempts.get(id), [1, 2]);
+  // A machine that stands still for longer than a lock makes more of them.
+  for (const id of new Set(held.map(idOf))) assert.deepEqual(attempts.get(id)?.slice(0, 2), [1, 2]);
   proxy.heal();
   const before = slow.deliveries.length;
   await until("it takes part again", async () => {
@@ -182,7 +185,7 @@ test("a reset in the middle of reading loses nothing and repeats only what was h
   await using transport = await declared(corner, 2);
   await using proxy = await TcpFaultProxy.listen({ port });
   const url = `nats://127.0.0.1:${proxy.port}`;
-  await using reading = await open(corner.factory({ url, pingIntervalMs: 200 }));
+  await using reading = await open(corner.factory({ url }));
   const reader = read(reading, complete, { lockMs: 10_000 });
   const count = 400;
   for (let index = 0; index < count; index++) {
