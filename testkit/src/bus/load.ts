@@ -31,7 +31,7 @@ export const loadCases: readonly BusCase[] = [
         const bus = await application.connect([ordering]);
         const before = handled.size;
         await application.until("it works", () => handled.size >= Math.min(count, before + 100));
-        await bus.close({ deadlineMs: 5_000 });
+        await bus.close({ deadlineMs: 30_000 });
       }
       await sending;
       const last = await application.connect([ordering]);

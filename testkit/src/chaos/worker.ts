@@ -21,7 +21,8 @@ const lanes = 20;
 const paceMs = 10;
 /** Some handlers take a moment, so that an end meets work that has begun. */
 const slowMs = 50;
-export const crashLockMs = 2_000;
+/** Long enough that who is well renews it on a machine that is busy. */
+export const crashLockMs = 5_000;
 
 /**
  * One process of `crashSuite`: the whole of a script that the adapter puts beside its tests. `producer` sends until SIGTERM, `consumer`

@@ -64,7 +64,7 @@ export const callFailures: readonly FailureCase[] = [
       const reading = read();
       await failing.stage.until("three items", () => items.length === 3);
       await failing.process(serving());
-      await closing.bus.close({ deadlineMs: 1_000 });
+      await closing.bus.close({ deadlineMs: 30_000 });
       await failing.stage.until("the rest", () => items.length === 6);
       await reading;
       assert.deepEqual(items, ["1", "2", "3", "4", "5", "6"]);

@@ -14,5 +14,5 @@ export interface FailureCase {
 
 /** Quick retries, so that a case does not wait. */
 export const quick = { immediate: 0, delayMs: 5, factor: 1, jitter: 0 } as const;
-/** The shortest lock there is, for cases in which one runs out. */
-export const lockMs = 1_000;
+/** For cases in which a lock runs out: short, and long enough that who is well renews it on a machine that is busy. */
+export const lockMs = 2_000;

@@ -4,6 +4,9 @@ import { WaybillError, service } from "@waybill/core";
 import { type FailureCase, lockMs, quick } from "./case.ts";
 import { stallsAndGoesOn } from "./late.ts";
 
+/** For what no deadline is to end. */
+const patienceMs = 60_000;
+
 export const processFailures: readonly FailureCase[] = [
   {
     id: "process-dies",
@@ -99,12 +102,12 @@ export const processFailures: readonly FailureCase[] = [
             held += 1;
             await goOn.promise;
           },
-          { concurrency: 2, prefetch: 6, lockMs },
+          { concurrency: 2, prefetch: 6 },
         );
       const stopping = await failing.process(worker(true));
       for (let id = 0; id < 8; id++) await stopping.bus.send(DoJob, { id: String(id) });
       await failing.stage.until("two have begun", () => held === 2);
-      const closed = stopping.bus.close({ deadlineMs: 2_000 });
+      const closed = stopping.bus.close({ deadlineMs: patienceMs });
       await failing.process(worker(false));
       const { releaseCounts, keyOrder } = (await failing.stage.open()).capabilities;
       // There a partition waits for what has begun of it.
@@ -174,7 +177,7 @@ export const processFailures: readonly FailureCase[] = [
           return { id };
         }),
       );
-      await caller.bus.ask(Get, { id: "2" });
+      await caller.bus.ask(Get, { id: "2" }, { timeoutMs: patienceMs });
       assert.deepEqual(answered, ["2"]);
     },
   },
