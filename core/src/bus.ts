@@ -13,6 +13,7 @@ import type { Capabilities } from "./ports/transport.ts";
 import { rewriting } from "./letters/rewriting.ts";
 import type { Running } from "./running.ts";
 import { runtimeOf } from "./runtime.ts";
+import { BusSchedules } from "./schedules/bus-schedules.ts";
 import { SagaLook } from "./sagas/look.ts";
 import type { Saga, SagaPhaseOf, SagaStateOf } from "./sagas/saga.ts";
 import type { Kind } from "./split/options.ts";
@@ -20,6 +21,7 @@ import { type BusTransaction, type Prepare, transactOutside } from "./stores/bus
 import type { StoreFactory } from "./ports/store.ts";
 import { OutboxMessages } from "./stores/outbox.ts";
 import { withStores } from "./stores/store-health.ts";
+import { withSchedules } from "./schedules/schedule-health.ts";
 import type { CallOrigin } from "./speaking/speech.ts";
 import { Streams } from "./operating/streams.ts";
 import { AllViews, ViewLook } from "./views/look.ts";
@@ -54,6 +56,8 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   views(): AllViews;
   /** The rows of a view that a connected service is or reads. Error: NOT_FOUND. */
   views<V extends View>(view: V): ViewLook<ViewRowOf<V>>;
+  /** What is sent by the clock, as the stores of the connected services keep it. */
+  readonly schedules: BusSchedules;
   /** What can be delivered and is not in anybody's hands. */
   readonly waiting: StoredMessages;
   /** How far groups of streams have come, and putting them to another place. */
@@ -118,6 +122,7 @@ export class ConnectedBus implements Bus {
   readonly deferred: DeferredMessages;
   readonly scheduled: ScheduledMessages;
   readonly outbox: OutboxMessages;
+  readonly schedules: BusSchedules;
   readonly waiting: StoredMessages;
   readonly streams: Streams;
   readonly #running: Running;
@@ -147,11 +152,13 @@ export class ConnectedBus implements Bus {
     this.capabilities = transport.capabilities;
     const { inspection } = transport;
     const { follows } = transport.capabilities;
-    const parts = { inspection, codec, wire, follows, rewrite: rewriting(running) };
+    const cancelKept = (ids: readonly string[]): Promise<number> => running.delays.cancel(ids);
+    const parts = { inspection, codec, wire, follows, rewrite: rewriting(running), cancelKept };
     this.deadLetters = new DeadLetters(parts, environment);
     this.deferred = new DeferredMessages(parts);
     this.scheduled = new ScheduledMessages(parts);
     this.outbox = new OutboxMessages(running.stores);
+    this.schedules = new BusSchedules(running.schedulers, environment);
     this.waiting = new StoredMessages(parts, "ready");
     this.streams = new Streams(runtimeOf(running.runtime, { kind: "stream" }).transport);
     this.transports = running.runtime.brokers.map(({ kinds, transport: each }) => ({
@@ -162,7 +169,8 @@ export class ConnectedBus implements Bus {
   }
 
   async health(): Promise<Health> {
-    const { runtime, listeners, servings, breakers, loop, stores, views } = this.#running;
+    const { runtime, listeners, servings, breakers, loop, stores, views, schedulers } =
+      this.#running;
     const running = new Map(
       [...listeners, ...servings].map(({ address, inFlight }) => [address, inFlight]),
     );
@@ -172,21 +180,24 @@ export class ConnectedBus implements Bus {
       eventLoop: loop?.health(),
       complaints: loop?.complaints() ?? [],
     });
-    return withViews(await withStores(health, stores), views);
+    const stored = await withViews(await withStores(health, stores), views);
+    return withSchedules(stored, schedulers);
   }
 
   async transaction<Result>(
     store: StoreFactory,
     work: (transaction: BusTransaction<any, any>) => Result | Promise<Result>,
   ): Promise<Result> {
-    const { stores, speech } = this.#running;
+    const { stores, speech, delays, runtime } = this.#running;
     const prepare: Prepare = (contract, value, options) =>
       speech.prepare(contract, value, {
         service: this.#speaker(contract),
         parent: undefined,
         options,
       });
-    return transactOutside(stores.opened(store), prepare, work);
+    const now = (): number => runtime.environment.clock.now();
+    const open = stores.opened(store);
+    return transactOutside({ open, prepare, stores, delays, now }, work);
   }
 
   sagas<S extends Saga>({ name }: S): SagaLook<SagaStateOf<S>, SagaPhaseOf<S>> {

@@ -15,14 +15,17 @@ interface Stoppable {
 
 /** In order: intake, handlers, outboxes, calls, brokers, stores. Error: SHUTDOWN_INCOMPLETE. */
 export async function closeRunning(running: Running, deadlineMs: number): Promise<void> {
-  const { calls, channels, runtime, loop, stores, endDepths, endForgetting } = running;
+  const { calls, channels, runtime, loop, stores, schedulers } = running;
+  const { endDepths, endForgetting } = running;
   runtime.vigil.hold();
   loop?.end();
   endDepths?.();
   try {
     const { clock } = runtime.environment;
     const until = clock.monotonic() + deadlineMs;
-    const left = await drain(running, deadlineMs);
+    const resting = Promise.all(schedulers.map((scheduler) => scheduler.end()));
+    await within(runtime.environment, resting, deadlineMs);
+    const left = await drain(running, until - clock.monotonic());
     await endForgetting?.();
     await stores.flush(Math.max(flushMsMin, until - clock.monotonic()));
     calls.close();

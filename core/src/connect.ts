@@ -9,7 +9,7 @@ import { declarations } from "./wiring/declarable.ts";
 import { type Codec, jsonCodec } from "./codec.ts";
 import { consoleLogger } from "./console-logger.ts";
 import { systemEnvironment } from "./environment/system.ts";
-import { circuitBreakers } from "./flow/circuit-breaker.ts";
+import { type CircuitBreaker, circuitBreakers } from "./flow/circuit-breaker.ts";
 import { watchLag } from "./flow/loop-lag.ts";
 import type { Listener } from "./handling/listener.ts";
 import { toListener } from "./handling/listening.ts";
@@ -17,6 +17,7 @@ import { closeAfterFailure, openRuntime } from "./opening.ts";
 import { watchDepths } from "./operating/depths.ts";
 import { tellOfPauses } from "./operating/pausing.ts";
 import {
+  type IncomingStep,
   type UserStep,
   compileIncoming,
   compileOutgoing,
@@ -29,6 +30,8 @@ import type { Intake } from "./wiring/route.ts";
 import type { Running } from "./running.ts";
 import { type CallDepthPolicy, type Runtime, runtimeOf } from "./runtime.ts";
 import { forgetSagas } from "./sagas/forgetting.ts";
+import { Delays } from "./schedules/delays.ts";
+import { schedulersOf } from "./schedules/schedulers.ts";
 import type { SplitTransports, TransportChoice } from "./split/options.ts";
 import type { HandlerDefaults, Service } from "./service.ts";
 import { allContracts } from "./wiring/sources.ts";
@@ -164,22 +167,15 @@ async function run(
   );
   speech.useCalls(calls);
   speech.useViews(views);
+  const delays = new Delays(stores, runtime);
+  speech.useDelays(delays);
   const steps = options.steps ?? [];
   const breakers = circuitBreakers(wiring.intakes, runtime);
-  const messages = placeSteps(messageSteps(speech, breakers, { stores, views }), "incoming", steps);
+  const kept = { stores, views, delays };
+  const messages = placeSteps(messageSteps(speech, breakers, kept), "incoming", steps);
   const callers = placeSteps(callSteps(speech), "incoming", forCalls(steps, speech));
-  // All is compiled before anything is declared or begins to receive: what cannot work leaves no trace.
-  const responders = new Map<Intake, RouteResponder>();
-  const listeners: Listener[] = [];
-  for (const intake of wiring.intakes) {
-    const [route] = intake.routes;
-    if (route === undefined) continue;
-    const own = runtimeOf(runtime, route.contract);
-    if (route.binding.verb === "answer" || route.binding.verb === "serve") {
-      const incoming = compileIncoming(callers, route, own);
-      responders.set(intake, new RouteResponder(route, incoming, { speech, runtime: own }));
-    } else listeners.push(toListener(intake, { runtime: own, speech, steps: messages, breakers }));
-  }
+  const compiling = { runtime, speech, messages, callers, breakers };
+  const { responders, listeners } = compileIntakes(wiring, compiling);
   await declareAll(declarations(wiring, runtime, options.deadLettersTo), declare);
   await tellOfPauses({ runtime, wiring });
   const servings: Served[] = [];
@@ -190,7 +186,9 @@ async function run(
   const meter = await loadMeter();
   stores.start();
   for (const listener of listeners) listener.start();
-  if (wiring.intakes.length > 0) runtime.vigil.hold();
+  if (wiring.intakes.length > 0 || wiring.services.some(isScheduled)) runtime.vigil.hold();
+  const schedulers = schedulersOf(wiring.services, options.stores, { speech, runtime });
+  await Promise.all(schedulers.map((scheduler) => scheduler.start()));
   return {
     runtime,
     wiring,
@@ -202,10 +200,45 @@ async function run(
     loop: watchLag(wiring.intakes, runtime),
     stores,
     views,
+    schedulers,
+    delays,
     endForgetting: forgetSagas(wiring.services, stores, runtime),
     channels: [local, ...remotes.all],
     endDepths: meter === undefined ? undefined : watchDepths(meter, wiring, runtime),
   };
+}
+
+interface Compiling {
+  readonly runtime: Runtime;
+  readonly speech: Speech;
+  /** For messages. */
+  readonly messages: readonly IncomingStep[];
+  /** For calls. */
+  readonly callers: readonly IncomingStep[];
+  readonly breakers: ReadonlyMap<string, CircuitBreaker>;
+}
+
+/** All is compiled before anything is declared or begins to receive: what cannot work leaves no trace. */
+function compileIntakes(
+  wiring: Wiring,
+  { runtime, speech, messages, callers, breakers }: Compiling,
+): { readonly responders: Map<Intake, RouteResponder>; readonly listeners: readonly Listener[] } {
+  const responders = new Map<Intake, RouteResponder>();
+  const listeners: Listener[] = [];
+  for (const intake of wiring.intakes) {
+    const [route] = intake.routes;
+    if (route === undefined) continue;
+    const own = runtimeOf(runtime, route.contract);
+    if (route.binding.verb === "answer" || route.binding.verb === "serve") {
+      const incoming = compileIncoming(callers, route, own);
+      responders.set(intake, new RouteResponder(route, incoming, { speech, runtime: own }));
+    } else listeners.push(toListener(intake, { runtime: own, speech, steps: messages, breakers }));
+  }
+  return { responders, listeners };
+}
+
+function isScheduled({ schedules = [] }: Service): boolean {
+  return schedules.length > 0;
 }
 
 /** A user's step beside `settle`, `exhaust` or `retry` has no place in a call, which is neither settled nor retried. Nor has one beside such a step. */

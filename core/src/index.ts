@@ -61,6 +61,7 @@ export * from "./ports/channel.ts";
 export * from "./ports/environment.ts";
 export * from "./ports/logger.ts";
 export type * from "./ports/saga-rows.ts";
+export type * from "./ports/schedule-rows.ts";
 export type * from "./ports/store.ts";
 export type * from "./ports/view-rows.ts";
 export * from "./ports/transport.ts";
@@ -89,6 +90,17 @@ export {
 } from "./sagas/saga.ts";
 export type { TurnSpeech } from "./sagas/turn-context.ts";
 export { SagaTurn, sagaIdOf, takeTurn } from "./sagas/turn.ts";
+export type {
+  Firing,
+  MissedOptions,
+  MissedRule,
+  Schedulable,
+  ScheduleDefinition,
+  ScheduleOptions,
+} from "./schedules/definition.ts";
+export type { BusSchedules, ScheduleQuery, ScheduleStatus } from "./schedules/bus-schedules.ts";
+export type { ScheduleVerbs, ScheduleWhen } from "./schedules/dynamic.ts";
+export type { CronTiming, EveryTiming, Timing } from "./schedules/timing.ts";
 export {
   type AnswerHandler,
   type AnswerOptions,

@@ -5,6 +5,8 @@ import type { LoopLag } from "./flow/loop-lag.ts";
 import type { Listener } from "./handling/listener.ts";
 import type { Channel } from "./ports/channel.ts";
 import type { Runtime } from "./runtime.ts";
+import type { Delays } from "./schedules/delays.ts";
+import type { Scheduler } from "./schedules/scheduler.ts";
 import type { Speech } from "./speaking/speech.ts";
 import type { Stores } from "./stores/stores.ts";
 import type { OpenViews } from "./views/open-views.ts";
@@ -27,6 +29,8 @@ export interface Running {
   readonly endDepths: (() => void) | undefined;
   readonly stores: Stores;
   readonly views: OpenViews;
+  readonly schedulers: readonly Scheduler[];
+  readonly delays: Delays;
   /** Ends the forgetting of old sagas; undefined where no service is one. */
   readonly endForgetting: (() => Promise<void>) | undefined;
 }

@@ -16,6 +16,13 @@ import type { Outcome } from "./handling/outcome.ts";
 import type { RetryPolicy } from "./handling/retry.ts";
 import type { SagaBinding, SagaDefinition } from "./sagas/definition.ts";
 import type { ViewBinding, ViewDefinition } from "./views/definition.ts";
+import {
+  type GivenSchedule,
+  type Schedulable,
+  type ScheduleDefinition,
+  type ScheduleOptions,
+  scheduleDefinition,
+} from "./schedules/definition.ts";
 import type { AnyContract, DeclaredIn, InStore, InViews, Uses } from "./wiring/uses.ts";
 
 type Result<Value> = Value | Promise<Value>;
@@ -155,6 +162,8 @@ export interface Service<U extends Uses = any, Bound = any> {
   readonly saga?: SagaDefinition;
   /** For a service that is a view. */
   readonly view?: ViewDefinition;
+  /** What it sends by the clock. */
+  readonly schedules?: readonly ScheduleDefinition[];
   /** For the compiler alone; no service has it. */
   readonly bound?: Bound;
 }
@@ -216,6 +225,12 @@ export interface ServiceBuilder<U extends Uses = any, Bound = any> extends Servi
     handler: NoInfer<BatchHandler<Item, DeclaredIn<U>, ConsumeContext<DeclaredIn<U>>>>,
     options: Omit<ConsumeOptions, Flow> & Pick<HandlerOptions, "concurrency"> & Batched,
   ): ServiceBuilder<U, Bound | Stream<Name, Item>>;
+
+  /** Sends a message at each moment of a timing, once over all processes, kept in the store; at least once, with one id. */
+  schedule<Contract extends Extract<DeclaredIn<U>, Schedulable>>(
+    name: string,
+    options: ScheduleOptions<Contract>,
+  ): ServiceBuilder<U, Bound>;
 }
 
 /** The type of the context that a service's handlers get: what a function that handlers share names. */
@@ -233,13 +248,14 @@ export type ContextOf<S extends Service> = Context<DeclaredIn<S["uses"]>> &
 export function service(name: string): ServiceBuilder<Record<never, never>, never>;
 export function service<const U extends Uses>(name: string, uses: U): ServiceBuilder<U, never>;
 export function service(name: string, uses: Uses = {}): ServiceBuilder {
-  return build({ name, uses, bindings: [], place: placeOutside(2) });
+  return build({ name, uses, bindings: [], schedules: [], place: placeOutside(2) });
 }
 
 interface Parts<U> {
   readonly name: string;
   readonly uses: U;
   readonly bindings: readonly Binding[];
+  readonly schedules: readonly ScheduleDefinition[];
   readonly place: string;
 }
 
@@ -270,6 +286,10 @@ function build<U extends Uses>(parts: Parts<U>): ServiceBuilder<U, any> {
     handleBatch: bind("handle", true),
     onBatch: bind("on", true),
     consumeBatch: bind("consume", true),
+    schedule: (name: string, options: GivenSchedule) => {
+      const definition = scheduleDefinition(name, options, placeOutside(2));
+      return build({ ...parts, schedules: [...parts.schedules, definition] });
+    },
   }) as ServiceBuilder<U, any>;
 }
 

@@ -3,6 +3,8 @@ import { failureStoreCases } from "./store/failures.ts";
 import { outboxCases } from "./store/outbox.ts";
 import { sagaRowCases } from "./store/saga-rows.ts";
 import { sagaCases } from "./store/sagas.ts";
+import { scheduleRowCases } from "./store/schedule-rows.ts";
+import { scheduleCases } from "./store/schedules.ts";
 import { type StoreCase, StoreStage, type StoreSubject } from "./store/stage.ts";
 import { transactionCases } from "./store/transactions.ts";
 import { viewRowCases } from "./store/view-rows.ts";
@@ -21,10 +23,12 @@ export const storeCases: readonly StoreCase[] = [
   ...sagaCases,
   ...viewRowCases,
   ...viewCases,
+  ...scheduleRowCases,
+  ...scheduleCases,
 ];
 
 /**
- * Proves a store: transactions, inbox, outbox, sagas, views, and whole applications on it whose processes, brokers and databases fail. On real time.
+ * Proves a store: transactions, inbox, outbox, sagas, views, schedules, and whole applications on it whose processes, brokers and databases fail. On real time.
  *
  * @example
  * storeSuite("sqlite", { create: subject });

@@ -11,6 +11,15 @@ import type {
 import type { Envelope, Header } from "../envelope.ts";
 import { WaybillError, messageOf } from "../errors.ts";
 import type { Incoming } from "./message.ts";
+import type { ScheduleRows } from "../ports/schedule-rows.ts";
+import {
+  type ScheduleVerbs,
+  type ScheduleWhen,
+  cancelIn,
+  checkScheduleId,
+  keep,
+  planOf,
+} from "../schedules/dynamic.ts";
 import { sleep } from "../ports/environment.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outgoing, Position } from "../ports/transport.ts";
@@ -129,6 +138,19 @@ export class HandlerContext implements OpenContext {
     return (stream, item, options = {}) => this.#say(stream, item, options);
   }
 
+  /** For services with a store. */
+  get schedule(): ScheduleVerbs<any>["schedule"] {
+    return (contract, value, when) =>
+      this.#watch(this.#schedule(contract as AnyContract, value, when));
+  }
+
+  get cancelSchedule(): ScheduleVerbs<any>["cancelSchedule"] {
+    return async (id) => {
+      checkScheduleId(id);
+      return cancelIn(this.#schedules(id), { service: this.service, name: id });
+    };
+  }
+
   get ask(): (query: Query, input: unknown, options?: CallOptions) => Promise<any> {
     return (query, input, options = {}) => this.#speech.ask(query, input, this.#calling(options));
   }
@@ -162,6 +184,30 @@ export class HandlerContext implements OpenContext {
   #calling<Options>(options: Options): CallOrigin<Options> {
     const { envelope: parent } = this.#message;
     return { service: this.service, parent, options, signal: this.signal };
+  }
+
+  async #schedule(contract: AnyContract, value: unknown, when: ScheduleWhen): Promise<Receipt> {
+    const plan = planOf(when, this.#runtime.environment.clock.now());
+    const { id } = when;
+    const outgoing = await this.#speech.prepare(contract, value, {
+      service: this.service,
+      parent: this.#message.envelope,
+      options: { id },
+    });
+    const kept = { service: this.service, id, contract: contract.name, outgoing, plan };
+    await keep(this.#schedules(id), kept);
+    this.#message.keptAt = Math.min(this.#message.keptAt ?? Infinity, plan.nextAt ?? Infinity);
+    return { id };
+  }
+
+  #schedules(id: string): ScheduleRows {
+    if (this.#closed) throw tooLate(id);
+    const { schedules } = this.#message;
+    if (schedules !== undefined) return schedules;
+    throw new WaybillError(
+      "NOT_SUPPORTED",
+      `${this.#message.route.handlerName} schedules "${id}" outside a transaction of its store. Do it in a handler of a command, an event or a stream of a service with a store, or in bus.transaction().`,
+    );
   }
 
   #say(contract: AnyContract, value: unknown, options: SendOptions): Promise<Receipt> {

@@ -5,6 +5,7 @@ import type { Outcome } from "./outcome.ts";
 import type { Delivery, Destination, Failure, Outgoing, StateChange } from "../ports/transport.ts";
 import type { SagaRows } from "../ports/saga-rows.ts";
 import type { ViewRows } from "../ports/view-rows.ts";
+import type { ScheduleRows } from "../ports/schedule-rows.ts";
 import type { SagaTurn } from "../sagas/turn.ts";
 import type { Folding } from "../views/fold.ts";
 import type { Route } from "../wiring/route.ts";
@@ -33,6 +34,10 @@ export interface Incoming {
   transaction?: unknown;
   /** The sagas in that transaction. */
   sagas?: SagaRows;
+  /** The schedules in that transaction. */
+  schedules?: ScheduleRows;
+  /** When the first of those is due that its handler has scheduled. */
+  keptAt?: number | undefined;
   /** What this message does to its saga, set by `saga`. */
   turn?: SagaTurn | undefined;
   /** The views in that transaction. */

@@ -35,6 +35,8 @@ export interface StoredParts {
   readonly wire: Wire | undefined;
   /** Another content for a message; validated where its contract is known. */
   readonly rewrite: Rewrite;
+  /** Takes back what waits in stores, by its ids. Answers how many messages that were. */
+  readonly cancelKept: (ids: readonly string[]) => Promise<number>;
 }
 
 /** Messages of one state, and what a person can do with them. */
@@ -134,10 +136,14 @@ export class ScheduledMessages extends StoredMessages {
 
   /**
    * Takes back what was sent with `delayMs` or `at`, by the ids that `send` and `publish` answered; of an event, every subscription's copy.
-   * Answers how many messages that were: 0 for one that has fallen due, also while it waits for a retry. Costs a look per id, however much is scheduled.
+   * What waits in a store, because its broker holds nothing so long, is taken back too, where no address is given. Answers how many messages that were: 0 for one that has fallen due, also while it waits for a retry. Costs a look per id, however much is scheduled.
    */
-  cancel(ids: readonly string[], { address }: Pick<AsideQuery, "address"> = {}): Promise<number> {
-    return this.parts.inspection.cancel(ids, address);
+  async cancel(
+    ids: readonly string[],
+    { address }: Pick<AsideQuery, "address"> = {},
+  ): Promise<number> {
+    const kept = address === undefined ? await this.parts.cancelKept(ids) : 0;
+    return kept + (await this.parts.inspection.cancel(ids, address));
   }
 }
 

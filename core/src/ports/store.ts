@@ -2,6 +2,7 @@ import type { Environment } from "./environment.ts";
 import type { Logger } from "./logger.ts";
 import type { SagaRows, Sagas } from "./saga-rows.ts";
 import type { ViewRows, Views } from "./view-rows.ts";
+import type { ScheduleRows, Schedules } from "./schedule-rows.ts";
 import type { Destination, Failure, Outgoing } from "./transport.ts";
 
 /** What `service(name, { store })` names: settings that can be opened, once per bus. `Client` is what a handler gets as `context.transaction`. */
@@ -36,6 +37,7 @@ export interface Store<Client = unknown> extends AsyncDisposable {
   readonly outbox: Outbox;
   readonly sagas: Sagas;
   readonly views: Views;
+  readonly schedules: Schedules;
   /**
    * Commits when `work` resolves, and then resolves; nothing of it stays when it rejects. Errors: what `work` threw; STORAGE_BUSY, STORAGE_FULL and
    * STORAGE_FAILED, with nothing stored; COMMIT_UNKNOWN when the database went away while it committed.
@@ -56,6 +58,7 @@ export interface StoreTransaction<Client = unknown> {
   readonly client: Client;
   readonly sagas: SagaRows;
   readonly views: ViewRows;
+  readonly schedules: ScheduleRows;
   /** Inserts the record that a message was handled; false when it is there already. Waits for another transaction that claims the same. */
   claim(address: string, message: string): boolean | Promise<boolean>;
   /** Writes messages into the outbox, to be sent after COMMIT. */

@@ -3,6 +3,7 @@ import type { CallOptions, OpenOptions, Receipt, SendOptions } from "../context.
 import { type Body, type Envelope, type Header, schemaUri } from "../envelope.ts";
 import { WaybillError } from "../errors.ts";
 import { type Sending, type WritableHeader, destinationOf } from "../handling/message.ts";
+import type { Delays } from "../schedules/delays.ts";
 import type { Sender } from "../handling/pipeline.ts";
 import type { Destination, Outgoing } from "../ports/transport.ts";
 import { type Runtime, runtimeOf } from "../runtime.ts";
@@ -59,6 +60,7 @@ export class Speech {
   readonly #ways: ReadonlyMap<string, ReadonlyMap<AnyContract, Way>>;
   #calling: Calling | undefined;
   #views: OpenViews | undefined;
+  #delays: Delays | undefined;
   #time = "";
   #timeAt = Number.NaN;
 
@@ -103,6 +105,11 @@ export class Speech {
     return (this.#calling as Calling).open(feed, input, origin);
   }
 
+  /** What a broker cannot hold so long waits in a store. */
+  useDelays(delays: Delays): void {
+    this.#delays = delays;
+  }
+
   /** A checked, encoded message, not yet sent. Answers at once when the schema does. Throws or rejects with MESSAGE_INVALID, BODY_TOO_LARGE, CONTRACT_NOT_DECLARED or OPTION_INVALID. */
   prepare(contract: AnyContract, value: unknown, origin: Origin): Outgoing | Promise<Outgoing> {
     const way = this.#ways.get(origin.service)?.get(contract);
@@ -123,7 +130,9 @@ export class Speech {
   }
 
   /** Resolves when all of it is stored as durably as the transport says. */
-  async deliver(batch: readonly Outgoing[]): Promise<void> {
+  async deliver(all: readonly Outgoing[]): Promise<void> {
+    const batch = this.#delays === undefined ? all : await this.#delays.keep(all);
+    if (batch.length === 0) return;
     await this.#runtime.transport.send(batch);
     for (const { envelope } of batch) this.#runtime.counters.of(envelope.header.type).sent += 1;
   }
@@ -131,6 +140,7 @@ export class Speech {
   /** The same for one message, without a promise more than the transport's own. */
   deliverOne(outgoing: Outgoing): Promise<Receipt> {
     const { id, type } = outgoing.envelope.header;
+    if (outgoing.notBefore !== undefined) return this.deliver([outgoing]).then(() => ({ id }));
     return this.#runtime.transport.send([outgoing]).then(() => {
       this.#runtime.counters.of(type).sent += 1;
       return { id };
@@ -153,7 +163,7 @@ export class Speech {
     return header;
   }
 
-  #outgoing({ contract, header, body, options }: Sending, to: Destination): Outgoing {
+  #outgoing({ contract, service, header, body, options }: Sending, to: Destination): Outgoing {
     const envelope = new Made(header, body);
     const { delayMs, at, ttlMs } = options;
     if (delayMs === undefined && at === undefined && ttlMs === undefined)
@@ -161,7 +171,8 @@ export class Speech {
     const now = this.#runtime.environment.clock.now();
     const notBefore = at?.getTime() ?? (delayMs === undefined ? undefined : now + delayMs);
     const notAfter = ttlMs === undefined ? undefined : (notBefore ?? now) + ttlMs;
-    this.#checkTimes(contract, { delayMs: (notBefore ?? now) - now, ttlMs: ttlMs ?? 0 });
+    const delayMsAsked = (notBefore ?? now) - now;
+    this.#checkTimes(contract, { service, delayMs: delayMsAsked, ttlMs: ttlMs ?? 0 });
     if (notAfter !== undefined) header.expirytime = new Date(notAfter).toISOString();
     return {
       to,
@@ -171,7 +182,10 @@ export class Speech {
     };
   }
 
-  #checkTimes(contract: AnyContract, { delayMs, ttlMs }: { delayMs: number; ttlMs: number }): void {
+  #checkTimes(
+    contract: AnyContract,
+    { service, delayMs, ttlMs }: { service: string; delayMs: number; ttlMs: number },
+  ): void {
     const { name, capabilities } = runtimeOf(this.#runtime, contract).transport;
     if (
       !(delayMs <= delayMsMax && Number.isFinite(delayMs)) ||
@@ -182,10 +196,10 @@ export class Speech {
         `delayMs, at and ttlMs of "${contract.name}" must lie within ten years.`,
       );
     }
-    if (delayMs > capabilities.delayMsMax) {
+    if (delayMs > capabilities.delayMsMax && this.#delays?.has(service) !== true) {
       throw new WaybillError(
         "NOT_SUPPORTED",
-        `"${contract.name}" asks for a delay of ${delayMs} ms; ${name} holds messages for at most ${capabilities.delayMsMax} ms.`,
+        `"${contract.name}" asks for a delay of ${delayMs} ms; ${name} holds messages for at most ${capabilities.delayMsMax} ms. Give the service "${service}" a store, in which it can wait.`,
       );
     }
   }

@@ -1,6 +1,7 @@
 import type { IncomingStep, OutgoingStep } from "../handling/pipeline.ts";
 import type { Speech } from "../speaking/speech.ts";
 import type { CircuitBreaker } from "../flow/circuit-breaker.ts";
+import type { Delays } from "../schedules/delays.ts";
 import type { Stores } from "../stores/stores.ts";
 import type { OpenViews } from "../views/open-views.ts";
 import { breaking } from "./break.ts";
@@ -23,7 +24,11 @@ import { view } from "./view.ts";
 export function messageSteps(
   speech: Speech,
   breakers: ReadonlyMap<string, CircuitBreaker>,
-  { stores, views }: { readonly stores: Stores; readonly views: OpenViews },
+  {
+    stores,
+    views,
+    delays,
+  }: { readonly stores: Stores; readonly views: OpenViews; readonly delays: Delays },
 ): readonly IncomingStep[] {
   return [
     settle,
@@ -36,7 +41,7 @@ export function messageSteps(
     race,
     decode,
     validate,
-    transact(stores, views.bell),
+    transact({ stores, bell: views.bell, delays }),
     saga,
     view,
     dispatch(speech),

@@ -4,6 +4,7 @@ import { type Outcome, complete } from "../handling/outcome.ts";
 import type { Incomer, IncomingStep } from "../handling/pipeline.ts";
 import type { Store, StoreTransaction } from "../ports/store.ts";
 import { addressOf } from "../ports/transport.ts";
+import type { Delays } from "../schedules/delays.ts";
 import type { Stores } from "../stores/stores.ts";
 import type { ViewBell } from "../views/bell.ts";
 
@@ -12,7 +13,7 @@ import type { ViewBell } from "../views/bell.ts";
  * and what it sends are committed together, and only then is the message settled. A message that is recorded already is completed without
  * running. Nothing where a service has no store.
  */
-export function transact(stores: Stores, bell: ViewBell): IncomingStep {
+export function transact({ stores, bell, delays }: Transacting): IncomingStep {
   return {
     name: "transact",
     wrap: (next, { service, source, contract, binding }, { counters, logger }) => {
@@ -20,7 +21,7 @@ export function transact(stores: Stores, bell: ViewBell): IncomingStep {
       if (store === undefined) return next;
       const counted = counters.of(contract.name);
       const claim = binding.view === undefined ? claimOf(addressOf(source)) : viewClaimOf(service);
-      const run = running(next, { store, claim });
+      const run = running(next, { store, claim, stores, delays });
       return async (message) => {
         try {
           const outcome = await run(message);
@@ -51,6 +52,12 @@ export function transact(stores: Stores, bell: ViewBell): IncomingStep {
   };
 }
 
+interface Transacting {
+  readonly stores: Stores;
+  readonly bell: ViewBell;
+  readonly delays: Delays;
+}
+
 /** Notes that a message is handled; false: it was before. */
 type Claim = (transaction: StoreTransaction, message: Incoming) => boolean | Promise<boolean>;
 
@@ -78,24 +85,40 @@ function viewClaimOf(view: string): Claim {
   };
 }
 
+interface Keeping extends Claiming {
+  readonly stores: Stores;
+  readonly delays: Delays;
+}
+
 /** Undefined: it was handled before. */
 function running(
   next: Incomer,
-  { store, claim }: Claiming,
+  { store, claim, stores, delays }: Keeping,
 ): (message: Incoming) => Promise<Outcome | undefined> {
-  return (message) =>
-    store.transaction(async (transaction) => {
+  return async (message) => {
+    let tell: (() => void) | undefined;
+    const ended = await store.transaction(async (transaction) => {
       if (!(await claim(transaction, message))) return undefined;
       message.transaction = transaction.client;
       message.sagas = transaction.sagas;
       message.views = transaction.views;
+      message.schedules = transaction.schedules;
+      message.keptAt = undefined;
       const outcome = await next(message);
       if (outcome.outcome !== "complete") throw new Undone(outcome);
       checkLock(message);
-      if (message.held.length > 0) await transaction.append(message.held);
+      if (message.held.length > 0) {
+        const divided = await delays.divide(message.held, transaction.schedules, store);
+        ({ tell } = divided);
+        if (divided.now.length > 0) await transaction.append(divided.now);
+      }
       checkLock(message);
       return outcome;
     });
+    tell?.();
+    if (message.keptAt !== undefined) stores.kept(store, message.keptAt);
+    return ended;
+  };
 }
 
 /** Claiming waits for a transaction that is still ending, so its answer is the truth. */

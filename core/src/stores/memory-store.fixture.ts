@@ -80,6 +80,11 @@ export function memoryStore(environment: Environment): MemoryStore {
         finish: unused,
         abandon: unused,
       },
+      schedules: {
+        find: async () => undefined,
+        list: async () => [],
+        nextDue: async () => undefined,
+      },
       transaction: (work) => transaction(host, insert, work),
       [Symbol.asyncDispose]: async () => undefined,
     }),
@@ -105,6 +110,7 @@ async function transaction<Result>(
       save: unused,
       advance: unused,
     },
+    schedules: { load: unused, due: unused, insert: unused, update: unused, remove: unused },
     claim: () => true,
     append: (batch) => void said.push(...batch),
   });

@@ -17,6 +17,7 @@ export class Stores {
   readonly all: readonly OpenStore[];
   readonly #runtime: RelayRuntime;
   readonly #byService: ReadonlyMap<string, OpenStore>;
+  readonly #waiting = new Map<Store, (nextAt: number) => void>();
 
   private constructor(
     opened: ReadonlyMap<StoreFactory, OpenStore>,
@@ -49,6 +50,27 @@ export class Stores {
   /** The store of a service; undefined where it has none. */
   of(service: string): Store | undefined {
     return this.#byService.get(service)?.store;
+  }
+
+  /** In whose name it is kept there: that of its sender, or of another service with this store. */
+  keeperOf(service: string, store: Store): string {
+    if (this.of(service) === store) return service;
+    const [first = service] = this.servicesOf(store);
+    return first;
+  }
+
+  servicesOf(store: Store): readonly string[] {
+    return [...this.#byService].flatMap(([name, open]) => (open.store === store ? name : []));
+  }
+
+  /** Who is told when something is kept in a store until a moment. */
+  onKept(store: Store, tell: (nextAt: number) => void): void {
+    this.#waiting.set(store, tell);
+  }
+
+  /** After COMMIT. */
+  kept(store: Store, nextAt: number): void {
+    this.#waiting.get(store)?.(nextAt);
   }
 
   /** Throws OPTION_INVALID for one that no connected service names. */

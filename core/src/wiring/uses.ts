@@ -1,6 +1,7 @@
 import type { StoreFactory } from "../ports/store.ts";
 import type { ViewReader } from "../views/reader.ts";
 import type { View, ViewRowOf } from "../views/view.ts";
+import type { ScheduleVerbs } from "../schedules/dynamic.ts";
 import type { Command, Contract, Event, Feed, Query, Stream } from "@waybill/contracts";
 
 /** What a service says to others: the first lines of a service, and the edges of the map. */
@@ -31,7 +32,7 @@ export type InStore<U> = U extends { readonly store: StoreFactory<infer Client> 
   ? {
       /** The transaction in which this handler runs, of the service's own database. It ends with the handler. */
       readonly transaction: Client;
-    }
+    } & ScheduleVerbs<DeclaredIn<U>>
   : unknown;
 
 /** What the handlers of a service that reads views get besides. */

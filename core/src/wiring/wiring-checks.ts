@@ -14,6 +14,7 @@ import { retryPolicy } from "../handling/retry.ts";
 import type { CallDepthPolicy } from "../runtime.ts";
 import { sagaFaults } from "../sagas/saga-checks.ts";
 import { viewFaults } from "../views/view-checks.ts";
+import { scheduleFaults } from "../schedules/schedule-checks.ts";
 import { storeFaults } from "../stores/store-checks.ts";
 import { stateFaults, stateSharingFaults } from "./session-checks.ts";
 import type { Binding, HandlerDefaults, HandlerOptions, Service } from "../service.ts";
@@ -39,9 +40,9 @@ export function checkServices(services: readonly Service[]): readonly string[] {
       ...allContracts(sound).flatMap(contractFaults),
       ...doubleNameFaults(allContracts(sound)),
       ...sound.flatMap(bindingFaults),
-      ...sound.flatMap(storeFaults),
-      ...sound.flatMap(sagaFaults),
-      ...sound.flatMap(viewFaults),
+      ...[storeFaults, sagaFaults, viewFaults, scheduleFaults].flatMap((each) =>
+        sound.flatMap(each),
+      ),
       ...ownerFaults(sound),
       ...sharedFormerNameFaults(sound),
       ...subscriptionFaults(sound),

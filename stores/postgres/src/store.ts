@@ -6,6 +6,8 @@ import {
   type StoreHost,
   type SagaRows,
   type Sagas,
+  type ScheduleRows,
+  type Schedules,
   type StoreTransaction,
   type TransactionOptions,
   type ViewRows,
@@ -18,6 +20,7 @@ import type { Settings } from "./options.ts";
 import { PostgresOutbox } from "./outbox.ts";
 import { parametersOf } from "./rows.ts";
 import { sagaRows, sagas } from "./sagas.ts";
+import { scheduleRows, schedules } from "./schedules.ts";
 import { Slots } from "./slots.ts";
 import { viewRows } from "./view-rows.ts";
 import { views } from "./views.ts";
@@ -37,6 +40,7 @@ export class PostgresStore implements Store<PostgresTransaction> {
   readonly outbox: PostgresOutbox;
   readonly sagas: Sagas;
   readonly views: Views;
+  readonly schedules: Schedules;
   readonly #pool: Pool;
   readonly #host: StoreHost;
   readonly #slots: Slots;
@@ -52,6 +56,7 @@ export class PostgresStore implements Store<PostgresTransaction> {
     this.outbox = new PostgresOutbox({ pool, name, environment, inboxMs });
     this.sagas = sagas(pool, name);
     this.views = views(pool, name);
+    this.schedules = schedules(pool, name);
   }
 
   async transaction<Result>(
@@ -169,6 +174,10 @@ class OpenTransaction implements StoreTransaction<PostgresTransaction> {
 
   get sagas(): SagaRows {
     return sagaRows(this.#client, this.#name, () => checkOpen(this.#client));
+  }
+
+  get schedules(): ScheduleRows {
+    return scheduleRows(this.#client, this.#name, () => checkOpen(this.#client));
   }
 
   get views(): ViewRows {

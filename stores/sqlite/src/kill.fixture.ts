@@ -88,6 +88,7 @@ function mortal(
         outbox,
         sagas: store.sagas,
         views: store.views,
+        schedules: store.schedules,
         transaction,
         [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
       };

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { type Migration, WaybillError } from "@waybill/core";
 import { viewTables } from "./views-schema.ts";
+import { scheduleTables } from "./schedules.ts";
 
 /** Never changed once released: a change is a new version. */
 export const migrations: readonly Migration[] = [
@@ -65,6 +66,8 @@ insert into waybill_schema (version) values (2);`,
   {
     version: 3,
     sql: `${viewTables}
+
+${scheduleTables}
 
 insert into waybill_schema (version) values (3);`,
   },

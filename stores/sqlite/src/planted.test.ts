@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Outgoing, SagaRow, SagaRows, Store, StoreTransaction, ViewRows } from "@waybill/core";
+import type {
+  Outgoing,
+  SagaRow,
+  SagaRows,
+  ScheduleRow,
+  ScheduleRows,
+  Store,
+  StoreTransaction,
+  ViewRows,
+} from "@waybill/core";
 import { StoreStage, storeCases } from "@waybill/testkit";
 import { subject } from "./subject.fixture.ts";
 
@@ -93,6 +102,28 @@ const bugs: readonly Bug[] = [
       }
     },
   },
+  {
+    name: "a schedule that moves on, whether what it sends is committed or not",
+    caughtBy: "schedule.crash",
+    plant: (store) => async (work, options) => {
+      const moved: ScheduleRow[] = [];
+      try {
+        return await store.transaction((each) => work(noting(each, moved)), options);
+      } finally {
+        await move(store, moved);
+      }
+    },
+  },
+  {
+    name: "a schedule that moves on when what it sends has been committed",
+    caughtBy: "schedule.crash",
+    plant: (store) => async (work, options) => {
+      const moved: ScheduleRow[] = [];
+      const result = await store.transaction((each) => work(noting(each, moved)), options);
+      await move(store, moved);
+      return result;
+    },
+  },
 ];
 
 for (const { name, caughtBy, plant } of bugs)
@@ -103,6 +134,7 @@ for (const { name, caughtBy, plant } of bugs)
       outbox: store.outbox,
       sagas: store.sagas,
       views: store.views,
+      schedules: store.schedules,
       transaction: plant(store),
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     });
@@ -119,7 +151,27 @@ function bound(transaction: StoreTransaction): StoreTransaction {
     client: transaction.client,
     sagas: transaction.sagas,
     views: transaction.views,
+    schedules: transaction.schedules,
     claim: (address, message) => transaction.claim(address, message),
     append: (batch) => transaction.append(batch),
   };
+}
+
+/** Schedules that are updated are only noted. */
+function noting(each: StoreTransaction, moved: ScheduleRow[]): StoreTransaction {
+  const { schedules } = each;
+  const rows: ScheduleRows = {
+    load: (key) => schedules.load(key),
+    due: (now, limit) => schedules.due(now, limit),
+    insert: (row) => schedules.insert(row),
+    update: (row) => void moved.push(row),
+    remove: (key) => schedules.remove(key),
+  };
+  return { ...bound(each), schedules: rows };
+}
+
+function move(store: Store, moved: readonly ScheduleRow[]): Promise<void> {
+  return store.transaction(async ({ schedules }) => {
+    for (const row of moved) await schedules.update(row);
+  });
 }

@@ -5,6 +5,8 @@ import {
   type OutboxRow,
   type SagaRows,
   type Sagas,
+  type ScheduleRows,
+  type Schedules,
   type Store,
   type StoreHost,
   type StoreTransaction,
@@ -18,6 +20,7 @@ import { storageError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import { SqliteOutbox } from "./outbox.ts";
 import { type SagaStatements, prepareSagas, sagaRows, sagas } from "./sagas.ts";
+import { type ScheduleStatements, prepareSchedules, scheduleRows, schedules } from "./schedules.ts";
 import { type Statements, prepare } from "./statements.ts";
 import { type ViewStatements, forgetViews, prepareViews, viewRows, views } from "./views.ts";
 import { type Job, Writer } from "./writer.ts";
@@ -36,10 +39,12 @@ export class SqliteStore implements Store<SqliteTransaction> {
   readonly outbox: SqliteOutbox;
   readonly sagas: Sagas;
   readonly views: Views;
+  readonly schedules: Schedules;
   readonly #parts: StoreParts;
   readonly #sql: Statements;
   readonly #sagaSql: SagaStatements;
   readonly #viewSql: ViewStatements;
+  readonly #scheduleSql: ScheduleStatements;
   readonly #client: Client;
   readonly #writer: Writer;
 
@@ -82,6 +87,13 @@ export class SqliteStore implements Store<SqliteTransaction> {
           ? write(() => act(this.#viewSql))
           : this.#guarded(() => act(readingViews)),
     });
+    this.#scheduleSql = prepareSchedules(db);
+    const readingSchedules = reader === undefined ? undefined : prepareSchedules(reader);
+    this.schedules = schedules(async (act) =>
+      readingSchedules === undefined
+        ? write(() => act(this.#scheduleSql))
+        : this.#guarded(() => act(readingSchedules)),
+    );
   }
 
   transaction<Result>(
@@ -95,6 +107,7 @@ export class SqliteStore implements Store<SqliteTransaction> {
         sql: this.#sql,
         sagaSql: this.#sagaSql,
         viewSql: this.#viewSql,
+        scheduleSql: this.#scheduleSql,
         now: Math.floor(environment.clock.now()),
         owner: this.outbox,
         file: this.#parts.settings.file,
@@ -173,6 +186,7 @@ interface Writing {
   readonly sql: Statements;
   readonly sagaSql: SagaStatements;
   readonly viewSql: ViewStatements;
+  readonly scheduleSql: ScheduleStatements;
   readonly now: number;
   readonly owner: { readonly instance: string };
   readonly file: string;
@@ -197,6 +211,10 @@ class OpenTransaction implements StoreTransaction<SqliteTransaction> {
   get views(): ViewRows {
     const { viewSql, now } = this.#writing;
     return viewRows(viewSql, now, (act) => this.#guarded(act));
+  }
+
+  get schedules(): ScheduleRows {
+    return scheduleRows(this.#writing.scheduleSql, (act) => this.#guarded(act));
   }
 
   claim(address: string, message: string): boolean {

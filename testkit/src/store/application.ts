@@ -99,6 +99,7 @@ export function troubled({ subject, plant }: StoreStage, trouble: Trouble): Stor
         outbox: outboxOf(store, trouble),
         sagas: store.sagas,
         views: store.views,
+        schedules: store.schedules,
         transaction: async (work, options) => {
           trouble.beforeBegin?.();
           let claimed = "";
@@ -106,7 +107,11 @@ export function troubled({ subject, plant }: StoreStage, trouble: Trouble): Stor
             client: transaction.client,
             sagas: transaction.sagas,
             views: viewsOf(transaction, (message) => void (claimed = message)),
-            append: (batch) => transaction.append(batch),
+            schedules: transaction.schedules,
+            append: (batch) => {
+              claimed ||= batch[0]?.envelope.header.id ?? "";
+              return transaction.append(batch);
+            },
             claim: (address, message) => {
               claimed = message;
               return transaction.claim(address, message);
