@@ -37,6 +37,8 @@ export class NatsDelivery extends HeldDelivery {
   readonly noted: Noted;
   /** When the lease was last known to begin, on the monotonic clock. */
   leasedAt: number;
+  /** The server has said so since; before, it began when the server sent it, which nobody here knows. */
+  isRenewed = false;
   readonly #settler: Settler;
 
   constructor({ address, message, read, note, leasedAt, settler }: DeliveryParts) {

@@ -23,6 +23,8 @@ export interface Agreed {
 
 const renewalsPerLock = 3;
 const shortestTickMs = 10;
+/** Of the lock time, what is certain of a lease that was never renewed: what was sent may have been long on its way, and in the hands of who stood still. */
+const unrenewedShare = 2 / 3;
 
 /** What a receiver holds, and since when the server knows. JetStream takes an acknowledgement from anybody, so who may have lost a lease has to know it by itself. */
 export class Leases {
@@ -91,7 +93,8 @@ export class Leases {
   /** Whether it is certain that nobody else has it. */
   holds(delivery: NatsDelivery): boolean {
     if (this.#held.get(delivery.message.sequence) !== delivery) return false;
-    if (this.#ageMs(delivery) <= this.#lockMs) return true;
+    if (this.#ageMs(delivery) <= this.#lockMs * (delivery.isRenewed ? 1 : unrenewedShare))
+      return true;
     this.#lose(delivery);
     return false;
   }
@@ -148,6 +151,8 @@ export class Leases {
   async #renew(delivery: NatsDelivery): Promise<void> {
     const askedAt = this.#parts.environment.clock.monotonic();
     const told = await this.#parts.settling.tell(delivery.message, inProgress, this.#lockMs);
-    if (told === "settled") delivery.leasedAt = Math.max(delivery.leasedAt, askedAt);
+    if (told !== "settled") return;
+    delivery.leasedAt = Math.max(delivery.leasedAt, askedAt);
+    delivery.isRenewed = true;
   }
 }
