@@ -1,6 +1,6 @@
 /**
  * Fails on an import against the direction
- * `contracts ← core ← {broker, transports, channels, stores, codecs, wire} ← tools`, on an import of another room's inside,
+ * `contracts ← core ← {broker, transports, channels, captures, stores, codecs, wire} ← tools`, on an import of another room's inside,
  * and on a package that a room uses without declaring it. `npm run rooms`.
  */
 import { existsSync, globSync, readFileSync } from "node:fs";
@@ -38,7 +38,7 @@ interface File {
 
 /** Loads the package that a URL asks for, if it is installed. It knows its name and nothing else of it. */
 const loadsByName = "core/src/transport-url.ts";
-const adapters = /^(transports|channels|stores|codecs|wire)\//;
+const adapters = /^(transports|channels|captures|stores|codecs|wire)\//;
 const published = (room: string): boolean => !/^(examples\/|benchmarks$|scripts$|docs$)/.test(room);
 
 /** Who may import whom. The first pattern that matches a room's path is its level. */
@@ -53,8 +53,8 @@ const levels: readonly (readonly [pattern: RegExp, level: Level])[] = [
     /^wire\/security$/,
     level([/^core$/], [/^contracts$/, /^testkit$/, /^broker$/, /^(codecs|wire)\//]),
   ],
-  // What a store keeps is proved over a broker that survives its process.
-  [/^stores\//, level([/^contracts$/, /^core$/], [/^testkit$/, /^broker$/])],
+  // What a store keeps, or a capture publishes, is proved over a broker that survives its process.
+  [/^(captures|stores)\//, level([/^contracts$/, /^core$/], [/^testkit$/, /^broker$/])],
   [adapters, level([/^contracts$/, /^core$/], [/^testkit$/])],
   [/^waybill$/, level([/^contracts$/, /^core$/, /^broker$/], [/^testkit$/])],
   [/^tools\//, level([/^contracts$/, /^core$/, /^broker$/, /^waybill$/, adapters], [/^testkit$/])],

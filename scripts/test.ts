@@ -82,7 +82,7 @@ const kinds: Readonly<Record<string, Kind>> = {
 
 const places = [
   "{contracts,core,testkit,broker,waybill,benchmarks}/src/**/*.test.ts",
-  "{transports,channels,stores,codecs,wire,tools,examples}/*/src/**/*.test.ts",
+  "{transports,channels,captures,stores,codecs,wire,tools,examples}/*/src/**/*.test.ts",
   "scripts/**/*.test.ts",
 ];
 

@@ -6,7 +6,8 @@ import { closeRunning } from "./closing.ts";
 import { WaybillError } from "./errors.ts";
 import { explain } from "./explain/explain.ts";
 import type { Explanation } from "./explain/explanation.ts";
-import { type Health, readHealth } from "./operating/health.ts";
+import { busHealth } from "./operating/bus-health.ts";
+import type { Health } from "./operating/health.ts";
 import { type Ledger, readLedger } from "./operating/ledger.ts";
 import { type PauseOptions, type PauseTarget, pause, resume } from "./operating/pausing.ts";
 import type { Capabilities } from "./ports/transport.ts";
@@ -20,13 +21,10 @@ import type { Kind } from "./split/options.ts";
 import { type BusTransaction, type Prepare, transactOutside } from "./stores/bus-transaction.ts";
 import type { StoreFactory } from "./ports/store.ts";
 import { OutboxMessages } from "./stores/outbox.ts";
-import { withStores } from "./stores/store-health.ts";
-import { withSchedules } from "./schedules/schedule-health.ts";
 import type { CallOrigin } from "./speaking/speech.ts";
 import { Streams } from "./operating/streams.ts";
 import { AllViews, ViewLook } from "./views/look.ts";
 import type { View, ViewRowOf } from "./views/view.ts";
-import { withViews } from "./views/view-health.ts";
 import type { AnyContract } from "./wiring/uses.ts";
 
 export interface CloseOptions {
@@ -168,20 +166,8 @@ export class ConnectedBus implements Bus {
     }));
   }
 
-  async health(): Promise<Health> {
-    const { runtime, listeners, servings, breakers, loop, stores, views, schedulers } =
-      this.#running;
-    const running = new Map(
-      [...listeners, ...servings].map(({ address, inFlight }) => [address, inFlight]),
-    );
-    const health = await readHealth(runtime, {
-      running,
-      circuits: breakers.map((each) => each.health()),
-      eventLoop: loop?.health(),
-      complaints: loop?.complaints() ?? [],
-    });
-    const stored = await withViews(await withStores(health, stores), views);
-    return withSchedules(stored, schedulers);
+  health(): Promise<Health> {
+    return busHealth(this.#running);
   }
 
   async transaction<Result>(

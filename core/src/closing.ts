@@ -17,6 +17,7 @@ interface Stoppable {
 export async function closeRunning(running: Running, deadlineMs: number): Promise<void> {
   const { calls, channels, runtime, loop, stores, schedulers } = running;
   const { endDepths, endForgetting } = running;
+  const captured = running.captures.close();
   runtime.vigil.hold();
   loop?.end();
   endDepths?.();
@@ -27,6 +28,7 @@ export async function closeRunning(running: Running, deadlineMs: number): Promis
     await within(runtime.environment, resting, deadlineMs);
     const left = await drain(running, until - clock.monotonic());
     await endForgetting?.();
+    await captured;
     await stores.flush(Math.max(flushMsMin, until - clock.monotonic()));
     calls.close();
     for (const channel of channels) await channel[Symbol.asyncDispose]();

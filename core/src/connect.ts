@@ -4,6 +4,7 @@ import { LocalChannel } from "./calls/local-channel.ts";
 import { RouteResponder } from "./calls/responder.ts";
 import { type Served, serveCalls } from "./calls/served.ts";
 import { Remotes } from "./calls/remotes.ts";
+import { Captures } from "./captures/captures.ts";
 import { checkCapabilities } from "./wiring/capability-checks.ts";
 import { declarations } from "./wiring/declarable.ts";
 import { type Codec, jsonCodec } from "./codec.ts";
@@ -178,17 +179,17 @@ async function run(
   const { responders, listeners } = compileIntakes(wiring, compiling);
   await declareAll(declarations(wiring, runtime, options.deadLettersTo), declare);
   await tellOfPauses({ runtime, wiring });
-  const servings: Served[] = [];
-  for (const [intake, responder] of responders) {
-    const remote = remotes.of({ kind: responder.verb === "answer" ? "query" : "feed" });
-    servings.push(await serveCalls(intake, responder, { runtime, local, remote }));
-  }
+  const mayCreate = declare === "create";
+  const captures = await Captures.open(wiring.services, { runtime, speech, mayCreate });
+  const servings = await serveAll(responders, { runtime, local, remotes });
   const meter = await loadMeter();
   stores.start();
   for (const listener of listeners) listener.start();
-  if (wiring.intakes.length > 0 || wiring.services.some(isScheduled)) runtime.vigil.hold();
+  const isAwake = wiring.services.some(isScheduled) || !captures.isEmpty;
+  if (wiring.intakes.length > 0 || isAwake) runtime.vigil.hold();
   const schedulers = schedulersOf(wiring.services, options.stores, { speech, runtime });
   await Promise.all(schedulers.map((scheduler) => scheduler.start()));
+  captures.start();
   return {
     runtime,
     wiring,
@@ -202,6 +203,7 @@ async function run(
     views,
     schedulers,
     delays,
+    captures,
     endForgetting: forgetSagas(wiring.services, stores, runtime),
     channels: [local, ...remotes.all],
     endDepths: meter === undefined ? undefined : watchDepths(meter, wiring, runtime),
@@ -239,6 +241,18 @@ function compileIntakes(
 
 function isScheduled({ schedules = [] }: Service): boolean {
   return schedules.length > 0;
+}
+
+async function serveAll(
+  responders: ReadonlyMap<Intake, RouteResponder>,
+  { runtime, local, remotes }: { runtime: Runtime; local: LocalChannel; remotes: Remotes },
+): Promise<readonly Served[]> {
+  const servings: Served[] = [];
+  for (const [intake, responder] of responders) {
+    const remote = remotes.of({ kind: responder.verb === "answer" ? "query" : "feed" });
+    servings.push(await serveCalls(intake, responder, { runtime, local, remote }));
+  }
+  return servings;
 }
 
 /** A user's step beside `settle`, `exhaust` or `retry` has no place in a call, which is neither settled nor retried. Nor has one beside such a step. */

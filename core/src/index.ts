@@ -57,6 +57,7 @@ export type { Incoming, Sending } from "./handling/message.ts";
 export { type Outcome, complete, deadLetter, defer, retry } from "./handling/outcome.ts";
 export type { Incomer, IncomingStep, OutgoingStep, Sender, UserStep } from "./handling/pipeline.ts";
 export { PassedDelivery } from "./handling/passed-delivery.ts";
+export type * from "./ports/capture.ts";
 export * from "./ports/channel.ts";
 export * from "./ports/environment.ts";
 export * from "./ports/logger.ts";

@@ -1,5 +1,6 @@
 import type { Calls } from "./calls/calls.ts";
 import type { Served } from "./calls/served.ts";
+import type { Captures } from "./captures/captures.ts";
 import type { CircuitBreaker } from "./flow/circuit-breaker.ts";
 import type { LoopLag } from "./flow/loop-lag.ts";
 import type { Listener } from "./handling/listener.ts";
@@ -31,6 +32,7 @@ export interface Running {
   readonly views: OpenViews;
   readonly schedulers: readonly Scheduler[];
   readonly delays: Delays;
+  readonly captures: Captures;
   /** Ends the forgetting of old sagas; undefined where no service is one. */
   readonly endForgetting: (() => Promise<void>) | undefined;
 }

@@ -14,6 +14,7 @@ import type { CircuitBreakerOptions } from "./flow/circuit-options.ts";
 import type { RateLimit } from "./flow/rate-limit.ts";
 import type { Outcome } from "./handling/outcome.ts";
 import type { RetryPolicy } from "./handling/retry.ts";
+import type { CaptureFactory } from "./ports/capture.ts";
 import type { SagaBinding, SagaDefinition } from "./sagas/definition.ts";
 import type { ViewBinding, ViewDefinition } from "./views/definition.ts";
 import {
@@ -23,6 +24,7 @@ import {
   type ScheduleOptions,
   scheduleDefinition,
 } from "./schedules/definition.ts";
+import { placeOutside } from "./wiring/place.ts";
 import type { AnyContract, DeclaredIn, InStore, InViews, Uses } from "./wiring/uses.ts";
 
 type Result<Value> = Value | Promise<Value>;
@@ -164,6 +166,8 @@ export interface Service<U extends Uses = any, Bound = any> {
   readonly view?: ViewDefinition;
   /** What it sends by the clock. */
   readonly schedules?: readonly ScheduleDefinition[];
+  /** For a service that publishes what another program writes to its database. */
+  readonly capture?: CaptureFactory;
   /** For the compiler alone; no service has it. */
   readonly bound?: Bound;
 }
@@ -291,10 +295,4 @@ function build<U extends Uses>(parts: Parts<U>): ServiceBuilder<U, any> {
       return build({ ...parts, schedules: [...parts.schedules, definition] });
     },
   }) as ServiceBuilder<U, any>;
-}
-
-/** The stack's frame `depth` calls up. */
-export function placeOutside(depth: number): string {
-  const frame = new Error("place").stack?.split("\n")[depth + 1] ?? "";
-  return /\(?((?:file:|\/|[A-Za-z]:)[^()]*:\d+:\d+)\)?$/.exec(frame.trim())?.[1] ?? "";
 }

@@ -5,7 +5,7 @@
 import { servers } from "./servers.ts";
 
 /** Those whose `programs` heed the port. */
-const besideOthers = ["rabbitmq", "nats", "kafka"];
+const besideOthers = ["rabbitmq", "nats", "kafka", "postgres"];
 
 const [name = "", port = "", directory = ""] = process.argv.slice(2);
 const server = servers.find((each) => each.name === name && besideOthers.includes(name));

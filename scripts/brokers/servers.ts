@@ -142,7 +142,10 @@ function rabbitmqPrograms(
   ]);
 }
 
-function postgresPrograms(directory: string): readonly Program[] | undefined {
+function postgresPrograms(
+  directory: string,
+  port: number = postgres.port,
+): readonly Program[] | undefined {
   const folder = globSync("/usr/lib/postgresql/*/bin").toSorted(newestLast).at(-1);
   if (folder === undefined) return undefined;
   const user = process.getuid?.() === 0 ? idsOf("postgres") : undefined;
@@ -163,7 +166,7 @@ function postgresPrograms(directory: string): readonly Program[] | undefined {
     "-D",
     data,
     "-p",
-    "5432",
+    String(port),
     "-c",
     "listen_addresses=127.0.0.1",
     "-c",

@@ -6,6 +6,7 @@ import { type CircuitHealth, openInWords } from "../flow/circuit-breaker.ts";
 import type { LoopHealth } from "../flow/loop-lag.ts";
 import { pausedInWords } from "./pausing.ts";
 import type { StoreHealth } from "../stores/store-health.ts";
+import type { CaptureHealth } from "../ports/capture.ts";
 import type { ViewStatus } from "../views/status.ts";
 import type { AddressState, Capabilities, Transport } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
@@ -44,6 +45,8 @@ export interface Health {
   readonly stores: readonly StoreHealth[];
   /** How far the views have come that this process keeps. */
   readonly views: readonly ViewStatus[];
+  /** What the services capture from databases of others. */
+  readonly captures: readonly CaptureHealth[];
 }
 
 export interface TransportHealth {
@@ -66,7 +69,7 @@ type HealthParts = Pick<Runtime, "transport" | "brokers" | "counters" | "environ
 export async function readHealth(
   { transport, brokers, counters, environment }: HealthParts,
   here: HealthHere,
-): Promise<Omit<Health, "stores" | "views">> {
+): Promise<Omit<Health, "stores" | "views" | "captures">> {
   const reasons: string[] = [...here.circuits.flatMap(openInWords), ...here.complaints];
   const overdue = counters.overdue();
   for (const [handler, count] of Object.entries(overdue))

@@ -1,7 +1,8 @@
 import { type Command, type Event, type Schema, type Validated, command } from "@waybill/contracts";
 import type { ValueOf } from "../context.ts";
 import type { StoreFactory } from "../ports/store.ts";
-import { type Binding, type HandlerDefaults, type Service, placeOutside } from "../service.ts";
+import { placeOutside } from "../wiring/place.ts";
+import type { Binding, HandlerDefaults, Service } from "../service.ts";
 import type { SagaContext, SagaParts } from "./context.ts";
 import type {
   SagaDefinition,

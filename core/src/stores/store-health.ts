@@ -19,9 +19,9 @@ const severity: readonly Health["status"][] = ["up", "degraded", "failed", "down
 
 /** The same with what the stores say: their outboxes, or that they do not answer. */
 export async function withStores(
-  health: Omit<Health, "stores" | "views">,
+  health: Omit<Health, "stores" | "views" | "captures">,
   stores: Stores,
-): Promise<Omit<Health, "views">> {
+): Promise<Omit<Health, "views" | "captures">> {
   const looks = await Promise.all(stores.all.map(lookAt));
   const worst = [health.status, ...looks.map(({ status }) => status)].toSorted(
     (left, right) => severity.indexOf(right) - severity.indexOf(left),

@@ -5,9 +5,9 @@ import { statusOf } from "./status.ts";
 
 /** The same with how far the views have come. One whose store does not answer is left out, with a reason. */
 export async function withViews(
-  health: Omit<Health, "views">,
+  health: Omit<Health, "views" | "captures">,
   { kept }: OpenViews,
-): Promise<Health> {
+): Promise<Omit<Health, "captures">> {
   const looks = await Promise.all(
     kept.map(({ service, store }) =>
       statusOf(service, store, health.addresses).catch(

@@ -1,7 +1,8 @@
 import type { Event, Query, Rule, Schema, Stream, Validated } from "@waybill/contracts";
 import type { ItemOf, PayloadOf } from "../context.ts";
 import type { StoreFactory } from "../ports/store.ts";
-import { type Binding, type HandlerDefaults, type Service, placeOutside } from "../service.ts";
+import { placeOutside } from "../wiring/place.ts";
+import type { Binding, HandlerDefaults, Service } from "../service.ts";
 import type {
   Backfill,
   BackfillContext,

@@ -10,6 +10,8 @@ export interface ServerProgram {
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** As whom it runs: some servers refuse to be root. Default: as the test. */
+  readonly user?: { readonly uid: number; readonly gid: number };
 }
 
 export interface ServerSpec {
@@ -18,6 +20,9 @@ export interface ServerSpec {
   /** Whether a client is served. Rejecting counts as no. */
   readonly isReady: () => Promise<boolean>;
 }
+
+/** What ends a server at once, and in order, differs: PostgreSQL waits for its clients at SIGTERM, and not at SIGINT and SIGQUIT. */
+type EndSignal = "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGQUIT";
 
 const readyMsMax = 120_000;
 const endMsMax = 10_000;
@@ -50,7 +55,7 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   /** Ends it by that signal and starts it again on its data. Resolves when it serves clients. */
-  async restart(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+  async restart(signal: EndSignal): Promise<void> {
     const program = this.#programs.at(-1);
     const child = this.#children.pop();
     if (program === undefined || child === undefined) return;
@@ -64,10 +69,11 @@ export class ServerProcess implements AsyncDisposable {
     rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  #spawn({ command, args, env }: ServerProgram): void {
+  #spawn({ command, args, env, user }: ServerProgram): void {
     const output = openSync(join(this.#directory, "output.log"), "a");
     const child = spawn(command, args, {
       cwd: this.#directory,
+      ...user,
       // oxlint-disable-next-line node/no-process-env -- handed on whole, so that a server finds what its shell would.
       env: { ...process.env, ...env },
       // In a group of its own: a server may be several processes.
@@ -92,7 +98,7 @@ export class ServerProcess implements AsyncDisposable {
   }
 }
 
-async function end(child: ChildProcess, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+async function end(child: ChildProcess, signal: EndSignal): Promise<void> {
   const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
   if (child.pid === undefined) return;
   if (!isOver()) {
