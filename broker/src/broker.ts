@@ -7,6 +7,7 @@ import {
   WaybillError,
 } from "@waybill/core";
 import { AddressBook } from "./addresses.ts";
+import { Checkpoints } from "./storage/checkpoints.ts";
 import type { Connection } from "./storage/connection.ts";
 import type { Database } from "./storage/database.ts";
 import { Durability } from "./storage/durability.ts";
@@ -14,6 +15,7 @@ import { Forwarder } from "./queues/forward.ts";
 import { simpleOperation } from "./queues/lease.ts";
 import { Presence, removeInstance } from "./processes/instances.ts";
 import type { Settings } from "./options.ts";
+import { pragma } from "./storage/pragma.ts";
 import { Retention } from "./streams/retention.ts";
 import { prepareStatements, type Statements } from "./storage/statements.ts";
 import { Sweeper } from "./queues/sweep.ts";
@@ -49,6 +51,7 @@ export class Broker implements Connection {
   readonly wake: Wake;
   readonly turns: Turns;
   readonly durability: Durability;
+  readonly #checkpoints: Checkpoints;
   readonly #sweeper: Sweeper;
   readonly #forwarder: Forwarder;
   readonly #retention: Retention;
@@ -71,8 +74,12 @@ export class Broker implements Connection {
     this.wake = new Wake(this);
     this.turns = new Turns(file, host.environment);
     this.durability = new Durability(file, settings);
+    this.#checkpoints = new Checkpoints(file, Number(pragma(db, "page_size")), this);
     this.writer = new Writer(this, {
-      committed: (transaction) => this.wake.ring(transaction),
+      committed: (transaction) => {
+        this.wake.ring(transaction);
+        this.#checkpoints.end();
+      },
       stored: (transaction) => this.#stored(transaction),
     });
     this.#sweeper = new Sweeper(this);
@@ -119,11 +126,13 @@ export class Broker implements Connection {
     this.wake.close();
     this.turns.close();
     this.durability.close();
+    this.#checkpoints.close();
     this.db.close();
   }
 
   #stored(transaction: Transaction): void {
     this.wake.stored(transaction);
+    this.#checkpoints.begin();
     this.#forwarder.committed(transaction);
     this.#sweeper.dueAt(transaction.nextDue);
     for (const { envelope, to } of transaction.unrouted) this.#host.unrouted(envelope, to.name);

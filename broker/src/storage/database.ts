@@ -29,8 +29,8 @@ const openRetryMs = 20;
 const pageBytes = 8192;
 const synchronousNormal = 1;
 const cacheKibibytes = 32 * 1024;
-/** Bytes of write-ahead log after which SQLite moves it into the file: large enough that pages of messages that came and went are written once. */
-const checkpointBytes = 16 * 1024 * 1024;
+/** What is left of the write-ahead log on the disk when it begins anew. */
+const logBytesKept = 64 * 1024 * 1024;
 
 /** Opens the broker's file, makes it when missing; throws STORAGE_INVALID for a file of somebody else, which stays as it is. */
 export async function openDatabase(
@@ -97,8 +97,9 @@ function configure(db: DatabaseSync, settings: Settings): void {
   db.exec("pragma journal_mode = wal");
   // SQLite keeps the file whole; that commits are on the disk before they are acknowledged is seen to by `Durability`.
   db.exec("pragma synchronous = normal");
-  db.exec(`pragma wal_autocheckpoint = ${checkpointBytes / pageBytes}`);
-  db.exec(`pragma journal_size_limit = ${4 * checkpointBytes}`);
+  // `Checkpoints` does it.
+  db.exec("pragma wal_autocheckpoint = 0");
+  db.exec(`pragma journal_size_limit = ${logBytesKept}`);
   db.exec(`pragma cache_size = -${cacheKibibytes}`);
   db.exec("pragma temp_store = memory");
   if (pragma(db, "journal_mode") !== "wal" || pragma(db, "synchronous") !== synchronousNormal) {

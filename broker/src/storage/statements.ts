@@ -7,6 +7,8 @@ const otherTexts = {
   commit: "commit",
   rollback: "rollback",
   dataVersion: "pragma data_version",
+  checkpointSome: "pragma wal_checkpoint(passive)",
+  checkpointAll: "pragma wal_checkpoint(restart)",
   rowsChanged: "select total_changes() as count",
 
   readState: "select next_seq, topology from state where id = 1",
