@@ -132,8 +132,8 @@ function rabbitmqPrograms(
     RABBITMQ_MNESIA_BASE: join(directory, "data"),
     RABBITMQ_LOG_BASE: join(directory, "log"),
     RABBITMQ_PID_FILE: join(directory, "pid"),
-    // Below the ports that systems give to whoever connects to something.
-    RABBITMQ_DIST_PORT: String(20_000 + port),
+    // Below the ports that systems give to whoever connects to something, and above those that tests of other rooms draw.
+    RABBITMQ_DIST_PORT: String(26_000 + port),
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "-kernel inet_dist_use_interface {127,0,0,1}",
   };
   return whenInstalled("epmd", (epmd) => [

@@ -66,7 +66,8 @@ async function shopLoad(url: string): Promise<string> {
   );
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
-  const [code] = (await once(child, "exit")) as [number | null];
+  // Not `exit`: then what it printed last may still be on its way.
+  const [code] = (await once(child, "close")) as [number | null];
   assert.equal(code, 0, output);
   return output;
 }

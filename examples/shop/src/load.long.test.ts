@@ -15,7 +15,8 @@ test(`${orders} orders balance while services are killed, and again after the de
   });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
-  const [code] = (await once(child, "exit")) as [number | null];
+  // Not `exit`: then what it printed last may still be on its way.
+  const [code] = (await once(child, "close")) as [number | null];
   for (const line of output.trim().split("\n").slice(-9)) context.diagnostic(line);
   assert.equal(code, 0, output);
   assert.match(output, new RegExp(`${orders} accepted = .* \\+ 0 dead\n`));

@@ -24,7 +24,8 @@ export interface ServerSpec {
 /** What ends a server at once, and in order, differs: PostgreSQL waits for its clients at SIGTERM, and not at SIGINT and SIGQUIT. */
 type EndSignal = "SIGKILL" | "SIGTERM" | "SIGINT" | "SIGQUIT";
 
-const readyMsMax = 120_000;
+/** A cold and busy machine has taken more than a minute to start one. */
+const readyMsMax = 180_000;
 const endMsMax = 10_000;
 const pollMs = 50;
 

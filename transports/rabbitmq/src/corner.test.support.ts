@@ -61,11 +61,11 @@ export class Corner implements AsyncDisposable {
   }
 }
 
-/** Waits until the condition holds; fails with its text after so many milliseconds. */
+/** Waits until the condition holds; fails with its text after so many milliseconds, which a machine that is cold and busy has not used up. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  patienceMs = 15_000,
+  patienceMs = 60_000,
 ): Promise<void> {
   const giveUpAt = performance.now() + patienceMs;
   while (!(await condition())) {

@@ -17,7 +17,7 @@ async function refusal(work: Promise<unknown>): Promise<WaybillError> {
 }
 
 function open(corner: Corner, at: string) {
-  return corner.factory({ url: at, connectTimeoutMs: 3_000 }).open({
+  return corner.factory({ url: at }).open({
     environment: systemEnvironment,
     logger: corner.logger,
     instance: "test",

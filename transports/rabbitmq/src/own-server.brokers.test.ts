@@ -3,7 +3,7 @@ import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { type Schema, command } from "@waybill/contracts";
-import { type Logger, type WaybillError, connect, service, systemEnvironment } from "@waybill/core";
+import { type Logger, type WaybillError, connect, service } from "@waybill/core";
 import { ServerProcess, type ServerSpec } from "@waybill/testkit";
 import { Certificates } from "./certificates.test.support.ts";
 import { until } from "./corner.test.support.ts";
@@ -106,14 +106,12 @@ test("a message that the server finds too large is refused at once, and those be
     ({ id }) => void seen.add(id.slice(0, 9)),
   );
   await using bus = await connect({ transport: serverBy(), services: [worker], logger });
-  const { clock } = systemEnvironment;
-  const begun = clock.monotonic();
   const large = bus.send(DoJob, { id: "large".repeat(messageBytesMax) });
   const beside = Array.from({ length: 20 }, (_, at) =>
     bus.send(DoJob, { id: `small-${100 + at}` }),
   );
+  // When the time of a send is up it is TRANSPORT_FAILED.
   await assert.rejects(large, { code: "BODY_TOO_LARGE" });
-  assert.ok(clock.monotonic() - begun < 15_000, "it is not tried until the time of a send is up");
   await Promise.all(beside);
   await until("all beside it came", () => seen.size === beside.length);
 });
@@ -138,8 +136,12 @@ test("a handler that takes longer than the server's consumer timeout is told tha
   await using bus = await connect({ transport: serverBy(), services: [worker], logger });
   await bus.send(Slow, { id: "slow" });
   await until("it is told", () => lost === 1);
-  await until("it comes again", () => attempts.length === 2);
-  assert.deepEqual(attempts, [1, 2]);
+  await until("it comes again", () => attempts.length > 1);
+  // Again and again, where the machine is so slow that the server takes that for too long, too.
+  assert.deepEqual(
+    attempts,
+    attempts.map((_, before) => before + 1),
+  );
   await bus.send(Quick, { id: "quick" });
   await until("others go on", () => seen.length === 1);
   assert.ok(

@@ -33,7 +33,7 @@ const log: string[] = [];
 
 function open(user: string, at = vhost): Promise<Transport> {
   const take = (said: string): void => void log.push(said);
-  return rabbitmq({ url: urlOf(user, at), sendTimeoutMs: 10_000 }).open({
+  return rabbitmq({ url: urlOf(user, at) }).open({
     environment: systemEnvironment,
     logger: { debug: () => undefined, info: () => undefined, warn: take, error: take },
     instance: "test",
@@ -138,21 +138,19 @@ describe(
       const to = { kind: "topic", name: "open.news" } as const;
       const { envelope } = message("");
       const secret = { body: "", header: { ...envelope.header, type: "test.secret" } };
-      const sent = systemEnvironment.clock.monotonic();
       const refused = refusal(transport.send([{ to, envelope: secret }]));
       await transport.send([{ to, envelope }]);
+      // When the time of a send is up it is TRANSPORT_FAILED.
       assert.equal((await refused).code, "UNAUTHORISED");
-      assert.ok(systemEnvironment.clock.monotonic() - sent < 5_000, "at once");
       await rabbitmqctl("clear_topic_permissions", "-p", vhost, owner);
     });
 
     test("what a user may not send is UNAUTHORISED at once, and names it", async () => {
       await using transport = await open(guest);
-      const sent = systemEnvironment.clock.monotonic();
       const { code, message: said } = await refusal(transport.send([message("open.work")]));
+      // Not TRANSPORT_FAILED, which it is when the time of a send is up.
       assert.equal(code, "UNAUTHORISED");
       assert.match(said, /access to exchange 'amq\.default'.*Grant the user/);
-      assert.ok(systemEnvironment.clock.monotonic() - sent < 5_000, "not only when time is up");
     });
 
     test("what a user may not read is told as UNAUTHORISED", async () => {

@@ -114,6 +114,7 @@ test("while RabbitMQ is gone commands are taken and tried again, nothing is lost
   proxy.freeze();
   const begun = performance.now();
   await bus.close({ deadlineMs: 2_000 });
-  assert.ok(performance.now() - begun < 6_000, "it closes though the broker says nothing");
+  // Who waited for the broker would be left to itself ten seconds after the deadline.
+  assert.ok(performance.now() - begun < 10_000, "it closes though the broker says nothing");
   proxy.heal();
 });

@@ -17,6 +17,7 @@ export function subject(): ChaosSubject {
   return {
     factory: cleaning.watch(rabbitmq({ url, system })),
     target: { port },
+    patienceMs: 30_000,
     through,
     detour: async () => {
       const proxy = await TcpFaultProxy.listen({ port });

@@ -93,7 +93,7 @@ const attempts: readonly Attempt[] = [
 ];
 
 function open(corner: Corner, url: string, tls: RabbitmqTls) {
-  return corner.factory({ url, tls, connectTimeoutMs: 3_000 }).open({
+  return corner.factory({ url, tls }).open({
     environment: systemEnvironment,
     logger: corner.logger,
     instance: "test",

@@ -1,4 +1,4 @@
-import { type Environment, type Timer, WaybillError } from "@waybill/core";
+import { type Environment, WaybillError } from "@waybill/core";
 import type { Channel, ConsumeMessage } from "amqplib";
 import { whileOpen } from "../ending.ts";
 import { offsetOf, readMessage } from "../message.ts";
@@ -7,6 +7,8 @@ export interface RangeParts {
   readonly environment: Environment;
   /** Does something on a channel of its own. */
   readonly channel: <Result>(work: (channel: Channel) => Promise<Result>) => Promise<Result>;
+  /** A stream on the same server that holds something: when the server shows that, it has come to what it was asked for before. */
+  readonly witness: string;
 }
 
 /** What a partition retains. */
@@ -31,9 +33,9 @@ interface Item {
 const lastPrefetch = 65_535;
 /** Partitions looked at at the same time. */
 const looksAtOnce = 8;
-/** A partition that has an item shows it at once; one that never had any says nothing at all. */
+/** A partition that has an item shows it about when the witness does, however slow the server is; one that never had any says nothing at all. */
 const emptyMs = 300;
-const patienceMs = 5_000;
+const patienceMs = 30_000;
 
 /** What each partition retains now. AMQP has no question for it, so it is read off the items at both ends. */
 export async function rangesOf(
@@ -76,7 +78,7 @@ export async function offsetAt(
 
 /** What the server shows at once from there on. */
 function look(
-  { environment, channel }: RangeParts,
+  { environment, channel, witness }: RangeParts,
   { queue, from, prefetch }: Look,
 ): Promise<readonly Item[]> {
   return channel(async (open) => {
@@ -87,23 +89,33 @@ function look(
       begin();
     };
     await open.prefetch(prefetch);
+    // Counted some seconds late: none may mean that the first has just come.
     const { messageCount } = await open.checkQueue(queue);
     await open.consume(queue, take, { arguments: { "x-stream-offset": from } });
-    const timer = giveUpLater(environment, messageCount > 0 ? patienceMs : emptyMs, begin);
+    let isEmpty = false;
+    let timer = environment.timers.set(begin, patienceMs);
+    const testify = (message: ConsumeMessage | null): void => {
+      if (message === null || items.length > 0) return;
+      timer.cancel();
+      timer = environment.timers.set(() => {
+        isEmpty = true;
+        begin();
+      }, emptyMs);
+    };
     try {
+      if (messageCount === 0) {
+        await open.prefetch(1);
+        await open.consume(witness, testify, { arguments: { "x-stream-offset": "last" } });
+      }
       await whileOpen(open, began);
     } finally {
       timer.cancel();
     }
-    if (items.length === 0 && messageCount > 0) throw silentError(queue);
+    if (items.length === 0 && !isEmpty) throw silentError(queue);
     // The server writes what it read at one go before it answers the next question.
     await open.prefetch(prefetch);
     return items;
   });
-}
-
-function giveUpLater({ timers }: Environment, ms: number, giveUp: () => void): Timer {
-  return timers.set(giveUp, ms);
 }
 
 function itemOf(message: ConsumeMessage, { clock }: Environment): Item {

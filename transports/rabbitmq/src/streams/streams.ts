@@ -20,7 +20,7 @@ import { declareGroup, declareStream, partitionsOf } from "./declare.ts";
 import type { StreamDelivery } from "./delivery.ts";
 import { GroupLog } from "./group-log.ts";
 import type { Group } from "./groups.ts";
-import { type Range, offsetAt, rangesOf } from "./range.ts";
+import { type Range, type RangeParts, offsetAt, rangesOf } from "./range.ts";
 import { StreamReceiver } from "./receiver.ts";
 
 export interface StreamsParts {
@@ -189,8 +189,13 @@ export class Streams {
   }
 
   async #ranges(stream: string): Promise<readonly Range[]> {
-    const { host, channel } = this.#parts;
-    return rangesOf({ environment: host.environment, channel }, await this.#queues(stream));
+    return rangesOf(this.#looking(stream), await this.#queues(stream));
+  }
+
+  /** What groups write down holds something: it is read before anybody looks. */
+  #looking(stream: string): RangeParts {
+    const { names, host, channel } = this.#parts;
+    return { environment: host.environment, channel, witness: names.groupLog(stream) };
   }
 
   async #moments(
@@ -200,8 +205,7 @@ export class Streams {
   ): Promise<readonly number[]> {
     if (typeof to !== "object" || to === null || !("at" in to) || !Number.isFinite(to.at))
       return [];
-    const { host, channel } = this.#parts;
-    const parts = { environment: host.environment, channel };
+    const parts = this.#looking(stream);
     const queues = await this.#queues(stream);
     return Promise.all(
       ranges.map((range, partition) =>
