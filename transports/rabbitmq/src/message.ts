@@ -4,6 +4,7 @@ import {
   type Failure,
   type Header,
   type Position,
+  type Settlement,
   WaybillError,
   bodyBytes,
 } from "@waybill/core";
@@ -187,9 +188,12 @@ export function offsetOf({ properties }: Pick<Message, "properties">): number {
   return Number(properties.headers?.["x-stream-offset"]);
 }
 
-/** What is said of a message that nobody took in time. */
-export function expiryOf({ envelope, notAfter, enqueuedAt, attempts }: Read): Failure {
-  return expiredFailure(envelope.header.type, notAfter ?? enqueuedAt, attempts);
+/** What becomes of a message that nobody took in time. */
+export function expiryOf(read: Read): Settlement {
+  if (read.discardExpired) return { kind: "complete" };
+  const { envelope, notAfter, enqueuedAt, attempts } = read;
+  const failure = expiredFailure(envelope.header.type, notAfter ?? enqueuedAt, attempts);
+  return { kind: "deadLetter", failure };
 }
 
 function headerOf({ properties }: Message, enqueuedAt: number): Header {

@@ -93,8 +93,7 @@ export class RabbitmqReceiver implements Receiver, Settler {
     this.#paused = false;
     if (this.#consumer !== undefined) return this.#goOn();
     const channel = this.#kept.current;
-    if (channel !== undefined)
-      void this.#consume(channel).catch((error: unknown) => this.#fault(error));
+    if (channel !== undefined) void this.#begin(channel);
   }
 
   stop(): Promise<void> {
@@ -140,8 +139,7 @@ export class RabbitmqReceiver implements Receiver, Settler {
 
   /** Somebody may have resumed while it was made ready. */
   #opened(channel: Channel): void {
-    if (!this.#rests && this.#consumer === undefined)
-      void this.#consume(channel).catch((error: unknown) => this.#fault(error));
+    if (!this.#rests && this.#consumer === undefined) void this.#begin(channel);
   }
 
   async #consume(channel: Channel): Promise<void> {
@@ -169,10 +167,18 @@ export class RabbitmqReceiver implements Receiver, Settler {
         { retryable: true },
       ),
     );
-    void this.#parts
-      .restore()
-      .then(() => this.#consume(channel))
-      .catch((error: unknown) => this.#fault(error));
+    void this.#begin(channel, () => this.#parts.restore());
+  }
+
+  /** Where it fails, the next channel tries it again. */
+  async #begin(channel: Channel, prepare?: () => Promise<void>): Promise<void> {
+    try {
+      await prepare?.();
+      await this.#consume(channel);
+    } catch (error) {
+      this.#fault(error);
+      if (channel === this.#kept.current) await this.#kept.renew();
+    }
   }
 
   #leave(): void {
@@ -275,14 +281,7 @@ export class RabbitmqReceiver implements Receiver, Settler {
 
   /** What has waited too long is set aside when it comes to a receiver. RabbitMQ could do it before, but only loses it or counts a process for each queue. */
   #expire(delivery: AmqpDelivery): void {
-    const { discardExpired } = delivery.read;
-    delivery
-      .settle(
-        discardExpired
-          ? { kind: "complete" }
-          : { kind: "deadLetter", failure: expiryOf(delivery.read) },
-      )
-      .catch((error: unknown) => this.#fault(error));
+    delivery.settle(expiryOf(delivery.read)).catch((error: unknown) => this.#fault(error));
   }
 
   #lost(channel: Channel): void {
