@@ -1,4 +1,13 @@
 export type { BatchBounds, BatchHandler, BatchItem } from "./batch/batch.ts";
+export {
+  type Aggregate,
+  type AggregateOptions,
+  type Part,
+  type PartPolicy,
+  type ValuesOf,
+  aggregate,
+  part,
+} from "./calls/aggregate.ts";
 export type { Bus, CarryingTransport, CloseOptions } from "./bus.ts";
 export { type Codec, jsonCodec } from "./codec.ts";
 export { type BusOf, type ConnectOptions, type DeclaredBy, connect } from "./connect.ts";

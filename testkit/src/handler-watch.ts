@@ -37,6 +37,34 @@ interface Watched {
 /** Waits that end by time or by another handler, so that a handler in one of them is at rest. */
 const waits = ["sleep", "ask"] as const;
 
+interface RunWaits {
+  readonly waitFor: WaitFor;
+  /** The run has ended, whatever it left open. */
+  readonly end: () => void;
+}
+
+/** The waits of one run. It is at rest while any of them is open, however many there are. */
+function runWaits(count: (change: 1 | -1) => void): RunWaits {
+  let open = 0;
+  let hasEnded = false;
+  return {
+    waitFor: async (wait) => {
+      open += 1;
+      if (open === 1 && !hasEnded) count(1);
+      try {
+        return await wait();
+      } finally {
+        open -= 1;
+        if (open === 0 && !hasEnded) count(-1);
+      }
+    },
+    end: () => {
+      hasEnded = true;
+      if (open > 0) count(-1);
+    },
+  };
+}
+
 /** Wraps the handlers, because a handler is the one place that shows whether work is going on. */
 export function watchHandlers<Services extends readonly Service[]>(
   services: Services,
@@ -45,15 +73,11 @@ export function watchHandlers<Services extends readonly Service[]>(
   let running = 0;
   let waiting = 0;
   let wake: () => void = () => undefined;
-  const waitFor = async <Value>(wait: () => Promise<Value>): Promise<Value> => {
-    waiting += 1;
-    wake();
-    try {
-      return await wait();
-    } finally {
-      waiting -= 1;
-    }
-  };
+  const waitsOf = (): RunWaits =>
+    runWaits((change) => {
+      waiting += change;
+      if (change > 0) wake();
+    });
   const watched = (handler: Handler, { isBatch, ...names }: Watched): Handler => {
     return async (given, context: AnyContext) => {
       const items = isBatch ? (given as readonly AnyContext[]) : [];
@@ -67,6 +91,7 @@ export function watchHandlers<Services extends readonly Service[]>(
       };
       runs.push(run);
       running += 1;
+      const { waitFor, end } = waitsOf();
       try {
         const input = isBatch ? items.map((item) => watchItem(item, waitFor)) : given;
         run.result = await handler(input, watchWaits(context, waitFor));
@@ -77,6 +102,7 @@ export function watchHandlers<Services extends readonly Service[]>(
         run.state = "threw";
         throw error;
       } finally {
+        end();
         running -= 1;
         wake();
       }

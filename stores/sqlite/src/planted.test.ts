@@ -18,6 +18,7 @@ interface Bug {
   /** The case that must notice it. */
   readonly caughtBy: string;
   readonly plant: (store: Store) => Store["transaction"];
+  readonly plantViews?: (views: Store["views"]) => Partial<Store["views"]>;
 }
 
 const bugs: readonly Bug[] = [
@@ -124,17 +125,35 @@ const bugs: readonly Bug[] = [
       return result;
     },
   },
+  {
+    name: "a view that forgets the versions of its rows",
+    caughtBy: "view.order",
+    plant: (store) => (work, options) =>
+      store.transaction((each) => {
+        const load: ViewRows["load"] = async (place) => {
+          const row = await each.views.load(place);
+          return row && { ...row, versions: "{}" };
+        };
+        return work({ ...bound(each), views: { ...each.views, load } });
+      }, options),
+  },
+  {
+    name: "a view that tells who waits at once that it is there",
+    caughtBy: "view.wait",
+    plant: (store) => (work, options) => store.transaction(work, options),
+    plantViews: () => ({ isApplied: async () => true }),
+  },
 ];
 
-for (const { name, caughtBy, plant } of bugs)
+for (const { name, caughtBy, plant, plantViews } of bugs)
   test(`a store with a mistake is caught: ${name}`, async () => {
     const found = storeCases.find(({ id }) => id === caughtBy);
     const planted = (store: Store): Store => ({
       name: store.name,
       outbox: store.outbox,
       sagas: store.sagas,
-      views: store.views,
       schedules: store.schedules,
+      views: { ...store.views, ...plantViews?.(store.views) },
       transaction: plant(store),
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     });

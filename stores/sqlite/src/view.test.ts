@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import { type Schema, command, event, query } from "@waybill/contracts";
-import { service, view } from "@waybill/core";
+import { embedded } from "@waybill/broker";
+import { type Schema, command, event, query, stream } from "@waybill/contracts";
+import { type Bus, type View, connect, service, view } from "@waybill/core";
 import { testBus } from "@waybill/testkit";
 import { sqlite } from "./index.ts";
 
@@ -94,4 +98,56 @@ test("rows come together from several events, in whatever order they come, and a
   );
   assert.deepEqual((await bus.health()).views, [status]);
   assert.equal((await bus.health()).contracts["pricing.price-changed"]?.ignored, 1);
+});
+
+interface Counted {
+  readonly key: string;
+  readonly count: number;
+}
+const Log = stream("kept.log", { item: schema<Counted>(), key: ({ key }) => key, partitions: 4 });
+
+test("a changed reducer has all rows anew from a stream of the embedded broker: two processes, over a restart, while items are appended", async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), "waybill-view-"));
+  context.after(() => rmSync(directory, { recursive: true }));
+  const opened: Bus[] = [];
+  const open = async (factor: number): Promise<{ kept: View<readonly number[]>; bus: Bus }> => {
+    const kept = view("counts", {
+      store: sqlite({ file: join(directory, "store.db") }),
+      state: schema<readonly number[]>(),
+    }).consume(Log, {}, (row = [], { count }) => [...row, count * factor]);
+    const services = [kept, service("log", { appends: [Log] })];
+    const bus: Bus = await connect({ transport: embedded({ directory }), services });
+    opened.push(bus);
+    return { kept, bus };
+  };
+  const keys = 10;
+  const half = 200;
+  const append = async (bus: Bus, from: number): Promise<{ readonly id: string }[]> => {
+    const all: { readonly id: string }[] = [];
+    for (let count = from; count < from + half; count++)
+      all.push(await bus.append(Log, { key: `k-${count % keys}`, count }));
+    return all;
+  };
+  try {
+    const before = await open(1);
+    const first = await append(before.bus, 0);
+    for (const token of first)
+      await before.bus.views(before.kept).waitFor(token, { deadlineMs: 30_000 });
+    await before.bus.close();
+    const { kept, bus } = await open(2);
+    await open(2);
+    const look = bus.views(kept);
+    assert.deepEqual((await look.get("k-3"))?.slice(0, 2), [3, 13]);
+    const rebuilding = look.rebuild({ deadlineMs: 30_000 });
+    const second = await append(bus, half);
+    assert.equal((await rebuilding).generation, 2);
+    for (const token of second) await look.waitFor(token, { deadlineMs: 30_000 });
+    for (let key = 0; key < keys; key++)
+      assert.deepEqual(
+        await look.get(`k-${key}`),
+        Array.from({ length: (2 * half) / keys }, (_, index) => (index * keys + key) * 2),
+      );
+  } finally {
+    for (const bus of opened) await bus.close();
+  }
 });

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { type Event, type Schema, type Stream, event, stream } from "@waybill/contracts";
 import {
   type Bus,
@@ -54,6 +55,8 @@ export const Logged: Stream<"kept.logged", Stated> = stream("kept.logged", {
   partitions: 2,
 });
 
+export const names: readonly string[] = Array.from({ length: 24 }, (_, index) => `t-${10 + index}`);
+
 export interface Keeping {
   readonly bus: Bus;
   readonly view: View<Kept>;
@@ -108,4 +111,23 @@ export async function keeping(
     logged: (text, name = "one") => bus.append(Logged, { key: name, text, version: 0 }),
     row: (name = "one") => bus.views(own).get(name),
   };
+}
+
+/** Each is taken once; nothing is left. */
+export async function everything(stage: StoreStage, app: Keeping, key = "one"): Promise<void> {
+  await stage.until(
+    "everything",
+    async () => ((await app.row(key))?.counted.length ?? 0) >= names.length,
+  );
+  await atRest(stage, app);
+  assert.deepEqual([...((await app.row(key))?.counted ?? [])].toSorted(), names);
+}
+
+export function atRest(stage: StoreStage, { bus }: Keeping): Promise<void> {
+  return stage.until("rest", async () => {
+    const { addresses } = await bus.health();
+    return addresses.every(
+      ({ ready, inFlight = 0, scheduled = 0 }) => ready + inFlight + scheduled === 0,
+    );
+  });
 }

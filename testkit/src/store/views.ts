@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { type ViewRow, WaybillError, memory } from "@waybill/core";
+import { type ViewRow, WaybillError, connect, memory, service } from "@waybill/core";
 import { withFaults } from "../faults.ts";
-import { Changed, type Kept, type Keeping, Logged, keeping } from "./keeping.ts";
-import type { StoreCase, StoreStage } from "./stage.ts";
-
-const names: readonly string[] = Array.from({ length: 24 }, (_, index) => `t-${10 + index}`);
+import { Logged, atRest, everything, keeping, names } from "./keeping.ts";
+import type { StoreCase } from "./stage.ts";
+import { viewRebuildCases } from "./view-rebuilds.ts";
 
 export const viewCases: readonly StoreCase[] = [
   {
@@ -132,7 +131,18 @@ export const viewCases: readonly StoreCase[] = [
         app.bus.views().waitFor(app.view, { id }, { deadlineMs });
       await assert.rejects(wait(60), { code: "VIEW_BEHIND", retryable: true });
       const waiting = wait(15_000).then(() => app.row());
+      const reader = await connect({
+        transport: memory(),
+        services: [service("reader", { views: [app.view] })],
+        logger: stage.logger,
+      });
+      stage.closing(() => reader.close());
+      const elsewhere = reader
+        .views(app.view)
+        .waitFor({ id }, { deadlineMs: 15_000 })
+        .then(() => reader.views(app.view).get("one"));
       isHeld = false;
+      assert.deepEqual((await elsewhere)?.counted, ["a"]);
       assert.deepEqual((await waiting)?.counted, ["a"]);
       await wait(1);
       await assert.rejects(app.bus.views(app.view).waitFor({ id: "never" }, { deadlineMs: 30 }), {
@@ -143,82 +153,6 @@ export const viewCases: readonly StoreCase[] = [
         app.bus.views(app.view).waitFor({ id }, { signal: aborted }),
         RangeError,
       );
-    },
-  },
-  {
-    id: "view.rebuild",
-    title:
-      "a view is rebuilt from stream and backfill while it is read and kept: nothing is lost, nothing newer written over, all at once",
-    run: async (stage) => {
-      const seen: (Kept | undefined)[] = [];
-      const app: Keeping = await keeping(stage, {
-        backfill: async function* () {
-          yield { contract: Changed, value: { key: "two", text: "only there", version: 3 } };
-          await app.changed("new", 9);
-          await stage.until("the newer one", async () => (await app.row())?.newest === "new");
-          yield { contract: Changed, value: { key: "one", text: "old", version: 5 } };
-          await app.logged("meanwhile");
-          seen.push(await app.row());
-        },
-      });
-      for (const name of names) await app.logged(name);
-      await app.changed("first", 1);
-      await everything(stage, app);
-      await spoil(stage);
-      const report = await app.bus.views(app.view).rebuild();
-      assert.deepEqual(report, { generation: 2, filled: 2, stale: 1 });
-      assert.deepEqual(seen[0]?.counted[0], "spoilt", "the old rows are read until the end");
-      await app.logged("after");
-      await stage.until("the last", async () => (await app.row())?.counted.at(-1) === "after");
-      await atRest(stage, app);
-      assert.deepEqual(await app.row(), {
-        counted: [...names, "meanwhile", "after"],
-        newest: "new",
-      });
-      assert.deepEqual(await app.row("two"), { counted: [], newest: "only there" });
-      const { generation, building } = await app.bus.views(app.view).status();
-      assert.deepEqual([generation, building], [2, undefined]);
-      assert.deepEqual(await app.bus.deadLetters.list(), []);
-    },
-  },
-  {
-    id: "view.rebuild-fails",
-    title:
-      "a rebuild that fails, is given up or is overtaken leaves what is read as it was; what nobody gives again is not rebuilt",
-    run: async (stage) => {
-      const fills: (() => Promise<void>)[] = [];
-      const app: Keeping = await keeping(stage, {
-        backfill: async function* () {
-          yield { contract: Changed, value: { key: "one", text: "half", version: 5 } };
-          await fills.shift()?.();
-        },
-      });
-      await app.changed("first", 1);
-      await stage.until("the first", async () => (await app.row())?.newest === "first");
-      const look = app.bus.views(app.view);
-      fills.push(() => Promise.reject(new RangeError("planned")));
-      await assert.rejects(look.rebuild(), RangeError);
-      assert.equal((await look.status()).building, undefined);
-      const giving = new AbortController();
-      fills.push(async () => giving.abort(new RangeError("given up")));
-      await assert.rejects(look.rebuild({ signal: giving.signal }), RangeError);
-      fills.push(async () => {
-        assert.ok((await look.status()).building !== undefined);
-        const { store } = await stage.open();
-        await store.views.begin("kept", [], 1);
-      });
-      await assert.rejects(look.rebuild(), { code: "LOCK_LOST" });
-      fills.push(() => new Promise<never>(() => undefined));
-      await assert.rejects(look.rebuild({ deadlineMs: 30 }), { code: "DEADLINE_EXCEEDED" });
-      assert.equal((await app.row())?.newest, "first");
-      const { generation } = await look.rebuild();
-      assert.equal((await app.row())?.newest, "half");
-      assert.equal((await look.status()).generation, generation);
-      const { bus, view: other } = await keeping(stage);
-      await assert.rejects(bus.views(other).rebuild(), {
-        code: "NOT_SUPPORTED",
-        message: /"kept.changed", "kept.gone", "kept.summed"/,
-      });
     },
   },
   {
@@ -260,34 +194,5 @@ export const viewCases: readonly StoreCase[] = [
       await stage.until("all", async () => (await app.row())?.counted.length === wrong.length);
     },
   },
+  ...viewRebuildCases,
 ];
-
-/** As a reducer with a mistake would have left it. */
-async function spoil(stage: StoreStage): Promise<void> {
-  const { store } = await stage.open();
-  await store.transaction(async ({ views }) => {
-    const place = { view: "kept", key: "one", generation: 1 };
-    const row = await views.load(place);
-    const body = JSON.stringify({ counted: ["spoilt"] });
-    await views.save(place, { key: "one", versions: "{}", changedAt: 1, ...row, body });
-  });
-}
-
-/** Each is taken once; nothing is left. */
-async function everything(stage: StoreStage, app: Keeping, key = "one"): Promise<void> {
-  await stage.until(
-    "everything",
-    async () => ((await app.row(key))?.counted.length ?? 0) >= names.length,
-  );
-  await atRest(stage, app);
-  assert.deepEqual([...((await app.row(key))?.counted ?? [])].toSorted(), names);
-}
-
-function atRest(stage: StoreStage, { bus }: Keeping): Promise<void> {
-  return stage.until("rest", async () => {
-    const { addresses } = await bus.health();
-    return addresses.every(
-      ({ ready, inFlight = 0, scheduled = 0 }) => ready + inFlight + scheduled === 0,
-    );
-  });
-}
