@@ -68,8 +68,21 @@ export interface CapturedTable<Contract extends Event | Stream = any> {
 
 type Columns = Readonly<Record<string, ColumnSpec>>;
 
+/** The same for a stream, to which the changes are appended. */
+export function captured<
+  const Given extends Columns,
+  Name extends string,
+  Item,
+  const Absent extends keyof Given & string = never,
+>(
+  table: string,
+  options: CapturedOptions<Given, Absent, NoInfer<Item>> & {
+    readonly stream: Stream<Name, Item>;
+  },
+): CapturedTable<Stream<Name, Item>>;
+// Last, because the compiler explains the last one where none fits.
 /**
- * A table, `products` or `schema.products`, whose changes are published as an event or appended to a stream. Error: OPTION_INVALID.
+ * A table, `products` or `schema.products`, whose changes are published as an event, or appended to a `stream`. Error: OPTION_INVALID.
  *
  * @example
  * captured("products", {
@@ -90,17 +103,6 @@ export function captured<
     readonly event: Event<Name, Payload, Shown>;
   },
 ): CapturedTable<Event<Name, Payload, Shown>>;
-export function captured<
-  const Given extends Columns,
-  Name extends string,
-  Item,
-  const Absent extends keyof Given & string = never,
->(
-  table: string,
-  options: CapturedOptions<Given, Absent, NoInfer<Item>> & {
-    readonly stream: Stream<Name, Item>;
-  },
-): CapturedTable<Stream<Name, Item>>;
 export function captured(
   table: string,
   options: CapturedOptions<Columns, string, unknown> & {

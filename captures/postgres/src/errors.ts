@@ -38,12 +38,18 @@ export function isTaken(error: unknown): boolean {
   return ["55006", "42710"].includes(codeOf(error));
 }
 
+/** What a row holds, or what is made of it: no repetition mends it. */
+export function isOfRows(error: unknown): boolean {
+  const codes = ["STORAGE_INVALID", "DECODE_FAILED", "MESSAGE_INVALID", "BODY_TOO_LARGE"];
+  return error instanceof WaybillError && codes.includes(error.code);
+}
+
 /** The server is being stopped. */
 export function isStopping(error: unknown): boolean {
   return ["57P01", "57P02", "57P03"].includes(codeOf(error));
 }
 
-export function codeOf(error: unknown): string {
+function codeOf(error: unknown): string {
   const code: unknown = (Object(error) as { readonly code?: unknown }).code;
   return typeof code === "string" ? code : "";
 }

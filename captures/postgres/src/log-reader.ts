@@ -1,5 +1,6 @@
 import type { Outgoing, Timer } from "@waybill/core";
 import { within } from "@waybill/core/adapter";
+import { aborted } from "./aborted.ts";
 import { broken } from "./bytes.ts";
 import { Changes, type MessageParts } from "./changes.ts";
 import { Inbox } from "./inbox.ts";
@@ -197,11 +198,4 @@ export class LogReader {
     timer = timers.set(look, this.#statusMs);
     return { cancel: () => timer.cancel() };
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

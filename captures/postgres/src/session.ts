@@ -7,7 +7,8 @@ import {
   sleep,
 } from "@waybill/core";
 import { messageOf } from "@waybill/core/adapter";
-import { captureError, isTaken } from "./errors.ts";
+import { aborted } from "./aborted.ts";
+import { captureError, isOfRows, isTaken } from "./errors.ts";
 import { ReplicationLine } from "./line.ts";
 import { LogReader } from "./log-reader.ts";
 import type { Settings } from "./options.ts";
@@ -107,7 +108,11 @@ export class PostgresCapture implements Capture {
         // A line that held for a while has shown that all is well but the line.
         if (this.#host.environment.clock.monotonic() - started > pauseMsMost)
           pauseMs = pauseMsFirst;
-        waitMs = this.#tell(error, pauseMs);
+        // Again would publish all rows before it again, and end at the same one.
+        if (this.#state === "snapshot" && isOfRows(error)) {
+          this.#halt(error);
+          await aborted(signal);
+        } else waitMs = this.#tell(error, pauseMs);
         pauseMs = Math.min(pauseMs * 2, pauseMsMost);
       }
       const drawn = waitMs * (0.75 + this.#host.environment.random() / 2);
@@ -159,11 +164,7 @@ export class PostgresCapture implements Capture {
 
   /** There is no slot yet. */
   async #begin(line: ReplicationLine, found: Found, signal: AbortSignal): Promise<bigint> {
-    const { settings, host, publisher } = {
-      settings: this.#settings,
-      host: this.#host,
-      publisher: this.#publisher,
-    };
+    const [settings, host, publisher] = [this.#settings, this.#host, this.#publisher];
     this.#checkMissingSlot();
     if (settings.snapshot === "never") {
       host.logger.warn(
@@ -171,9 +172,11 @@ export class PostgresCapture implements Capture {
       );
       return makeSlot(line, settings);
     }
-    this.#state = "snapshot";
-    host.logger.info(`${settings.name} publishes the rows that are there.`);
-    return takeSnapshot({ line, settings, host, publisher, found }, signal);
+    const begun = (): void => {
+      this.#state = "snapshot";
+      host.logger.info(`${settings.name} publishes the rows that are there.`);
+    };
+    return takeSnapshot({ line, settings, host, publisher, found, begun }, signal);
   }
 
   #checkMissingSlot(): void {

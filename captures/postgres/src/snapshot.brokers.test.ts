@@ -101,3 +101,20 @@ test("a snapshot that is interrupted begins anew: rows that stayed keep their id
     else assert.equal(id, before.get(n), `${n} has stayed`);
   }
 });
+
+test("a row of the snapshot that cannot be published halts it once and for all, and the transaction that read it is ended", async () => {
+  await server.query("create table nulls (n int primary key, v int)");
+  await server.query("insert into nulls select n, nullif(n, 400) from generate_series(1, 500) n");
+  await using run = await start(made("nulls", 50));
+  await until("it halts", async () => (await run.state()) === "halted");
+  const { status, reasons } = await run.bus.health();
+  assert.equal(status, "failed");
+  assert.match(reasons.join(), /has halted: The column "v" of public\.nulls is NULL.*"number\?"/);
+  const left =
+    "select pid from pg_stat_activity where backend_type = 'walsender' and state like 'idle in transaction%'";
+  await until("its line is closed", async () => (await server.query(left)).length === 0);
+  assert.deepEqual(
+    await server.query("select 1 from pg_replication_slots where slot_name like '%nulls%'"),
+    [],
+  );
+});

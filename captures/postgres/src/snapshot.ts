@@ -11,6 +11,8 @@ import { quoted } from "./setup.ts";
 export interface SnapshotParts extends MessageParts {
   readonly line: ReplicationLine;
   readonly publisher: Publisher;
+  /** No other process makes it, and none has. */
+  readonly begun: () => void;
 }
 
 const rowsFirst = 100;
@@ -38,6 +40,7 @@ export async function takeSnapshot(parts: SnapshotParts, signal: AbortSignal): P
   // Who was quicker has made it whole meanwhile.
   const made = await confirmedOf(line, settings);
   if (made === undefined) {
+    parts.begun();
     // Else rows that a policy hides would be missing in silence.
     await line.rows("set local row_security = off");
     for (const captured of settings.tables) await publishTable(parts, captured, signal);
