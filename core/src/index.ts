@@ -45,7 +45,14 @@ export type {
 export * from "./envelope.ts";
 export { systemEnvironment } from "./environment/system.ts";
 export { type ErrorCode, type ErrorOptions, WaybillError } from "./errors.ts";
-export type { Explanation, Order, Rate, Retries, Taker } from "./explain/explanation.ts";
+export type {
+  Explanation,
+  Order,
+  Rate,
+  Retries,
+  ScheduledBy,
+  Taker,
+} from "./explain/explanation.ts";
 export type { CircuitHealth } from "./flow/circuit-breaker.ts";
 export type { CircuitBreakerOptions, CircuitPolicy, CircuitState } from "./flow/circuit-options.ts";
 export type { LoopHealth } from "./flow/loop-lag.ts";

@@ -56,6 +56,11 @@ export async function explain(
     speakers: wiring.services
       .filter(({ uses }) => declaredIn(uses).includes(contract))
       .map(({ name }) => name),
+    schedules: wiring.services.flatMap(({ name: service, schedules = [] }) =>
+      schedules.flatMap(({ name, timing, contract: sent }) =>
+        sent === contract ? { service, name, timing } : [],
+      ),
+    ),
     takers,
     elsewhere: states?.filter(
       (state) => isFor(contract, state) && !takers.some(({ address }) => address === state.address),

@@ -3,6 +3,7 @@ import type { AttributeChanges, Rule } from "@waybill/contracts";
 import type { CircuitPolicy } from "../flow/circuit-options.ts";
 import type { AddressState, Capabilities, Destination } from "../ports/transport.ts";
 import type { AnyContract } from "../wiring/uses.ts";
+import type { Timing } from "../schedules/timing.ts";
 
 /** What happens to a message of one contract, as data and in words: printed it is its text. It says what is so, and promises nothing that the transport does not. */
 export interface Explanation {
@@ -17,6 +18,8 @@ export interface Explanation {
   readonly accepted: Capabilities["durability"] | undefined;
   /** Services of this bus that send, publish, append, ask or open it. */
   readonly speakers: readonly string[];
+  /** Schedules that services of this bus declare for it. */
+  readonly schedules: readonly ScheduledBy[];
   /** Handlers of this bus that get it. */
   readonly takers: readonly Taker[];
   /** Readers on the broker that are none of this bus, and where it waits; undefined when the broker did not answer. */
@@ -33,6 +36,13 @@ export interface Explanation {
 }
 
 export type Explained = Omit<Explanation, "text" | "toString">;
+
+/** A schedule that sends a contract. */
+export interface ScheduledBy {
+  readonly service: string;
+  readonly name: string;
+  readonly timing: Timing;
+}
 
 /** One handler of this bus, with every setting as it is in force. */
 export interface Taker {

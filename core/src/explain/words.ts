@@ -1,7 +1,7 @@
 import type { AddressState, Capabilities } from "../ports/transport.ts";
 import { circuitInWords, rateInWords } from "./flow-words.ts";
 import { duration } from "./duration.ts";
-import type { Explained, Order, Retries, Taker } from "./explanation.ts";
+import type { Explained, Order, Retries, ScheduledBy, Taker } from "./explanation.ts";
 
 type Parts = Explained;
 
@@ -38,8 +38,17 @@ const verbs = {
   stream: "append",
 } as const;
 
+function scheduled({ service, name, timing }: ScheduledBy): string {
+  const when =
+    "everyMs" in timing
+      ? `every ${duration(timing.everyMs)}`
+      : `at "${timing.cron}" in ${timing.timeZone ?? "UTC"}`;
+  return `  The schedule "${name}" of ${service} sends it ${when}, once for each moment over all processes.`;
+}
+
 function whereItGoes(parts: Parts): readonly string[] {
-  const { kind, to, transport, besides, accepted, speakers, bodyBytesMax, delayMsMax } = parts;
+  const { kind, to, transport, besides, accepted, speakers, schedules, bodyBytesMax, delayMsMax } =
+    parts;
   const by = speakers.length === 0 ? "no service of this bus" : speakers.join(", ");
   const kept =
     accepted === undefined
@@ -48,6 +57,7 @@ function whereItGoes(parts: Parts): readonly string[] {
   return [
     `  To the ${to.kind} "${to.name}" of ${transport}, declared by ${by}.`,
     kept,
+    ...schedules.map(scheduled),
     ...(besides.length === 0 || accepted === undefined
       ? []
       : [

@@ -1,4 +1,5 @@
 import type { ScheduleRow } from "../ports/schedule-rows.ts";
+import type { Store } from "../ports/store.ts";
 import type { SchedulerParts } from "./scheduler.ts";
 
 /** Rows read at a time. */
@@ -18,8 +19,7 @@ export async function retireLeft({
     );
     const isLeft = ({ name, retiredAt, keptUntil = 0 }: ScheduleRow): boolean =>
       retiredAt === undefined && keptUntil < clock.now() && !known.has(name);
-    const rows = await store.schedules.list({ service, declared: true, limit: pageMax });
-    for (const { name } of rows.filter(isLeft)) {
+    for (const { name } of (await declaredIn(store, service)).filter(isLeft)) {
       const isRetired = await store.transaction(async ({ schedules }) => {
         const row = await schedules.load({ service, name });
         if (row === undefined || !isLeft(row)) return false;
@@ -31,5 +31,16 @@ export async function retireLeft({
           `The schedule "${name}" of service "${service}" is declared by no process any more. It is retired and fires no more; bus.schedules.cancel() removes it.`,
         );
     }
+  }
+}
+
+async function declaredIn(store: Store, service: string): Promise<readonly ScheduleRow[]> {
+  const all: ScheduleRow[] = [];
+  for (;;) {
+    const after = all.at(-1);
+    const page = { service, declared: true, limit: pageMax, ...(after !== undefined && { after }) };
+    const rows = await store.schedules.list(page);
+    all.push(...rows);
+    if (rows.length < pageMax) return all;
   }
 }

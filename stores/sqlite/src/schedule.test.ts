@@ -261,6 +261,16 @@ test("a schedule is paused over restarts, resumed from now, and triggered beside
   await assert.rejects(bus.schedules.list({ limit: 0 }), { code: "OPTION_INVALID" });
 });
 
+test("bus.explain says which schedules send a contract", async (t) => {
+  await using bus = await reporting(fileOf(t));
+  const explained = await bus.explain(WriteReport);
+  assert.deepEqual(explained.schedules, [{ ...nightly, timing: { cron: "0 3 * * *" } }]);
+  assert.match(
+    explained.text,
+    /The schedule "nightly" of reporting sends it at "0 3 \* \* \*" in UTC/,
+  );
+});
+
 test("a clock that jumps ahead fires what it passed, and one that jumps back fires nothing twice", async (t) => {
   await using bus = await reporting(fileOf(t), { cron: "0 * * * *" });
   bus.environment.jump(3 * hourMs);
