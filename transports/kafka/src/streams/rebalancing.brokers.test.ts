@@ -14,7 +14,13 @@ describe("When the members of a group change while items are handled", () => {
     const one = new Reading(first, "moving", { prefetch: 96 });
     await until("all items in hand", () => one.deliveries.length === 96);
     const two = new Reading(await corner.open(), "moving", { onDelivery: complete });
-    // Two rounds of the group later the other still has nothing.
+    const admin = corner.admin();
+    const groupId = corner.names.group("moving@readers");
+    await until("the other is a member", async () => {
+      const group = (await admin.describeGroups({ groups: [groupId] })).get(groupId);
+      return group?.state === "Stable" && group.members.size === 2;
+    });
+    // Two rounds of the group later it still has nothing.
     await sleep(systemEnvironment.timers, 1_500);
     assert.deepEqual(two.bodies, []);
     for (const delivery of one.deliveries)
