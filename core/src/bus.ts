@@ -15,6 +15,8 @@ import { rewriting } from "./letters/rewriting.ts";
 import type { Running } from "./running.ts";
 import { runtimeOf } from "./runtime.ts";
 import { BusSchedules } from "./schedules/bus-schedules.ts";
+import type { Decider } from "./deciders/decider.ts";
+import { type DeciderLookOf, lookInto } from "./deciders/looking.ts";
 import { SagaLook } from "./sagas/look.ts";
 import type { Saga, SagaPhaseOf, SagaStateOf } from "./sagas/saga.ts";
 import type { Kind } from "./split/options.ts";
@@ -56,6 +58,8 @@ export interface Bus<Declared = any> extends Verbs<Declared>, AsyncDisposable {
   views<V extends View>(view: V): ViewLook<ViewRowOf<V>>;
   /** What is sent by the clock, as the stores of the connected services keep it. */
   readonly schedules: BusSchedules;
+  /** The streams of a connected decider: how a key stands, what has happened to it, deciding at once, replaying, forgetting. Error: NOT_FOUND. */
+  deciders<D extends Decider>(decider: D): DeciderLookOf<D>;
   /** What can be delivered and is not in anybody's hands. */
   readonly waiting: StoredMessages;
   /** How far groups of streams have come, and putting them to another place. */
@@ -202,6 +206,10 @@ export class ConnectedBus implements Bus {
     return view === undefined
       ? new AllViews(views, parts)
       : new ViewLook(views.find(view.name), parts);
+  }
+
+  deciders<D extends Decider>(decider: D): DeciderLookOf<D> {
+    return lookInto(this.#running, decider) as DeciderLookOf<D>;
   }
 
   ledger(): Promise<Ledger> {

@@ -77,6 +77,7 @@ export type * from "./ports/capture.ts";
 export * from "./ports/channel.ts";
 export * from "./ports/environment.ts";
 export * from "./ports/logger.ts";
+export type * from "./ports/event-rows.ts";
 export type * from "./ports/saga-rows.ts";
 export type * from "./ports/schedule-rows.ts";
 export type * from "./ports/store.ts";
@@ -90,6 +91,47 @@ export { type CompiledRule, type Predicate, compileRule } from "./rules.ts";
 export type { CallDepthPolicy } from "./runtime.ts";
 export type { Kind, SplitTransports, TransportChoice } from "./split/options.ts";
 export { type RetainedRange, firstSince, seekOffsets } from "./operating/seek.ts";
+export {
+  type Decider,
+  type DeciderCommandOf,
+  type DeciderEventOf,
+  type DeciderOptions,
+  type DeciderParts,
+  type DeciderStateOf,
+  type Decides,
+  type Evolves,
+  decider,
+} from "./deciders/decider.ts";
+export {
+  type AnyHappened,
+  type DecideContext,
+  type DeciderBinding,
+  type DeciderDefinition,
+  type EvolveContext,
+  type Happened,
+  type RejectedRule,
+  type Rejection,
+  happened,
+  reject,
+} from "./deciders/definition.ts";
+export { checkDecider } from "./deciders/decider-checks.ts";
+export {
+  Decision,
+  type DecisionContext,
+  type Occurrence,
+  keyOfCommand,
+} from "./deciders/decision.ts";
+export { StreamFold, type StreamStanding } from "./deciders/folding.ts";
+export type {
+  DecideOptions,
+  DecidedNow,
+  DecidedState,
+  DeciderLook,
+  EventReplayOptions,
+  HistoryQuery,
+  ReplayedEvent,
+} from "./deciders/look.ts";
+export { type EventMetadata, type RecordedEvent, writeSnapshot } from "./deciders/record.ts";
 export type { SagaContext, SagaMoment, SagaParts } from "./sagas/context.ts";
 export type { SagaBinding, SagaDefinition, SagaRefusal, SagaRule } from "./sagas/definition.ts";
 export type { SagaLook, SagaQuery, SagaSnapshot, SagaSummary } from "./sagas/look.ts";

@@ -15,6 +15,7 @@ import type { RateLimit } from "./flow/rate-limit.ts";
 import type { Outcome } from "./handling/outcome.ts";
 import type { RetryPolicy } from "./handling/retry.ts";
 import type { CaptureFactory } from "./ports/capture.ts";
+import type { DeciderBinding, DeciderDefinition } from "./deciders/definition.ts";
 import type { SagaBinding, SagaDefinition } from "./sagas/definition.ts";
 import type { ViewBinding, ViewDefinition } from "./views/definition.ts";
 import {
@@ -145,10 +146,10 @@ export interface Binding {
   readonly batch: BatchBounds | undefined;
   /** File and line of the binding, for errors that name two places. */
   readonly place: string;
-  /** For the handler of a saga. */
+  /** For the handler of a saga or a decider, or a source of a view. */
   readonly saga?: SagaBinding;
-  /** For a source of a view. */
   readonly view?: ViewBinding;
+  readonly decider?: DeciderBinding;
 }
 
 /**
@@ -160,10 +161,10 @@ export interface Service<U extends Uses = any, Bound = any> {
   readonly uses: U;
   readonly bindings: readonly Binding[];
   readonly place: string;
-  /** For a service that is a saga. */
+  /** For a service that is one of these. */
   readonly saga?: SagaDefinition;
-  /** For a service that is a view. */
   readonly view?: ViewDefinition;
+  readonly decider?: DeciderDefinition;
   /** What it sends by the clock. */
   readonly schedules?: readonly ScheduleDefinition[];
   /** For a service that publishes what another program writes to its database. */

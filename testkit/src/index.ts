@@ -10,6 +10,12 @@ export {
   type SagaPlay,
   playSaga,
 } from "./play-saga.ts";
+export {
+  type DeciderPlay,
+  type DeciderPlayOptions,
+  type PlayedDecider,
+  playDecider,
+} from "./play-decider.ts";
 export { type PlayedView, type ViewPlay, playView } from "./play-view.ts";
 export { seededRandom } from "./random.ts";
 export type { CaseResult, FailureResults, SuiteResults } from "./results.ts";

@@ -1,4 +1,7 @@
 import { describe, test } from "node:test";
+import { deciderCases } from "./store/deciders.ts";
+import { eventReplayCases } from "./store/event-replay.ts";
+import { eventRowCases } from "./store/event-rows.ts";
 import { failureStoreCases } from "./store/failures.ts";
 import { outboxCases } from "./store/outbox.ts";
 import { sagaRowCases } from "./store/saga-rows.ts";
@@ -25,6 +28,9 @@ export const storeCases: readonly StoreCase[] = [
   ...viewCases,
   ...scheduleRowCases,
   ...scheduleCases,
+  ...eventRowCases,
+  ...eventReplayCases,
+  ...deciderCases,
 ];
 
 /**

@@ -24,6 +24,7 @@ import { sleep } from "../ports/environment.ts";
 import type { Logger } from "../ports/logger.ts";
 import type { Outgoing, Position } from "../ports/transport.ts";
 import type { Runtime } from "../runtime.ts";
+import type { Decision } from "../deciders/decision.ts";
 import type { SagaTurn } from "../sagas/turn.ts";
 import type { Folding } from "../views/fold.ts";
 import type { ViewReader } from "../views/reader.ts";
@@ -109,6 +110,11 @@ export class HandlerContext implements OpenContext {
   /** For the handlers of views. */
   get viewFold(): Folding | undefined {
     return this.#message.fold;
+  }
+
+  /** For the handlers of deciders. */
+  get decision(): Decision | undefined {
+    return this.#message.decision;
   }
 
   // The verbs are accessors, so that they can be taken out of it: `const { publish } = context`. It costs a closure where one is used.

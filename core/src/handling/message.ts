@@ -3,9 +3,11 @@ import type { OpenContext, SendOptions } from "../context.ts";
 import type { Body, Envelope, Header } from "../envelope.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Delivery, Destination, Failure, Outgoing, StateChange } from "../ports/transport.ts";
+import type { EventRows } from "../ports/event-rows.ts";
 import type { SagaRows } from "../ports/saga-rows.ts";
 import type { ViewRows } from "../ports/view-rows.ts";
 import type { ScheduleRows } from "../ports/schedule-rows.ts";
+import type { Decision } from "../deciders/decision.ts";
 import type { SagaTurn } from "../sagas/turn.ts";
 import type { Folding } from "../views/fold.ts";
 import type { Route } from "../wiring/route.ts";
@@ -46,7 +48,13 @@ export interface Incoming {
   generations?: readonly number[];
   /** What this message does to its rows, set by `view`. */
   fold?: Folding | undefined;
-  /** Somebody else changed its saga meanwhile, so that it runs once more, with the saga to itself. */
+  /** The streams of events in that transaction. */
+  events?: EventRows;
+  /** What this command decides, set by `decide`. */
+  decision?: Decision | undefined;
+  /** Names the stream of which what is held are events. */
+  stream?: string | undefined;
+  /** Somebody else changed its saga or its stream meanwhile, so that it runs once more, with that to itself. */
   raced?: boolean;
   /** What an `answer` or `serve` handler returned. */
   output: unknown;

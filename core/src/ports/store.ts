@@ -1,5 +1,6 @@
 import type { Environment } from "./environment.ts";
 import type { Logger } from "./logger.ts";
+import type { EventRows, Events } from "./event-rows.ts";
 import type { SagaRows, Sagas } from "./saga-rows.ts";
 import type { ViewRows, Views } from "./view-rows.ts";
 import type { ScheduleRows, Schedules } from "./schedule-rows.ts";
@@ -38,6 +39,7 @@ export interface Store<Client = unknown> extends AsyncDisposable {
   readonly sagas: Sagas;
   readonly views: Views;
   readonly schedules: Schedules;
+  readonly events: Events;
   /**
    * Commits when `work` resolves, and then resolves; nothing of it stays when it rejects. Errors: what `work` threw; STORAGE_BUSY, STORAGE_FULL and
    * STORAGE_FAILED, with nothing stored; COMMIT_UNKNOWN when the database went away while it committed.
@@ -59,10 +61,14 @@ export interface StoreTransaction<Client = unknown> {
   readonly sagas: SagaRows;
   readonly views: ViewRows;
   readonly schedules: ScheduleRows;
+  readonly events: EventRows;
   /** Inserts the record that a message was handled; false when it is there already. Waits for another transaction that claims the same. */
   claim(address: string, message: string): boolean | Promise<boolean>;
-  /** Writes messages into the outbox, to be sent after COMMIT. */
-  append(batch: readonly Outgoing[]): void | Promise<void>;
+  /**
+   * Writes messages into the outbox, to be sent after COMMIT. `stream` names the stream of which they are events, in order: whoever writes them has
+   * read what was committed of it before.
+   */
+  append(batch: readonly Outgoing[], stream?: string): void | Promise<void>;
 }
 
 /** A message that is stored and waits to be sent. */
@@ -70,12 +76,18 @@ export interface OutboxRow {
   /** Names the row in its store, and rises with the order in which this process wrote. */
   readonly key: number;
   readonly outgoing: Outgoing;
+  /** Names the stream of which it is an event. */
+  readonly stream?: string;
+  /** Older events of its stream may not have left yet: `Outbox.streams` says. */
+  readonly isBehind?: boolean;
 }
 
 /** What was stored to be sent. Each row belongs to one living process: to who wrote it, or to who took over from a dead one. */
 export interface Outbox {
   /** The first rows of this process that are not set aside, in their order; only those for destinations of these kinds, where kinds are given. */
   own(limit: number, kinds?: readonly Destination["kind"][]): Promise<readonly OutboxRow[]>;
+  /** Of these streams the keys of all rows that wait to be sent, whosever they are, in their order. */
+  streams(names: readonly string[]): Promise<ReadonlyMap<string, readonly number[]>>;
   /** Removes rows that the transport has confirmed. */
   sent(rows: readonly OutboxRow[]): Promise<void>;
   /** The transport refuses it: it stands aside with the reason, and those behind it go on. */

@@ -24,13 +24,17 @@ export function refusalError(
   });
 }
 
-/** Somebody else changed the saga between its load and its save. */
+/** Somebody else changed what a message works on between its load and its save. */
 export class RaceLost extends WaybillError {
-  constructor(name: string, id: string) {
-    super(
-      "SAGA_CONFLICT",
-      `The saga "${name}" with the id "${id}" was changed by another message at the same time. It is tried again.`,
-      { retryable: true, details: { saga: name, id } },
-    );
+  constructor(code: ErrorCode, message: string, details: WaybillError["details"]) {
+    super(code, message, { retryable: true, details });
   }
+}
+
+export function sagaRace(name: string, id: string): RaceLost {
+  return new RaceLost(
+    "SAGA_CONFLICT",
+    `The saga "${name}" with the id "${id}" was changed by another message at the same time. It is tried again.`,
+    { saga: name, id },
+  );
 }

@@ -5,6 +5,7 @@ import { WaybillError } from "../errors.ts";
 import { type Sending, type WritableHeader, destinationOf } from "../handling/message.ts";
 import type { Delays } from "../schedules/delays.ts";
 import type { Sender } from "../handling/pipeline.ts";
+import type { RecordedHeader } from "./recorded.ts";
 import type { Destination, Outgoing } from "../ports/transport.ts";
 import { type Runtime, runtimeOf } from "../runtime.ts";
 import type { OpenViews, ViewReading } from "../views/open-views.ts";
@@ -19,6 +20,8 @@ export interface Origin {
   readonly options: SendOptions;
   /** Only for calls. */
   readonly call?: CallHeader;
+  /** Only for recorded events. */
+  readonly recorded?: RecordedHeader;
 }
 
 export interface CallHeader {
@@ -147,7 +150,11 @@ export class Speech {
     });
   }
 
-  #header(contract: AnyContract, { parent, options, call }: Origin, way: Way): WritableHeader {
+  #header(
+    contract: AnyContract,
+    { parent, options, call, recorded }: Origin,
+    way: Way,
+  ): WritableHeader {
     const id = options.id ?? this.#runtime.environment.id();
     const header = { ...way.header };
     header.id = id;
@@ -160,6 +167,7 @@ export class Speech {
       if (parent.header.tracestate !== undefined) header.tracestate = parent.header.tracestate;
     }
     if (call !== undefined) Object.assign(header, call);
+    if (recorded !== undefined) Object.assign(header, recorded);
     return header;
   }
 

@@ -36,15 +36,17 @@ export function readBody(envelope: Envelope, contract: AnyContract, codec: Codec
   return version === contract.version ? value : upcast(value, { contract, version, header });
 }
 
-function upcast(
+/** What was written in an older version of the contract, in the present one. Throws DECODE_FAILED or VERSION_UNKNOWN. */
+export function upcast(
   value: unknown,
-  read: { contract: AnyContract; version: number; header: Header },
+  read: { contract: AnyContract; version: number; header?: Header },
 ): unknown {
   const { contract, version, header } = read;
+  if (version === contract.version) return value;
   if (!(version < contract.version)) {
     throw new WaybillError(
       "VERSION_UNKNOWN",
-      `"${contract.name}" came with schema ${header.dataschema ?? "none"}; this service knows versions up to ${contract.version}. Deploy the newer service, then replay the message.`,
+      `"${contract.name}" came with ${header === undefined ? `version ${version}` : `schema ${header.dataschema ?? "none"}`}; this service knows versions up to ${contract.version}. Deploy the newer service, then replay the message.`,
     );
   }
   let current = value;

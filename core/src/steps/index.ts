@@ -5,6 +5,7 @@ import type { Delays } from "../schedules/delays.ts";
 import type { Stores } from "../stores/stores.ts";
 import type { OpenViews } from "../views/open-views.ts";
 import { breaking } from "./break.ts";
+import { decide } from "./decide.ts";
 import { decode } from "./decode.ts";
 import { dispatch } from "./dispatch.ts";
 import { exhaust } from "./exhaust.ts";
@@ -44,6 +45,7 @@ export function messageSteps(
     transact({ stores, bell: views.bell, delays }),
     saga,
     view,
+    decide(speech),
     dispatch(speech),
   ];
 }

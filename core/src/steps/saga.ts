@@ -2,7 +2,7 @@ import { type Outcome, complete } from "../handling/outcome.ts";
 import type { Incoming } from "../handling/message.ts";
 import type { IncomingStep } from "../handling/pipeline.ts";
 import type { SagaRow, SagaRows } from "../ports/saga-rows.ts";
-import { RaceLost, refusalError } from "../sagas/refusal.ts";
+import { refusalError, sagaRace } from "../sagas/refusal.ts";
 import type { SagaRefusal } from "../sagas/definition.ts";
 import { sagaIdOf, takeTurn } from "../sagas/turn.ts";
 
@@ -44,7 +44,7 @@ export const saga: IncomingStep = {
       if (outcome.outcome !== "complete") return outcome;
       const after = await turn.end(environment.clock.now());
       const isSaved = await (row === undefined ? rows.insert(after) : rows.update(after));
-      if (!isSaved) throw new RaceLost(definition.name, id);
+      if (!isSaved) throw sagaRace(definition.name, id);
       return outcome;
     };
   },

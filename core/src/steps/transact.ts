@@ -102,6 +102,7 @@ function running(
       message.transaction = transaction.client;
       message.sagas = transaction.sagas;
       message.views = transaction.views;
+      message.events = transaction.events;
       message.schedules = transaction.schedules;
       message.keptAt = undefined;
       const outcome = await next(message);
@@ -110,7 +111,7 @@ function running(
       if (message.held.length > 0) {
         const divided = await delays.divide(message.held, transaction.schedules, store);
         ({ tell } = divided);
-        if (divided.now.length > 0) await transaction.append(divided.now);
+        if (divided.now.length > 0) await transaction.append(divided.now, message.stream);
       }
       checkLock(message);
       return outcome;

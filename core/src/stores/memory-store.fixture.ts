@@ -54,6 +54,7 @@ export function memoryStore(environment: Environment): MemoryStore {
           reads.push({ kinds, count: found.length });
           return found;
         },
+        streams: unused,
         sent: async (batch) => {
           for (const { key } of batch) rows.delete(key);
         },
@@ -85,6 +86,7 @@ export function memoryStore(environment: Environment): MemoryStore {
         list: async () => [],
         nextDue: async () => undefined,
       },
+      events: { load: unused, read: unused, replay: unused },
       transaction: (work) => transaction(host, insert, work),
       [Symbol.asyncDispose]: async () => undefined,
     }),
@@ -111,6 +113,14 @@ async function transaction<Result>(
       advance: unused,
     },
     schedules: { load: unused, due: unused, insert: unused, update: unused, remove: unused },
+    events: {
+      load: unused,
+      read: unused,
+      last: unused,
+      append: unused,
+      keep: unused,
+      forget: unused,
+    },
     claim: () => true,
     append: (batch) => void said.push(...batch),
   });

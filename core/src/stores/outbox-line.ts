@@ -4,6 +4,7 @@ import { sleep } from "../ports/environment.ts";
 import type { OutboxRow, Store } from "../ports/store.ts";
 import type { Runtime } from "../runtime.ts";
 import type { OutboxRoute } from "./outbox-routes.ts";
+import { StreamLine } from "./stream-line.ts";
 
 export type LineRuntime = Pick<
   Runtime,
@@ -48,6 +49,8 @@ export class OutboxLine {
   #known: ReadonlySet<number> = new Set();
   /** Keys of what was sent and still stands in the store. */
   readonly #sent = new Set<number>();
+  /** Events before which older ones of their stream have yet to leave, from another process. Older than the queue. */
+  readonly #waiting: StreamLine;
   /** Why the last send failed, until one succeeds. */
   trouble: string | undefined;
 
@@ -55,11 +58,12 @@ export class OutboxLine {
     this.route = route;
     this.#store = store;
     this.#runtime = runtime;
+    this.#waiting = new StreamLine(store.outbox, runtime.environment);
   }
 
   /** Rows that it has in memory. */
   get rows(): number {
-    return this.#queue.length;
+    return this.#queue.length + this.#waiting.rows.length;
   }
 
   /** Bytes of their bodies. */
@@ -76,6 +80,7 @@ export class OutboxLine {
         this.#bytes += bodyBytes(row.outgoing.envelope.body);
       }
     }
+    this.#waiting.wake();
     this.#run();
   }
 
@@ -129,8 +134,9 @@ export class OutboxLine {
     while (!this.#stopping.signal.aborted) {
       try {
         const batch = await this.#next();
-        if (batch.length === 0) return;
-        await this.#send(batch);
+        if (batch.length > 0) await this.#send(batch);
+        else if (this.#waiting.rows.length === 0) return;
+        else if (this.#queue.length === 0) await this.#waiting.pause(this.#stopping.signal);
         failures = 0;
         this.trouble = undefined;
       } catch (error) {
@@ -144,6 +150,7 @@ export class OutboxLine {
 
   /** The first batch, still in the queue. */
   async #next(): Promise<readonly OutboxRow[]> {
+    this.#queue.unshift(...(this.#isLost ? this.#waiting.clear() : this.#waiting.take()));
     if (this.#isLost) this.#forget(this.#queue.length);
     this.#isLost = false;
     if (this.#queue.length === 0 && this.#behind) await this.#read();
@@ -155,13 +162,17 @@ export class OutboxLine {
       count += 1;
     }
     this.#inHand = count;
-    return this.#queue.slice(0, count);
+    const free = await this.#waiting.sift(this.#queue.slice(0, count), this.#sent);
+    this.#queue.splice(0, count, ...free);
+    this.#inHand = free.length;
+    return free;
   }
 
   /** What is committed while it reads may be in both, and is kept once. */
   async #read(): Promise<void> {
     this.#behind = false;
-    const sent = new Set(this.#sent);
+    const waiting = this.#waiting.rows.map(({ key }) => key);
+    const sent = new Set([...this.#sent, ...waiting]);
     let page: readonly OutboxRow[] = [];
     try {
       page = await this.#store.outbox.own(readMax, this.route.kinds);
@@ -173,12 +184,15 @@ export class OutboxLine {
     const rows = page.filter(({ key }) => !sent.has(key));
     // What stands behind them shows when they are gone.
     if (isFull && rows.length === 0) await this.#clearing;
-    const known = new Set(rows.map(({ key }) => key));
+    const known = new Set([...waiting, ...rows.map(({ key }) => key)]);
     this.#known = known;
     this.#queue = isFull
       ? [...rows]
       : [...rows, ...this.#queue.filter(({ key }) => !known.has(key))];
-    this.#bytes = this.#queue.reduce((sum, row) => sum + bodyBytes(row.outgoing.envelope.body), 0);
+    this.#bytes = [...this.#waiting.rows, ...this.#queue].reduce(
+      (sum, row) => sum + bodyBytes(row.outgoing.envelope.body),
+      0,
+    );
     if (isFull) this.#behind = true;
   }
 

@@ -15,6 +15,7 @@ import type { CallDepthPolicy } from "../runtime.ts";
 import { sagaFaults } from "../sagas/saga-checks.ts";
 import { viewFaults } from "../views/view-checks.ts";
 import { scheduleFaults } from "../schedules/schedule-checks.ts";
+import { deciderFaults } from "../deciders/decider-checks.ts";
 import { storeFaults } from "../stores/store-checks.ts";
 import { stateFaults, stateSharingFaults } from "./session-checks.ts";
 import type { Binding, HandlerDefaults, HandlerOptions, Service } from "../service.ts";
@@ -40,7 +41,7 @@ export function checkServices(services: readonly Service[]): readonly string[] {
       ...allContracts(sound).flatMap(contractFaults),
       ...doubleNameFaults(allContracts(sound)),
       ...sound.flatMap(bindingFaults),
-      ...[storeFaults, sagaFaults, viewFaults, scheduleFaults].flatMap((each) =>
+      ...[storeFaults, sagaFaults, deciderFaults, viewFaults, scheduleFaults].flatMap((each) =>
         sound.flatMap(each),
       ),
       ...ownerFaults(sound),
@@ -291,9 +292,8 @@ function subscriptionFaults(services: readonly Service[]): readonly string[] {
     ([first, second]) => {
       const { contract, verb, place } = first.binding;
       const remedy = `Give each its own ${verb === "on" ? "{ name }" : "{ group }"}`;
-      if (first.service === second.service) {
+      if (first.service === second.service)
         return `Service "${first.service.name}" binds "${contract.name}" twice under one name:${at(place)} and${at(second.binding.place)}. ${remedy}, so that one failing does not repeat the other.`;
-      }
       return `Services "${first.service.name}"${at(place)} and "${second.service.name}"${at(second.binding.place)} read "${first.address}" together, so each would get a part only. ${remedy}.`;
     },
   );

@@ -2,6 +2,7 @@ import type { ClientBase } from "pg";
 import { type Migration, WaybillError } from "@waybill/core";
 import { viewTables } from "./views-schema.ts";
 import { scheduleTables } from "./schedules.ts";
+import { eventTables } from "./event-tables.ts";
 
 /** Never changed once released: a change is a new version. */
 export const migrations: readonly Migration[] = [
@@ -70,6 +71,7 @@ insert into waybill_schema (version) values (2);`,
 
 ${scheduleTables}
 
+${eventTables}
 insert into waybill_schema (version) values (3);`,
   },
 ];

@@ -23,7 +23,7 @@ interface OutboxParts {
 const forgetMax = 1_000;
 const countMax = 10_000;
 const failureTextMax = 4_000;
-const columns = "key, kind, name, header, body, is_text, not_before, not_after";
+const columns = "key, kind, name, header, body, is_text, not_before, not_after, stream";
 const mine = "owner in (select id from waybill_instance where keeper = $1)";
 
 const everyKind = ["queue", "topic", "stream"] as const;
@@ -48,6 +48,15 @@ export class PostgresOutbox implements Outbox {
       [this.instance, limit, kinds],
     );
     return rows.map(readRow);
+  }
+
+  async streams(names: readonly string[]): Promise<ReadonlyMap<string, readonly number[]>> {
+    const rows = await this.#run<{ readonly stream: string; readonly keys: readonly string[] }>(
+      `select stream, array_agg(key::text order by key) as keys from waybill_outbox
+        where stream = any($1::text[]) and owner is not null group by stream`,
+      [names],
+    );
+    return new Map(rows.map(({ stream, keys }) => [stream, keys.map(Number)]));
   }
 
   async sent(rows: readonly OutboxRow[]): Promise<void> {
@@ -139,8 +148,8 @@ export class PostgresOutbox implements Outbox {
   async retry(keys: readonly number[]): Promise<number> {
     const rows = await this.#run(
       `with taken as (delete from waybill_outbox where key = any($2::bigint[]) and owner is null returning *)
-        insert into waybill_outbox (owner, kind, name, header, body, is_text, not_before, not_after)
-        select $1, kind, name, header, body, is_text, not_before, not_after from taken order by key returning key`,
+        insert into waybill_outbox (owner, kind, name, header, body, is_text, not_before, not_after, stream)
+        select $1, kind, name, header, body, is_text, not_before, not_after, stream from taken order by key returning key`,
       [this.instance, keys],
     );
     return rows.length;

@@ -74,6 +74,7 @@ for (const { name, caughtBy, plant, plantView, plantSchedules } of bugs)
       sagas: store.sagas,
       views: store.views,
       schedules: store.schedules,
+      events: store.events,
       transaction: (work, options) =>
         store.transaction((each) => {
           const { client, sagas, schedules } = each;
@@ -95,8 +96,9 @@ for (const { name, caughtBy, plant, plantView, plantSchedules } of bugs)
               remove: (key) => schedules.remove(key),
               ...plantSchedules?.(schedules, store),
             },
+            events: each.events,
             claim: (address, message) => each.claim(address, message),
-            append: (batch) => each.append(batch),
+            append: (batch, stream) => each.append(batch, stream),
           });
         }, options),
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),

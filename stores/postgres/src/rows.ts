@@ -10,6 +10,7 @@ export interface StoredRow {
   readonly is_text: boolean;
   readonly not_before: number | null;
   readonly not_after: number | null;
+  readonly stream: string | null;
 }
 
 export interface StoredAside extends StoredRow {
@@ -18,7 +19,8 @@ export interface StoredAside extends StoredRow {
 }
 
 export function readRow(row: StoredRow): OutboxRow {
-  const { kind, name, header, body, not_before: notBefore, not_after: notAfter } = row;
+  const { kind, name, header, body, not_before: notBefore } = row;
+  const { not_after: notAfter, stream } = row;
   return {
     key: Number(row.key),
     outgoing: {
@@ -30,6 +32,8 @@ export function readRow(row: StoredRow): OutboxRow {
       ...(notBefore !== null && { notBefore }),
       ...(notAfter !== null && { notAfter }),
     },
+    // Whoever reads it does not know what stood before it when it was written.
+    ...(stream !== null && { stream, isBehind: true }),
   };
 }
 

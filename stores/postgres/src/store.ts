@@ -1,5 +1,7 @@
 import type { Pool, PoolClient } from "pg";
 import {
+  type EventRows,
+  type Events,
   type Outgoing,
   type OutboxRow,
   type Store,
@@ -17,6 +19,7 @@ import {
 import { type PostgresTransaction, clientView } from "./client.ts";
 import { commitError, storageError } from "./errors.ts";
 import type { Settings } from "./options.ts";
+import { eventRows, events } from "./events.ts";
 import { PostgresOutbox } from "./outbox.ts";
 import { parametersOf } from "./rows.ts";
 import { sagaRows, sagas } from "./sagas.ts";
@@ -41,6 +44,7 @@ export class PostgresStore implements Store<PostgresTransaction> {
   readonly sagas: Sagas;
   readonly views: Views;
   readonly schedules: Schedules;
+  readonly events: Events;
   readonly #pool: Pool;
   readonly #host: StoreHost;
   readonly #slots: Slots;
@@ -57,6 +61,7 @@ export class PostgresStore implements Store<PostgresTransaction> {
     this.sagas = sagas(pool, name);
     this.views = views(pool, name);
     this.schedules = schedules(pool, name);
+    this.events = events(pool, name);
   }
 
   async transaction<Result>(
@@ -161,7 +166,7 @@ class OpenTransaction implements StoreTransaction<PostgresTransaction> {
   readonly #client: PoolClient;
   readonly #owner: string;
   readonly #name: string;
-  readonly #batches: (readonly Outgoing[])[] = [];
+  readonly #batches: Batch[] = [];
 
   constructor(client: PoolClient, owner: string, name: string) {
     const { view, close } = clientView(client);
@@ -184,6 +189,10 @@ class OpenTransaction implements StoreTransaction<PostgresTransaction> {
     return viewRows(this.#client, this.#name, () => checkOpen(this.#client));
   }
 
+  get events(): EventRows {
+    return eventRows(this.#client, this.#name, () => checkOpen(this.#client));
+  }
+
   async claim(address: string, message: string): Promise<boolean> {
     try {
       const { rowCount } = await this.#client.query({
@@ -199,26 +208,58 @@ class OpenTransaction implements StoreTransaction<PostgresTransaction> {
   }
 
   /** They are written together with COMMIT, which does not wait for the answer: when they cannot be written it rolls back. */
-  append(batch: readonly Outgoing[]): void {
+  append(batch: readonly Outgoing[], stream?: string): void {
     for (let from = 0; from < batch.length; from += insertMax)
-      this.#batches.push(batch.slice(from, from + insertMax));
+      this.#batches.push({ rows: batch.slice(from, from + insertMax), stream });
   }
 
   write(): Promise<unknown> {
     return Promise.all(this.#batches.map((batch) => this.#insert(batch)));
   }
 
-  async #insert(batch: readonly Outgoing[]): Promise<void> {
+  async #insert({ rows: batch, stream }: Batch): Promise<void> {
     const { rows } = await this.#client.query({
       // A few messages are what most handlers send.
-      ...(batch.length <= namedMax && { name: `waybill-append-${batch.length}` }),
-      text: `insert into waybill_outbox (owner, kind, name, header, body, is_text, not_before, not_after)
-        values ${batch.map((_, index) => `(${places(index)})`).join(", ")} returning key`,
-      values: batch.flatMap((outgoing) => [this.#owner, ...parametersOf(outgoing)]),
+      ...(batch.length <= namedMax && {
+        name: `waybill-append${stream === undefined ? "" : "-stream"}-${batch.length}`,
+      }),
+      text: insertOf(batch.length, stream !== undefined),
+      values: [
+        ...batch.flatMap((outgoing) => [this.#owner, ...parametersOf(outgoing)]),
+        ...(stream === undefined ? [] : [stream]),
+      ],
     });
-    for (const [index, { key }] of (rows as { key: string }[]).entries())
-      this.rows.push({ key: Number(key), outgoing: batch[index] as Outgoing });
+    for (const [index, { key, behind }] of (rows as InsertedRow[]).entries())
+      this.rows.push({
+        key: Number(key),
+        outgoing: batch[index] as Outgoing,
+        ...(stream !== undefined && { stream, isBehind: behind === true }),
+      });
   }
+}
+
+interface Batch {
+  readonly rows: readonly Outgoing[];
+  readonly stream: string | undefined;
+}
+
+interface InsertedRow {
+  readonly key: string;
+  readonly behind?: boolean;
+}
+
+const outboxColumns = "owner, kind, name, header, body, is_text, not_before, not_after";
+
+/** The rows of a stream tell whether older ones of it are still to be sent: what this statement writes, it does not see. */
+function insertOf(count: number, isStream: boolean): string {
+  const last = `$${count * columnsMax + 1}`;
+  const rows = Array.from(
+    { length: count },
+    (_, index) => `(${places(index)}${isStream ? `, ${last}` : ""})`,
+  );
+  const behind = `exists (select 1 from waybill_outbox as older where older.stream = ${last} and older.owner is not null)`;
+  return `insert into waybill_outbox (${outboxColumns}${isStream ? ", stream" : ""}) values ${rows.join(", ")}
+    returning key${isStream ? `, ${behind} as behind` : ""}`;
 }
 
 function places(row: number): string {

@@ -89,6 +89,7 @@ function mortal(
         sagas: store.sagas,
         views: store.views,
         schedules: store.schedules,
+        events: store.events,
         transaction,
         [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
       };

@@ -54,6 +54,17 @@ export class SqliteOutbox implements Outbox {
     });
   }
 
+  streams(streams: readonly string[]): Promise<ReadonlyMap<string, readonly number[]>> {
+    return this.#parts.read((sql) => {
+      const rows = sql.streams.all(JSON.stringify(streams)) as unknown as {
+        readonly stream: string;
+        readonly key: number;
+      }[];
+      const byStream = Map.groupBy(rows, ({ stream }) => stream);
+      return new Map([...byStream].map(([stream, list]) => [stream, list.map(({ key }) => key)]));
+    });
+  }
+
   sent(rows: readonly OutboxRow[]): Promise<void> {
     const { sent } = this.#parts.sql;
     return this.#parts.write(() => {

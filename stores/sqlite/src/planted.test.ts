@@ -154,6 +154,7 @@ for (const { name, caughtBy, plant, plantViews } of bugs)
       sagas: store.sagas,
       schedules: store.schedules,
       views: { ...store.views, ...plantViews?.(store.views) },
+      events: store.events,
       transaction: plant(store),
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     });
@@ -171,8 +172,9 @@ function bound(transaction: StoreTransaction): StoreTransaction {
     sagas: transaction.sagas,
     views: transaction.views,
     schedules: transaction.schedules,
+    events: transaction.events,
     claim: (address, message) => transaction.claim(address, message),
-    append: (batch) => transaction.append(batch),
+    append: (batch, stream) => transaction.append(batch, stream),
   };
 }
 

@@ -9,6 +9,7 @@ export interface StoredRow {
   readonly body: Body;
   readonly not_before: number | null;
   readonly not_after: number | null;
+  readonly stream: string | null;
 }
 
 export interface StoredAside extends StoredRow {
@@ -17,7 +18,8 @@ export interface StoredAside extends StoredRow {
 }
 
 export function readRow(row: StoredRow): OutboxRow {
-  const { key, kind, name, header, body, not_before: notBefore, not_after: notAfter } = row;
+  const { key, kind, name, header, body, not_before: notBefore } = row;
+  const { not_after: notAfter, stream } = row;
   return {
     key,
     outgoing: {
@@ -26,5 +28,7 @@ export function readRow(row: StoredRow): OutboxRow {
       ...(notBefore !== null && { notBefore }),
       ...(notAfter !== null && { notAfter }),
     },
+    // Whoever reads it does not know what stood before it when it was written.
+    ...(stream !== null && { stream, isBehind: true }),
   };
 }

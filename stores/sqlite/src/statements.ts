@@ -3,6 +3,8 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 const names = [
   "claim",
   "append",
+  "isWaiting",
+  "streams",
   "own",
   "ownOfKinds",
   "sent",
@@ -21,13 +23,16 @@ const names = [
 
 export type Statements = Readonly<Record<(typeof names)[number], StatementSync>>;
 
-const columns = "key, kind, name, header, body, not_before, not_after";
+const columns = "key, kind, name, header, body, not_before, not_after, stream";
 
 const texts: Readonly<Record<(typeof names)[number], string>> = {
   claim: `insert into waybill_inbox (address, message, handled_at) values (?, ?, ?)
     on conflict (address, message) do nothing`,
-  append: `insert into waybill_outbox (owner, kind, name, header, body, not_before, not_after, stored_at)
-    values (?, ?, ?, ?, ?, ?, ?, ?)`,
+  append: `insert into waybill_outbox (owner, kind, name, header, body, not_before, not_after, stored_at, stream)
+    values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  isWaiting: `select 1 from waybill_outbox where stream = ? and owner is not null limit 1`,
+  streams: `select stream, key from waybill_outbox
+    where stream in (select value from json_each(?)) and owner is not null order by key`,
   own: `select ${columns} from waybill_outbox
     where owner in (select id from waybill_instance where keeper = ?) order by key limit ?`,
   ownOfKinds: `select ${columns} from waybill_outbox
@@ -38,8 +43,8 @@ const texts: Readonly<Record<(typeof names)[number], string>> = {
   aside: `select ${columns}, reason, message from waybill_outbox
     where owner is null and key > ? order by key limit ?`,
   // A new key: it stands behind what waits.
-  retry: `insert into waybill_outbox (owner, kind, name, header, body, not_before, not_after, stored_at)
-    select ?, kind, name, header, body, not_before, not_after, ? from waybill_outbox
+  retry: `insert into waybill_outbox (owner, kind, name, header, body, not_before, not_after, stored_at, stream)
+    select ?, kind, name, header, body, not_before, not_after, ?, stream from waybill_outbox
     where key = ? and owner is null`,
   discard: `delete from waybill_outbox where key = ? and owner is null`,
   state: `select (select count(*) from (select 1 from waybill_outbox where owner is not null limit ?)) as waiting,

@@ -1,5 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import {
+  type EventRows,
+  type Events,
   type MachineClock,
   type Outgoing,
   type OutboxRow,
@@ -18,6 +20,7 @@ import {
 import { Client, type SqliteTransaction, type View } from "./client.ts";
 import { storageError } from "./errors.ts";
 import type { Settings } from "./options.ts";
+import { type EventStatements, eventRows, events, prepareEvents } from "./events.ts";
 import { SqliteOutbox } from "./outbox.ts";
 import { type SagaStatements, prepareSagas, sagaRows, sagas } from "./sagas.ts";
 import { type ScheduleStatements, prepareSchedules, scheduleRows, schedules } from "./schedules.ts";
@@ -40,9 +43,11 @@ export class SqliteStore implements Store<SqliteTransaction> {
   readonly sagas: Sagas;
   readonly views: Views;
   readonly schedules: Schedules;
+  readonly events: Events;
   readonly #parts: StoreParts;
   readonly #sql: Statements;
   readonly #sagaSql: SagaStatements;
+  readonly #eventSql: EventStatements;
   readonly #viewSql: ViewStatements;
   readonly #scheduleSql: ScheduleStatements;
   readonly #client: Client;
@@ -94,6 +99,13 @@ export class SqliteStore implements Store<SqliteTransaction> {
         ? write(() => act(this.#scheduleSql))
         : this.#guarded(() => act(readingSchedules)),
     );
+    this.#eventSql = prepareEvents(db);
+    const readingEvents = reader === undefined ? undefined : prepareEvents(reader);
+    this.events = events(async (act) =>
+      readingEvents === undefined
+        ? write(() => act(this.#eventSql))
+        : this.#guarded(() => act(readingEvents)),
+    );
   }
 
   transaction<Result>(
@@ -108,6 +120,7 @@ export class SqliteStore implements Store<SqliteTransaction> {
         sagaSql: this.#sagaSql,
         viewSql: this.#viewSql,
         scheduleSql: this.#scheduleSql,
+        eventSql: this.#eventSql,
         now: Math.floor(environment.clock.now()),
         owner: this.outbox,
         file: this.#parts.settings.file,
@@ -187,6 +200,7 @@ interface Writing {
   readonly sagaSql: SagaStatements;
   readonly viewSql: ViewStatements;
   readonly scheduleSql: ScheduleStatements;
+  readonly eventSql: EventStatements;
   readonly now: number;
   readonly owner: { readonly instance: string };
   readonly file: string;
@@ -217,14 +231,19 @@ class OpenTransaction implements StoreTransaction<SqliteTransaction> {
     return scheduleRows(this.#writing.scheduleSql, (act) => this.#guarded(act));
   }
 
+  get events(): EventRows {
+    return eventRows(this.#writing.eventSql, (act) => this.#guarded(act));
+  }
+
   claim(address: string, message: string): boolean {
     const { sql, now } = this.#writing;
     return this.#guarded(() => sql.claim.run(address, message, now).changes === 1);
   }
 
-  append(batch: readonly Outgoing[]): void {
+  append(batch: readonly Outgoing[], stream?: string): void {
     const { sql, now, owner } = this.#writing;
     this.#guarded(() => {
+      const isBehind = stream !== undefined && sql.isWaiting.get(stream) !== undefined;
       for (const outgoing of batch) {
         const { to, envelope, notBefore, notAfter } = outgoing;
         const { lastInsertRowid } = sql.append.run(
@@ -236,8 +255,13 @@ class OpenTransaction implements StoreTransaction<SqliteTransaction> {
           notBefore === undefined ? null : Math.floor(notBefore),
           notAfter === undefined ? null : Math.floor(notAfter),
           now,
+          stream ?? null,
         );
-        this.rows.push({ key: Number(lastInsertRowid), outgoing });
+        this.rows.push({
+          key: Number(lastInsertRowid),
+          outgoing,
+          ...(stream !== undefined && { stream, isBehind }),
+        });
       }
     });
   }

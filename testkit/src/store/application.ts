@@ -100,6 +100,7 @@ export function troubled({ subject, plant }: StoreStage, trouble: Trouble): Stor
         sagas: store.sagas,
         views: store.views,
         schedules: store.schedules,
+        events: store.events,
         transaction: async (work, options) => {
           trouble.beforeBegin?.();
           let claimed = "";
@@ -108,9 +109,10 @@ export function troubled({ subject, plant }: StoreStage, trouble: Trouble): Stor
             sagas: transaction.sagas,
             views: viewsOf(transaction, (message) => void (claimed = message)),
             schedules: transaction.schedules,
-            append: (batch) => {
+            events: transaction.events,
+            append: (batch, stream) => {
               claimed ||= batch[0]?.envelope.header.id ?? "";
-              return transaction.append(batch);
+              return transaction.append(batch, stream);
             },
             claim: (address, message) => {
               claimed = message;
