@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type {
+  EventRows,
   Outgoing,
   SagaRow,
   SagaRows,
@@ -100,6 +101,34 @@ const bugs: readonly Bug[] = [
         );
       } finally {
         for (const row of saved) await store.transaction(({ views }) => views.save(...row));
+      }
+    },
+  },
+  {
+    name: "events that are appended on whatever version they were decided",
+    caughtBy: "event.conflict",
+    plant: (store) => (work, options) =>
+      store.transaction((each) => {
+        const append: EventRows["append"] = async (rows) => {
+          const [first] = rows;
+          if (first === undefined) return true;
+          const last = await each.events.last(first, {});
+          return each.events.append(rows.map((row, at) => ({ ...row, version: last + 1 + at })));
+        };
+        return work({ ...bound(each), events: { ...each.events, append } });
+      }, options),
+  },
+  {
+    name: "events that are published, whether they are appended or not",
+    caughtBy: "decider.crash",
+    plant: (store) => async (work, options) => {
+      const said: Parameters<StoreTransaction["append"]>[] = [];
+      const append = (...batch: Parameters<StoreTransaction["append"]>): void =>
+        void said.push(batch);
+      try {
+        return await store.transaction((each) => work({ ...bound(each), append }), options);
+      } finally {
+        for (const batch of said) await store.transaction((each) => each.append(...batch));
       }
     },
   },
