@@ -8,7 +8,7 @@ import type { StoreFactory } from "../ports/store.ts";
 import { decider } from "./decider.ts";
 import { happened, reject } from "./definition.ts";
 
-declare const store: StoreFactory;
+const store = {} as StoreFactory;
 const Movement = z.object({ account: z.string(), cents: z.number() });
 const Deposit = command("bank.deposit", { input: Movement });
 const Close = command("bank.close", { input: z.object({ account: z.string() }) });
