@@ -23,9 +23,16 @@ export class DataDirectory implements Disposable {
 
   /** A store of Waybill's, and a connection of one's own to read what is written through it. */
   openStore(service: string, schema: string): { db: DatabaseSync; store: SqliteStoreFactory } {
-    const directory = this.#directory ?? this.#ownTemporary();
-    const file = join(directory, `${service}.db`);
-    return { db: this.#connect(file, schema), store: sqlite({ file }) };
+    return { db: this.#connect(this.#storeFile(service), schema), store: this.store(service) };
+  }
+
+  /** A store in which nobody but Waybill writes. */
+  store(service: string): SqliteStoreFactory {
+    return sqlite({ file: this.#storeFile(service) });
+  }
+
+  #storeFile(service: string): string {
+    return join(this.#directory ?? this.#ownTemporary(), `${service}.db`);
   }
 
   #ownTemporary(): string {

@@ -5,6 +5,7 @@
 import { parseArgs } from "node:util";
 import { type Bus, type Service, WaybillError, connect, terminated } from "waybill";
 import { DataDirectory } from "./database.ts";
+import { fillViews } from "./fill.ts";
 import { services } from "./services.ts";
 import { readSettings } from "./settings.ts";
 import { driveVans } from "./shipping/vans.ts";
@@ -33,11 +34,15 @@ using data = new DataDirectory(values.data);
 const orphaned = new AbortController();
 process.once("disconnect", () => orphaned.abort()); // whoever started this process is gone
 const ending = terminated(orphaned.signal);
+const ended = new AbortController();
+void ending.then(() => ended.abort());
+const own = servicesCalled(name);
 await using bus = await connect({
   transport: transportOf({ directory: values.data, transport: values.transport }),
-  services: servicesCalled(name),
+  services: own,
   handlers: { lockMs: 5_000 }, // what a killed process had in hand goes to the next one after five seconds
 }).catch(explain);
+await fillViews(bus, own, ended.signal);
 await using work = await begin(name, bus);
 process.send?.({ ready: true, ...(work.url !== undefined && { url: work.url }) } satisfies Ready);
 await ending;
@@ -67,11 +72,11 @@ interface Work extends AsyncDisposable {
 /** What a service does besides handling messages. It ends before the bus does. */
 async function begin(service: string, connected: Bus): Promise<Work> {
   if (service === "storefront") return Storefront.open(connected, Number(values.port));
-  const ended = new AbortController();
-  const driving = service === "shipping" ? driveVans(connected, ended.signal) : Promise.resolve();
+  const stopped = new AbortController();
+  const driving = service === "shipping" ? driveVans(connected, stopped.signal) : Promise.resolve();
   return {
     [Symbol.asyncDispose]: () => {
-      ended.abort();
+      stopped.abort();
       return driving;
     },
   };

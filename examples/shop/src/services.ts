@@ -1,4 +1,5 @@
 import { basket } from "./basket/service.ts";
+import { goodsIn } from "./basket/goods.ts";
 import { Baskets } from "./basket/data.ts";
 import { catalog } from "./catalog/service.ts";
 import { Products } from "./catalog/data.ts";
@@ -25,11 +26,17 @@ import { History } from "./telemetry/data.ts";
 export const orderingOn = (orders: Orders, changes: Changes) =>
   [orderProcess(orders), orderDesk(orders, changes)] as const;
 
+/** The basket and the view of goods that it reads. The view's store has a file of its own, so that none waits for the other's writes. */
+export const basketIn = (data: DataDirectory) => {
+  const goods = goodsIn(data.store("basket-goods"));
+  return [goods, basket(new Baskets(data), goods, new Changes())] as const;
+};
+
 /** Every service behind the storefront, each with its own data. */
 export const services = {
   catalog: (data: DataDirectory) => catalog(new Products(data)),
   pricing: (data: DataDirectory) => pricing(new Prices(data)),
-  basket: (data: DataDirectory) => basket(new Baskets(data), new Changes()),
+  basket: basketIn,
   inventory: (data: DataDirectory) => inventory(new Warehouse(data)),
   payment: (data: DataDirectory, settings: Settings) => payment(new Payments(data), settings),
   shipping: (data: DataDirectory, settings: Settings) => shipping(new Parcels(data), settings),
@@ -37,3 +44,6 @@ export const services = {
   notifications: (data: DataDirectory) => notifications(new Notifications(data)),
   telemetry: (data: DataDirectory) => telemetry(new History(data)),
 };
+
+/** The names of the files in which services keep their data. */
+export const dataFiles: readonly string[] = [...Object.keys(services), "basket-goods"];

@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { services } from "./services.ts";
+import { dataFiles, services } from "./services.ts";
 import { readSettings } from "./settings.ts";
 import { Supervised } from "./supervised.ts";
 
@@ -113,7 +113,7 @@ function lockOf(directory: string): DatabaseSync {
 
 function empty(directory: string): void {
   rmSync(join(directory, "broker"), { recursive: true, force: true });
-  for (const name of Object.keys(services)) {
+  for (const name of dataFiles) {
     for (const suffix of ["", "-wal", "-shm"]) {
       rmSync(join(directory, `${name}.db${suffix}`), { force: true });
     }

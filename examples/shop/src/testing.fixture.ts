@@ -13,11 +13,13 @@ const reliable: Settings = { ...settingsDefault, declines: 0, errors: 0 };
 export async function testShop(settings: Partial<Settings> = {}, options: TestBusOptions = {}) {
   const data = new DataDirectory();
   const parts = [data, { ...reliable, ...settings }] as const;
+  const [goods, basket] = services.basket(data);
   const bus = await testBus(
     [
       services.catalog(data),
       services.pricing(data),
-      services.basket(data),
+      goods,
+      basket,
       services.inventory(data),
       services.payment(...parts),
       services.shipping(...parts),
@@ -27,6 +29,7 @@ export async function testShop(settings: Partial<Settings> = {}, options: TestBu
     ],
     options,
   );
+  await bus.views(goods).rebuild();
   return Object.assign(bus, {
     async [Symbol.asyncDispose]() {
       await bus.close();

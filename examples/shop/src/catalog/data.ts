@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
-import type { Product } from "../contracts/catalog.ts";
-import type { DataDirectory } from "../database.ts";
+import type { Product, ProductDetails } from "../contracts/catalog.ts";
+import { type DataDirectory, transaction } from "../database.ts";
 
 const schema = `
   create table if not exists products (
@@ -8,6 +8,10 @@ const schema = `
     name text not null,
     description text not null
   ) strict;
+  create table if not exists versions (
+    sku text primary key,
+    version integer not null
+  ) strict, without rowid;
   insert or ignore into products values
     ('tea', 'Mountain tea', 'Loose leaves from 2,000 metres'),
     ('mug', 'Enamel mug', 'Falls off tables, survives'),
@@ -19,6 +23,11 @@ const schema = `
     ('first-edition', 'First-edition atlas', 'Three copies left in the world');
 `;
 
+/** What was there from the start has version 1. */
+const select = `select sku, name, description, coalesce(version, 1) as version
+  from products left join versions using (sku)`;
+const addVersion = `insert into versions values (?, 2) on conflict do update set version = version + 1`;
+
 export class Products {
   readonly #db: DatabaseSync;
 
@@ -27,9 +36,18 @@ export class Products {
   }
 
   list(): Product[] {
-    const rows = this.#db
-      .prepare("select sku, name, description from products order by rowid")
-      .all();
-    return rows as unknown as Product[];
+    return this.#db.prepare(`${select} order by products.rowid`).all() as unknown as Product[];
+  }
+
+  /** Answers the product as it stands. Its version rises where that is something new. */
+  change({ sku, name, description }: ProductDetails): Product {
+    return transaction(this.#db, () => {
+      const sql = `insert into products values (?, ?, ?)
+        on conflict do update set name = excluded.name, description = excluded.description
+        where name <> excluded.name or description <> excluded.description`;
+      const { changes } = this.#db.prepare(sql).run(sku, name, description);
+      if (changes > 0) this.#db.prepare(addVersion).run(sku);
+      return this.#db.prepare(`${select} where sku = ?`).get(sku) as unknown as Product;
+    });
   }
 }

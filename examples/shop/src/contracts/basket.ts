@@ -1,6 +1,6 @@
 import { command, event, feed, query } from "waybill";
 import * as z from "zod";
-import { Sku } from "./catalog.ts";
+import { Product, Sku } from "./catalog.ts";
 import { Cents } from "./pricing.ts";
 
 /** Who shops: an unguessable id that a browser keeps. A visitor has one basket. */
@@ -39,4 +39,14 @@ export const WatchBasket = feed("basket.watch-basket", {
   input: z.object({ visitor: Visitor }),
   item: Basket,
   resume: { cursor: z.int().nonnegative(), of: ({ revision }) => revision },
+});
+
+/** What can be put into a basket: a product that has a price. */
+export const Goods = Product.omit({ version: true }).extend({ cents: Cents });
+export type Goods = z.infer<typeof Goods>;
+
+/** Answered from the basket's own copy, so also while catalog and pricing are down. */
+export const ListGoods = query("basket.list-goods", {
+  input: z.object({}),
+  output: z.array(Goods),
 });

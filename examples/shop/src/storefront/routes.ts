@@ -1,8 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import { type BusOf, systemEnvironment } from "waybill";
 import * as z from "zod";
-import { GetBasket, SetLine, WatchBasket } from "../contracts/basket.ts";
-import { ListProducts, Sku } from "../contracts/catalog.ts";
+import { GetBasket, ListGoods, SetLine, WatchBasket } from "../contracts/basket.ts";
+import { ChangeProduct, ProductDetails, Sku } from "../contracts/catalog.ts";
 import { ListStock } from "../contracts/inventory.ts";
 import { ListNotifications } from "../contracts/notifications.ts";
 import {
@@ -15,7 +15,7 @@ import {
   PlaceOrder,
   WatchOrder,
 } from "../contracts/ordering.ts";
-import { ListPrices } from "../contracts/pricing.ts";
+import { Cents, SetPrice } from "../contracts/pricing.ts";
 import { GetTelemetry, PageViews } from "../contracts/telemetry.ts";
 import { listDeadLetters } from "./dead-letters.ts";
 import { HttpError, readBody } from "./http.ts";
@@ -41,6 +41,7 @@ const payWithinMsDefault = 120_000;
 const ordersWatchedMax = 20;
 
 const SetLineBody = z.object({ sku: Sku, quantity: z.int().min(0).max(99) });
+const PriceBody = z.object({ sku: Sku, cents: Cents });
 const PageViewBody = z.object({ sku: Sku });
 const ReplayBody = z.object({ handles: z.array(z.string().max(200)).min(1).max(100) });
 const OrderBody = Customer.extend({
@@ -61,6 +62,16 @@ export const routes: Readonly<Record<string, (call: Call) => Promise<Reply>>> = 
   "POST /api/basket/lines": async ({ bus, visitor, request }) => {
     const line = await readBody(request, SetLineBody);
     await bus.send(SetLine, { visitor, ...line });
+    return accepted({});
+  },
+
+  "POST /api/products": async ({ bus, request }) => {
+    await bus.send(ChangeProduct, await readBody(request, ProductDetails));
+    return accepted({});
+  },
+
+  "POST /api/prices": async ({ bus, request }) => {
+    await bus.send(SetPrice, await readBody(request, PriceBody));
     return accepted({});
   },
 
@@ -145,19 +156,14 @@ async function placeOrder({ bus, visitor, request }: Call): Promise<Reply> {
   return accepted({ orderId });
 }
 
-/** Puts together what three services know, so that the page asks once. */
+/** Puts together what two services know, so that the page asks once. */
 async function listOffers(bus: StorefrontBus) {
-  const [products, prices, stock] = await Promise.all([
-    bus.ask(ListProducts, {}, soon),
-    bus.ask(ListPrices, {}, soon),
+  const [goods, stock] = await Promise.all([
+    bus.ask(ListGoods, {}, soon),
     bus.ask(ListStock, {}, soon),
   ]);
-  const centsOf = new Map(prices.map(({ sku, cents }) => [sku, cents]));
   const freeOf = new Map(stock.map(({ sku, free }) => [sku, free]));
-  return products.flatMap((product) => {
-    const cents = centsOf.get(product.sku);
-    return cents === undefined ? [] : [{ ...product, cents, free: freeOf.get(product.sku) ?? 0 }];
-  });
+  return goods.map((each) => ({ ...each, free: freeOf.get(each.sku) ?? 0 }));
 }
 
 /** The visitor's id is what lets somebody see these orders: it stays here. */

@@ -17,12 +17,14 @@ const json = { "content-type": "application/json" };
 async function openStorefront() {
   const data = new DataDirectory();
   const settings = { ...settingsDefault, declines: 0, errors: 0, deliveryMs: 50 };
+  const [goods, basket] = services.basket(data);
   const bus = await connect({
     transport: memory(),
     services: [
       services.catalog(data),
       services.pricing(data),
-      services.basket(data),
+      goods,
+      basket,
       services.inventory(data),
       services.payment(data, settings),
       services.shipping(data, settings),
@@ -32,6 +34,7 @@ async function openStorefront() {
       storefront,
     ],
   });
+  await bus.views(goods).rebuild();
   const server = await Storefront.open(bus, 0);
   return {
     url: server.url,
