@@ -44,6 +44,8 @@ export type { FailureCase } from "./failures/case.ts";
 export { type ModelStep, modelChoices, modelCommands, playModel } from "./model/play.ts";
 export type { ModelSubject } from "./model/run.ts";
 export { type StoreSuiteOptions, storeCases, storeSuite } from "./store-suite.ts";
+export { type StoreKillSuiteOptions, storeKillSuite } from "./store-kill-suite.ts";
+export { type StoreKillWorker, storeKillWorker } from "./store/kills/worker.ts";
 export { type StageOptions, type StoreCase, StoreStage, type StoreSubject } from "./store/stage.ts";
 export { type CodecSuiteOptions, codecSuite } from "./codec-suite.ts";
 export { type WireSuiteOptions, wireSuite } from "./wire-suite.ts";

@@ -8,6 +8,7 @@ const serverUrl = (at: number, database: string): string =>
 
 export interface PostgresSubject extends StoreSubject<PostgresTransaction> {
   readonly database: string;
+  readonly url: string;
   readonly client: Client;
 }
 
@@ -21,14 +22,16 @@ export async function subject(
   const client = new Client(serverUrl(port, database));
   await client.connect();
   await client.query("create table effect (text text not null)");
+  const url = serverUrl(through, database);
   return {
     database,
+    url,
     client,
     concurrent: true,
     expire: async () => {
       await client.query("update waybill_instance set until = '-infinity'");
     },
-    factory: () => postgres({ ...rest, url: serverUrl(through, database) }),
+    factory: () => postgres({ ...rest, url }),
     write: async (transaction, text) => {
       await transaction.query("insert into effect (text) values ($1)", [text]);
     },
