@@ -4,6 +4,7 @@ import { Baskets } from "./basket/data.ts";
 import { catalog } from "./catalog/service.ts";
 import { Products } from "./catalog/data.ts";
 import { Changes } from "./changes.ts";
+import { checkout } from "./checkout/service.ts";
 import type { DataDirectory } from "./database.ts";
 import { inventory } from "./inventory/service.ts";
 import { Warehouse } from "./inventory/data.ts";
@@ -37,6 +38,7 @@ export const services = {
   catalog: (data: DataDirectory) => catalog(new Products(data)),
   pricing: (data: DataDirectory) => pricing(new Prices(data)),
   basket: basketIn,
+  checkout: () => checkout,
   inventory: (data: DataDirectory) => inventory(new Warehouse(data)),
   payment: (data: DataDirectory, settings: Settings) => payment(new Payments(data), settings),
   shipping: (data: DataDirectory, settings: Settings) => shipping(new Parcels(data), settings),

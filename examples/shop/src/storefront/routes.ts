@@ -1,9 +1,9 @@
 import type { IncomingMessage } from "node:http";
 import { type BusOf, systemEnvironment } from "waybill";
 import * as z from "zod";
-import { GetBasket, ListGoods, SetLine, WatchBasket } from "../contracts/basket.ts";
+import { GetBasket, SetLine, WatchBasket } from "../contracts/basket.ts";
 import { ChangeProduct, ProductDetails, Sku } from "../contracts/catalog.ts";
-import { ListStock } from "../contracts/inventory.ts";
+import { GetCheckout, ListOffers } from "../contracts/checkout.ts";
 import { ListNotifications } from "../contracts/notifications.ts";
 import {
   Card,
@@ -52,7 +52,7 @@ const OrderBody = Customer.extend({
 
 /** What the page can ask for. Commands are answered with 202: they were accepted, and feeds tell what becomes of them. */
 export const routes: Readonly<Record<string, (call: Call) => Promise<Reply>>> = {
-  "GET /api/products": async ({ bus }) => ok(await listOffers(bus)),
+  "GET /api/products": async ({ bus }) => ok(await bus.ask(ListOffers, {}, soon)),
 
   "GET /api/basket": async ({ bus, visitor }) => {
     const { lines, totalCents } = await bus.ask(GetBasket, { visitor }, soon);
@@ -146,24 +146,15 @@ async function* watchOrder(
 /** Takes what lies in the basket. The page chooses the order's id, so that a click that is sent twice is one order. */
 async function placeOrder({ bus, visitor, request }: Call): Promise<Reply> {
   const { orderId, card, payWithinMs, ...customer } = await readBody(request, OrderBody);
-  const { lines } = await bus.ask(GetBasket, { visitor }, soon);
+  const { lines, isPlaced, short } = await bus.ask(GetCheckout, { visitor, orderId }, soon);
   if (lines.length === 0) {
-    const known = await bus.ask(GetOrder, { orderId }, soon);
-    if (known?.visitor === visitor) return accepted({ orderId });
+    if (isPlaced === true) return accepted({ orderId, short: [] });
+    if (isPlaced === null)
+      throw new HttpError(503, "BUSY", "A part of the shop is busy. Try again in a moment.");
     throw new HttpError(409, "BASKET_EMPTY", "Put something into the basket first.");
   }
   await bus.send(PlaceOrder, { orderId, visitor, customer, lines, card, payWithinMs });
-  return accepted({ orderId });
-}
-
-/** Puts together what two services know, so that the page asks once. */
-async function listOffers(bus: StorefrontBus) {
-  const [goods, stock] = await Promise.all([
-    bus.ask(ListGoods, {}, soon),
-    bus.ask(ListStock, {}, soon),
-  ]);
-  const freeOf = new Map(stock.map(({ sku, free }) => [sku, free]));
-  return goods.map((each) => ({ ...each, free: freeOf.get(each.sku) ?? 0 }));
+  return accepted({ orderId, short });
 }
 
 /** The visitor's id is what lets somebody see these orders: it stays here. */

@@ -25,6 +25,7 @@ async function openStorefront() {
       services.pricing(data),
       goods,
       basket,
+      services.checkout(),
       services.inventory(data),
       services.payment(data, settings),
       services.shipping(data, settings),

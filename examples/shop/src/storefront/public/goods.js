@@ -21,7 +21,8 @@ export async function showProducts() {
   $("products").replaceChildren(
     ...[...offers.values()].map(({ sku, name, description, cents, free }) => {
       const price = element("span", { class: "price" }, euros(cents));
-      if (free < 20)
+      // null: nobody could say.
+      if (free !== null && free < 20)
         price.append(
           element("span", { class: "left" }, free === 0 ? "Sold out" : `Only ${free} left`),
         );

@@ -1,13 +1,13 @@
 // The page: plain DOM, no framework, no build.
 
 import { $, call, doing, every, newId, say } from "./dom.js";
-import { showProducts } from "./goods.js";
+import { nameOf, showProducts } from "./goods.js";
 import { refresh, watch } from "./live.js";
 import { showOffice } from "./office.js";
 import { hasEnded, showOrder } from "./orders.js";
 
 async function checkOut(form) {
-  const { orderId } = await call("POST", "/api/orders", {
+  const { orderId, short } = await call("POST", "/api/orders", {
     orderId: newId(),
     name: form.get("name"),
     region: form.get("region"),
@@ -17,7 +17,9 @@ async function checkOut(form) {
   });
   watch(orderId);
   $("orders-title").scrollIntoView({ behavior: "smooth", block: "start" });
-  say("Thank you. Your order is on its way through the shop.");
+  const doubts =
+    short?.length > 0 ? ` There may not be enough of: ${short.map(nameOf).join(", ")}.` : "";
+  say(`Thank you. Your order is on its way through the shop.${doubts}`);
 }
 
 $("checkout").addEventListener("submit", (event) => {
