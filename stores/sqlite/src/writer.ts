@@ -101,16 +101,22 @@ export class Writer {
     const { environment, busyMsMax } = this.#options;
     const { clock, timers } = environment;
     const until = clock.monotonic() + busyMsMax;
-    for (let tries = 0; ; tries++) {
-      try {
-        return void this.#sql.begin.run();
-      } catch (error) {
-        if (!isBusy(error) || clock.monotonic() >= until) throw error;
+    // A script may have nothing else that keeps its process alive while another one writes.
+    const alive = environment.keepAlive?.();
+    try {
+      for (let tries = 0; ; tries++) {
+        try {
+          return void this.#sql.begin.run();
+        } catch (error) {
+          if (!isBusy(error) || clock.monotonic() >= until) throw error;
+        }
+        await new Promise<void>((resolve) => {
+          if (tries < spinsMax) timers.soon(resolve);
+          else timers.set(resolve, pauseMs * (0.5 + environment.random()));
+        });
       }
-      await new Promise<void>((resolve) => {
-        if (tries < spinsMax) timers.soon(resolve);
-        else timers.set(resolve, pauseMs * (0.5 + environment.random()));
-      });
+    } finally {
+      alive?.cancel();
     }
   }
 
