@@ -9,7 +9,7 @@ import { PriceChanged, SetPrice } from "../contracts/pricing.ts";
 import { DataDirectory } from "../database.ts";
 import { fillViews } from "../fill.ts";
 import { services } from "../services.ts";
-import { testShop, visitor } from "../testing.fixture.ts";
+import { testShop, twice, visitor } from "../testing.fixture.ts";
 import { goodsIn } from "./goods.ts";
 
 const mug = { sku: "mug", name: "Enamel mug", description: "Falls off tables, survives" };
@@ -18,6 +18,10 @@ const patient = { timeoutMs: 60_000 };
 
 function priceIn(goods: readonly { sku: string; cents: number }[], sku: string) {
   return goods.find((each) => each.sku === sku)?.cents;
+}
+
+function versionsOf(changes: readonly { version: number }[]) {
+  return changes.map(({ version }) => version);
 }
 
 test("the basket knows products and prices while catalog and pricing are down, and takes what is put into it", async () => {
@@ -73,15 +77,33 @@ test("a change reaches the basket once, whichever of both owners speaks first", 
   await shop.send(ChangeProduct, lamp);
   await shop.send(ChangeProduct, lamp);
   await shop.send(SetPrice, { sku: "lamp", cents: 800 });
+  await shop.send(SetPrice, { sku: "lamp", cents: 800 });
   await shop.settled();
   assert.deepEqual(
     (await shop.ask(ListGoods, {})).find(({ sku }) => sku === "lamp"),
     { ...lamp, cents: 800 },
   );
-  // Said twice, it is told twice, with the same version.
+  // The catalog tells it in the transaction of the change. Pricing has no store: what it is told twice it says twice, with the same version.
+  assert.deepEqual(versionsOf(shop.published(ProductChanged)), [2]);
+  assert.deepEqual(versionsOf(shop.published(PriceChanged)), [2, 3, 3]);
+});
+
+test("with every command and event delivered twice, each change makes one version, and the basket has the last", async () => {
+  await using shop = await testShop({}, { transport: twice(memory()) });
+  await shop.send(ChangeProduct, { ...mug, name: "Mug" });
+  await shop.settled();
+  await shop.send(ChangeProduct, mug);
+  await shop.send(SetPrice, { sku: "mug", cents: 1_500 });
+  await shop.settled();
+  // Its second delivery is known to the inbox and runs nothing.
+  assert.equal(shop.handled(ChangeProduct).length, 2);
   assert.deepEqual(
-    shop.published(ProductChanged).map(({ version }) => version),
-    [2, 2],
+    (await shop.ask(ListProducts, {})).find(({ sku }) => sku === "mug"),
+    { ...mug, version: 3 },
+  );
+  assert.deepEqual(
+    (await shop.ask(ListGoods, {})).find(({ sku }) => sku === "mug"),
+    { ...mug, cents: 1_500 },
   );
 });
 

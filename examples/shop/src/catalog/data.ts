@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
+import type { SqliteStoreFactory, SqliteTransaction } from "@waybill/sqlite";
 import type { Product, ProductDetails } from "../contracts/catalog.ts";
-import { type DataDirectory, transaction } from "../database.ts";
+import type { DataDirectory } from "../database.ts";
 
 const schema = `
   create table if not exists products (
@@ -29,25 +30,31 @@ const select = `select sku, name, description, coalesce(version, 1) as version
 const addVersion = `insert into versions values (?, 2) on conflict do update set version = version + 1`;
 
 export class Products {
+  /** What is changed and what is said of it are one transaction: the same file. */
+  readonly store: SqliteStoreFactory;
   readonly #db: DatabaseSync;
 
   constructor(data: DataDirectory) {
-    this.#db = data.open("catalog", schema);
+    const { db, store } = data.openStore("catalog", schema);
+    this.#db = db;
+    this.store = store;
   }
 
   list(): Product[] {
     return this.#db.prepare(`${select} order by products.rowid`).all() as unknown as Product[];
   }
 
-  /** Answers the product as it stands. Its version rises where that is something new. */
-  change({ sku, name, description }: ProductDetails): Product {
-    return transaction(this.#db, () => {
-      const sql = `insert into products values (?, ?, ?)
-        on conflict do update set name = excluded.name, description = excluded.description
-        where name <> excluded.name or description <> excluded.description`;
-      const { changes } = this.#db.prepare(sql).run(sku, name, description);
-      if (changes > 0) this.#db.prepare(addVersion).run(sku);
-      return this.#db.prepare(`${select} where sku = ?`).get(sku) as unknown as Product;
-    });
+  /** Answers the product with its next version; undefined where that is how it stood. */
+  change(
+    transaction: SqliteTransaction,
+    { sku, name, description }: ProductDetails,
+  ): Product | undefined {
+    const sql = `insert into products values (?, ?, ?)
+      on conflict do update set name = excluded.name, description = excluded.description
+      where name <> excluded.name or description <> excluded.description`;
+    const { changes } = transaction.prepare(sql).run(sku, name, description);
+    if (changes === 0) return undefined;
+    transaction.prepare(addVersion).run(sku);
+    return transaction.prepare(`${select} where sku = ?`).get(sku) as unknown as Product;
   }
 }
