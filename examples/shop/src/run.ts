@@ -44,7 +44,9 @@ await using bus = await connect({
 }).catch(explain);
 await fillViews(bus, own, ended.signal);
 await using work = await begin(name, bus);
-process.send?.({ ready: true, ...(work.url !== undefined && { url: work.url }) } satisfies Ready);
+const ready: Ready = { ready: true, ...(work.url !== undefined && { url: work.url }) };
+// Where the shop has ended the line meanwhile, nobody needs to know, and `ended` says so.
+process.send?.(ready, undefined, undefined, () => undefined);
 await ending;
 
 /** What keeps a service from starting is for a person to read: one sentence, no stack. */
