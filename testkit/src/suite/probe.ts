@@ -95,7 +95,7 @@ export const settleAll: { readonly onDelivery: (delivery: Delivery) => void } = 
 };
 
 /** A lock that has to be renewed in time for the case to pass: long enough that a machine with more to do still does it. */
-export const renewedLockMs = 1_500;
+export const renewedLockMs = 3_000;
 
 export function bodyText(delivery: Pick<Delivery, "envelope">): string {
   const { body } = delivery.envelope;
