@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { dirname, join } from "node:path";
 import type { PlantedBug } from "./bug.fixture.ts";
 
 const root = join(import.meta.dirname, "../../..");
@@ -19,11 +19,11 @@ export class Workbench {
         cpSync(join(root, room, part), join(this.directory, room, part), { recursive: true });
       symlinkSync(join(this.directory, room), join(this.directory, "node_modules/@waybill", room));
     }
-    for (const tool of ["fast-check", "pure-rand", "@standard-schema"])
-      symlinkSync(
-        join(root, "node_modules", tool),
-        join(this.directory, "node_modules", basename(tool)),
-      );
+    for (const name of ["fast-check", "pure-rand", ...new Set(rooms.flatMap(foreignOf))]) {
+      const link = join(this.directory, "node_modules", name);
+      mkdirSync(dirname(link), { recursive: true });
+      symlinkSync(join(root, "node_modules", name), link);
+    }
   }
 
   /** Plants a bug until what is answered is disposed. */
@@ -42,4 +42,12 @@ export class Workbench {
   [Symbol.dispose](): void {
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** What a room takes from others than Waybill. */
+function foreignOf(room: string): readonly string[] {
+  const { dependencies = {} } = JSON.parse(
+    readFileSync(join(root, room, "package.json"), "utf8"),
+  ) as { readonly dependencies?: Readonly<Record<string, string>> };
+  return Object.keys(dependencies).filter((name) => !name.startsWith("@waybill/"));
 }
