@@ -353,7 +353,7 @@ test("a quiet table does not hold back the log of a busy database", async () => 
   assert.equal(run.seen.length, 0);
 });
 
-test("partitions are published as their table, and a moved row as one", async () => {
+test("the partitions of a table are published as that table", async () => {
   await using old = await program();
   await old.query(
     "create table parted (id int, text text, primary key (id)) partition by range (id); create table parted_1 partition of parted for values from (0) to (100); create table parted_2 partition of parted for values from (100) to (200)",
