@@ -131,22 +131,31 @@ export const scheduleRowCases: readonly StoreCase[] = [
     notFor: ({ concurrent }) => (concurrent ? undefined : "runs transactions one after another"),
     run: async (stage) => {
       const [left, right] = [await stage.open(), await stage.open()];
+      const loaded = [left, right].map(({ store }) => ({
+        store,
+        ...Promise.withResolvers<void>(),
+      }));
       const inserted = await Promise.all(
-        [left, right].map(({ store }) =>
+        loaded.map(({ store, resolve }) =>
           store.transaction(async ({ schedules }) => {
             assert.equal(await schedules.load(key), undefined);
+            resolve();
+            // Neither inserts before both have looked.
+            await Promise.all(loaded.map(({ promise }) => promise));
             return schedules.insert(rowOf({ outgoing: outgoing("one") }));
           }),
         ),
       );
       assert.deepEqual(inserted.filter(Boolean).length, 1);
       const isLocked = Promise.withResolvers<void>();
+      const isPassedOver = Promise.withResolvers<void>();
       const more = (row: ScheduleRow | undefined): ScheduleRow =>
         rowOf({ outgoing: row?.outgoing, fired: (row?.fired ?? 0) + 1 });
       const waiting = async (): Promise<void> => {
         await isLocked.promise;
         const { store } = right;
         const due = await store.transaction(({ schedules }) => schedules.due(Infinity, 10));
+        isPassedOver.resolve();
         assert.deepEqual(due, []);
         await store.transaction(async ({ schedules }) =>
           schedules.update(more(await schedules.load(key))),
@@ -156,6 +165,7 @@ export const scheduleRowCases: readonly StoreCase[] = [
       const first = left.store.transaction(async ({ schedules }) => {
         const row = await schedules.load(key);
         isLocked.resolve();
+        await isPassedOver.promise;
         // The other one has long asked by then; one that does not wait has read what was before.
         await reallyWait(300);
         await schedules.update(more(row));
